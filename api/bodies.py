@@ -1,0 +1,112 @@
+"""Reading request bodies: bounded, decoded strictly, each fault named by its field."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from litestar import Request
+
+T = TypeVar("T")
+
+MAX_DEPTH = 16
+_AT = re.compile(r"^(?P<reason>.*) - at `\$\.?(?P<field>.*)`$", re.DOTALL)
+JSON = "application/json"
+
+
+class BodyTooLarge(Exception):
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"the body is longer than {limit:,} bytes; send less at once or stream it as "
+            "application/x-ndjson, one document a line"
+        )
+
+
+class BodyInvalid(Exception):
+    """`field` is a path such as `documents[3].text`, None for the body as a whole."""
+
+    def __init__(
+        self, reason: str, *, field: str | None = None, status: int = 422, slug: str = "validation"
+    ) -> None:
+        super().__init__(reason if field is None else f"{field}: {reason}")
+        self.reason = reason
+        self.field = field
+        self.status = status
+        self.slug = slug
+
+
+async def read(request: Request[Any, Any, Any], kind: type[T], limit: int) -> T:
+    """The body as `kind`. Raises BodyTooLarge, BodyInvalid."""
+    media_type = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if media_type not in {JSON, "application/x-www-form-urlencoded", ""}:
+        raise BodyInvalid(
+            f"the content type {media_type!r} is not taken here; send {JSON}",
+            status=415,
+            slug="unsupported-media-type",
+        )
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise BodyInvalid(
+            "compressed bodies are not taken", status=415, slug="unsupported-media-type"
+        )
+    return decode(await _collect(request, limit), kind)
+
+
+async def _collect(request: Request[Any, Any, Any], limit: int) -> bytes:
+    if int(request.headers.get("content-length") or 0) > limit:
+        raise BodyTooLarge(limit)
+    parts, size = [], 0
+    while True:
+        message = await request.receive()
+        if message["type"] != "http.request":
+            raise BodyInvalid("the connection ended within the body", status=400)
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise BodyTooLarge(limit)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def decode(raw: bytes | msgspec.Raw, kind: type[T], within: str = "") -> T:
+    """`raw` as `kind`; `within` is the path of the part that it is. Raises BodyInvalid."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError as error:
+        found = _AT.match(str(error))
+        field = ".".join(filter(None, [within, found["field"] if found else ""]))
+        reason = found["reason"] if found else str(error)
+        raise BodyInvalid(reason, field=field or "body") from error
+    except RecursionError as error:
+        raise BodyInvalid("nested too deeply", field=within or "body") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BodyInvalid(
+            f"this is no JSON that can be read: {error}", field=within or "body"
+        ) from error
+
+
+def check_metadata(value: object, field: str, depth: int = 0) -> None:
+    """Metadata that PostgreSQL can hold: no NUL, not too deep. Raises BodyInvalid."""
+    if depth > MAX_DEPTH:
+        raise BodyInvalid(f"nested deeper than {MAX_DEPTH} levels", field=field)
+    if isinstance(value, str):
+        check_text(value, field)
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            check_text(str(key), field)
+            check_metadata(part, f"{field}.{key}", depth + 1)
+    elif isinstance(value, Sequence):
+        for no, part in enumerate(value):
+            check_metadata(part, f"{field}[{no}]", depth + 1)
+
+
+def check_text(value: str, field: str) -> None:
+    """No NUL and no lone surrogate: neither can be stored. Raises BodyInvalid."""
+    if "\0" in value:
+        raise BodyInvalid("holds a NUL character (U+0000), which can't be stored", field=field)
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise BodyInvalid(
+            "holds half of a surrogate pair, which is no character", field=field
+        ) from error

@@ -1,0 +1,113 @@
+"""The service that a command talks to: one that runs, else one opened in this process."""
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+
+from api import settings
+from api.cli import client, failure, output
+
+INSTANCE = "X-Vecmark-Instance"
+ANNOUNCEMENT = "service.json"
+# The service runs on this machine or is named by the user; an answer takes milliseconds.
+PROBE_TIMEOUT_S = 2
+
+
+@contextlib.asynccontextmanager
+async def open_service(chosen: settings.Settings) -> AsyncIterator[client.Service]:
+    """The running service, else the store itself served on a private socket by this process."""
+    url = await running(chosen)
+    if url is not None:
+        async with client.open_http(url) as service:
+            yield service
+        return
+    async with _own(chosen) as service:
+        yield service
+
+
+async def running(chosen: settings.Settings) -> str | None:
+    """The address of a service on this store. Failure where the one named by `url` is silent."""
+    if chosen.url is not None:
+        url = chosen.url.rstrip("/")
+        if await _instance(url) is None:
+            raise failure.Failure(f"no Vecmark answers at {url} (--url, VECMARK_URL)")
+        return url
+    announced = _announced(chosen.data_dir)
+    if announced is not None:
+        url, instance = announced
+        return url if await _instance(url) == instance else None
+    # A store that was named is never taken for the one of whatever listens on the port.
+    named = chosen.data_dir != settings.Settings().data_dir or chosen.database_url is not None
+    url = f"http://127.0.0.1:{chosen.port}"
+    return url if not named and await _instance(url) is not None else None
+
+
+def _announced(data_dir: Path) -> tuple[str, str] | None:
+    try:
+        found = json.loads((data_dir / ANNOUNCEMENT).read_text())
+        return str(found["url"]), str(found["instance"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+async def _instance(url: str) -> str | None:
+    async with httpx.AsyncClient(timeout=PROBE_TIMEOUT_S, trust_env=False) as http:
+        try:
+            response = await http.get(f"{url}/healthz")
+        except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol):
+            return None
+    return str(response.headers[INSTANCE]) if INSTANCE in response.headers else None
+
+
+@contextlib.asynccontextmanager
+async def _own(chosen: settings.Settings) -> AsyncIterator[client.Service]:
+    from api import app
+    from api.cli import server
+
+    application = app.create_app(chosen, announce=_step)
+    before = _content(chosen.data_dir / ANNOUNCEMENT)
+    # mkdtemp makes it 0700: nobody else can connect.
+    with tempfile.TemporaryDirectory(prefix="vecmark-") as folder:
+        path = Path(folder) / "http.sock"
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(str(path))
+        listening.listen()
+        listening.setblocking(False)
+        with listening:
+            async with application.lifespan():
+                _withdraw(chosen.data_dir / ANNOUNCEMENT, before)
+                async with (
+                    server.serving(application, listening),
+                    client.open_http("http://vecmark", path) as service,
+                ):
+                    yield service
+
+
+def _step(step: str) -> None:
+    if sys.stderr.isatty():
+        output.line(step, err=True)
+
+
+def _withdraw(announcement: Path, before: bytes | None) -> None:
+    """Nobody else can reach this process's socket: leave the file as it was found."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if json.loads(announcement.read_bytes())["pid"] != os.getpid():
+            return
+        if before is None:
+            announcement.unlink()
+        else:
+            announcement.write_bytes(before)
+
+
+def _content(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return None

@@ -1,0 +1,49 @@
+"""What commands print: tables for a terminal, tab-separated lines for a pipe."""
+
+import json
+from collections.abc import Sequence
+
+import click
+
+
+def line(text: str, *, err: bool = False) -> None:
+    click.echo(text, err=err)
+
+
+def as_json(value: object) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, wide: str | None = None
+) -> None:
+    """Print rows; `wide` names the column that takes the room left in a terminal."""
+    from rich import box, console, text
+    from rich import table as rich_table
+
+    screen = console.Console(highlight=False)
+    if not screen.is_terminal:
+        for row in rows:
+            click.echo("\t".join(" ".join(str(cell).split()) for cell in row))
+        return
+    drawn = rich_table.Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        ratio = 1 if column == wide else None
+        drawn.add_column(column, ratio=ratio, overflow="fold" if column == wide else "ellipsis")
+    for row in rows:
+        # Text, not str: a document's own square brackets are not markup.
+        drawn.add_row(*(text.Text(str(cell)) for cell in row))
+    screen.print(drawn)
+
+
+def count(number: int, noun: str) -> str:
+    """`1 document`, `2,000 documents`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def seconds(value: float) -> str:
+    if value < 60:
+        return f"{value:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

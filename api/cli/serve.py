@@ -1,0 +1,74 @@
+import asyncio
+import importlib
+import socket
+import time
+from typing import Any
+
+import click
+
+from api import settings
+from api.cli import flags, output, ports
+
+
+@click.command()
+@flags.options(flags.SERVE)
+@click.option("--sample", is_flag=True, help="Index the sample documents first, if not there yet.")
+def serve(sample: bool, **given: Any) -> None:
+    """Run the service until it is interrupted."""
+    chosen = flags.load(given)
+    with ports.claim(chosen.host, chosen.port) as listening:
+        from api.cli import interruption
+
+        if interruption.run(_serve(chosen, listening, sample=sample)):
+            output.line("Vecmark has stopped.", err=True)
+
+
+async def _serve(chosen: settings.Settings, listening: socket.socket, *, sample: bool) -> None:
+    from api import app
+
+    application = app.create_app(chosen, announce=_announce(time.monotonic()))
+    # Imported while the model is loaded: 0.25 s that a start need not wait for.
+    importing = asyncio.create_task(asyncio.to_thread(_import_rest), name="imports")
+    async with application.lifespan():
+        await importing
+        from api.cli import client, samples, server
+
+        async with server.serving(application, listening) as task:
+            async with client.open_http(_local_url(chosen)) as service:
+                await _say_ready(service, chosen)
+                if sample:
+                    await samples.show(service)
+            await asyncio.wait({task})
+            task.result()
+
+
+def _import_rest() -> None:
+    for name in ("api.cli.samples", "api.cli.server"):
+        importlib.import_module(name)
+
+
+def _announce(started: float) -> Any:
+    def announce(step: str) -> None:
+        output.line(f"{time.monotonic() - started:6.1f} s  {step}", err=True)
+
+    return announce
+
+
+def _local_url(chosen: settings.Settings) -> str:
+    """The address by which this machine reaches the service, whatever it listens on."""
+    anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+    host = anywhere.get(chosen.host, chosen.host)
+    return f"http://[{host}]:{chosen.port}" if ":" in host else f"http://{host}:{chosen.port}"
+
+
+async def _say_ready(service: Any, chosen: settings.Settings) -> None:
+    collections = await service.collections()
+    documents = sum(collection["documents"] for collection in collections)
+    content = output.count(documents, "document")
+    if len(collections) == 1:
+        content = f"collection {collections[0]['name']}: {content}"
+    elif collections:
+        content = f"{output.count(len(collections), 'collection')}: {content}"
+    else:
+        content = "no collection yet"
+    output.line(f"Vecmark is ready on {_local_url(chosen)}  ({content})")

@@ -1,0 +1,199 @@
+"""Opens what the service needs and closes it in reverse: database, models, background tasks."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Litestar
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from api.service import Service, options_of
+from api.settings import Settings
+from embedding.model import LoadedModel
+from indexing.backlog import Backlog
+from indexing.catalog import Catalog
+from indexing.hnsw import HnswKeeper
+from indexing.indexer import Indexer
+from indexing.models import Models, Places, open_default
+from indexing.searcher import Searcher
+from indexing.sweeper import Sweeper
+from migrations import schema
+from storage import engine as database
+from storage import spaces
+from storage.embedded.postgres import EmbeddedPostgres
+from storage.errors import SchemaBehind
+
+log = structlog.get_logger()
+
+Announce = Callable[[str], None]
+
+_WATCH_EVERY_S = 1.0
+
+
+@contextlib.asynccontextmanager
+async def opened(app: Litestar, settings: Settings, announce: Announce) -> AsyncIterator[None]:
+    """The lifespan of the app; `announce` is told each step that can take long."""
+    places = _places(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        announce(f"loading the model {settings.model}")
+        # Beside the start of the database: each takes a second of its own.
+        opening = asyncio.create_task(asyncio.to_thread(open_default, places))
+        opening.add_done_callback(_told_elsewhere)
+        engine = await stack.enter_async_context(_database(settings, announce))
+        models = Models(engine, places)
+        stack.callback(models.close)
+        await _load_models(engine, models, opening)
+        service = _service(settings, engine, models)
+        app.state.service = service
+        await stack.enter_async_context(_running(_tasks(service)))
+        stack.enter_context(_announced(service))
+        yield
+
+
+def _places(settings: Settings) -> Places:
+    return Places(
+        default=settings.model,
+        options=options_of(settings),
+        roots=settings.model_roots,
+        models_dir=settings.models_dir,
+        cache_dir=settings.cache_dir,
+        device=settings.device,
+    )
+
+
+@contextlib.asynccontextmanager
+async def _database(settings: Settings, announce: Announce) -> AsyncIterator[AsyncEngine]:
+    async with contextlib.AsyncExitStack() as stack:
+        if settings.database_url is None:
+            announce("starting PostgreSQL")
+            server = EmbeddedPostgres(settings.data_dir, report=announce)
+            url = await asyncio.to_thread(server.start)
+            stack.push_async_callback(asyncio.to_thread, server.stop)
+            await asyncio.to_thread(schema.upgrade, url)
+        else:
+            server = None
+            url = database.psycopg_url(settings.database_url)
+            await _require_schema(url)
+        engine = database.create_engine(url, pool_size=settings.pool_size)
+        stack.push_async_callback(engine.dispose)
+        async with engine.connect() as conn:
+            await database.check_extension(conn)
+        if server is not None:
+            await stack.enter_async_context(_running([_watch(engine, server)]))
+        yield engine
+
+
+async def _require_schema(url: str) -> None:
+    state = await asyncio.to_thread(schema.current, url)
+    if not state.is_current:
+        raise SchemaBehind(
+            f"the schema of this database is at {state.current or 'nothing'}, this program needs "
+            f"{state.head}: run `vecmark db upgrade` with the same database URL"
+        )
+
+
+async def _watch(engine: AsyncEngine, server: EmbeddedPostgres) -> None:
+    """Start the embedded PostgreSQL again where it died."""
+    while True:
+        await asyncio.sleep(_WATCH_EVERY_S)
+        try:
+            async with engine.connect() as conn:
+                await conn.execute(text("SELECT 1"))
+        except database.FAILURES:
+            with contextlib.suppress(Exception):
+                if await asyncio.to_thread(server.ensure_running):
+                    log.warning("postgresql_restarted")
+
+
+async def _load_models(
+    engine: AsyncEngine, models: Models, opening: Awaitable[LoadedModel]
+) -> None:
+    """The default model and that of every space in use; none that is missing hinders the start."""
+    await models.load_default(opening)
+    async with engine.connect() as conn:
+        used = [await spaces.by_id(conn, id_) for id_ in await spaces.in_use(conn)]
+        links = await spaces.links(conn)
+    for row in used:
+        await models.load_space(row, links)
+
+
+def _service(settings: Settings, engine: AsyncEngine, models: Models) -> Service:
+    catalog = Catalog(engine)
+    return Service(
+        settings=settings,
+        engine=engine,
+        models=models,
+        catalog=catalog,
+        indexer=Indexer(engine, models, catalog),
+        searcher=Searcher(engine, models, catalog),
+        sweeper=Sweeper(engine),
+    )
+
+
+def _tasks(service: Service) -> list[Coroutine[Any, Any, None]]:
+    keeper = HnswKeeper(
+        service.engine,
+        service.models,
+        service.indexer,
+        min_rows=service.settings.hnsw_min_rows,
+        target_recall=service.settings.target_recall,
+        workers=max(0, (os.cpu_count() or 1) - 1),
+    )
+    return [
+        keeper.run(),
+        Backlog(service.engine, service.models).run(),
+        service.sweeper.run(),
+        service.models.check_rest(),
+    ]
+
+
+@contextlib.asynccontextmanager
+async def _running(coroutines: list[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    tasks = [
+        asyncio.create_task(one, name=getattr(one, "__qualname__", None)) for one in coroutines
+    ]
+    for task in tasks:
+        task.add_done_callback(_told)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _told_elsewhere(task: asyncio.Task[LoadedModel]) -> None:
+    """What hindered the default model is told by `Models`, unless the database failed first."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _told(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("task_died", task=task.get_name(), exc_info=error)
+
+
+@contextlib.contextmanager
+def _announced(service: Service) -> Iterator[None]:
+    """Tell the command line where this service runs, as long as it does."""
+    settings = service.settings
+    path = settings.data_dir / "service.json"
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    content = {
+        "url": f"http://{host}:{settings.port}",
+        "pid": os.getpid(),
+        "instance": service.instance,
+    }
+    path.write_bytes(msgspec.json.encode(content))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            if msgspec.json.decode(path.read_bytes()).get("instance") == service.instance:
+                path.unlink()

@@ -1,0 +1,128 @@
+"""Documents as a stream of lines: read, indexed and answered at once, in bounded memory.
+
+One ASGI callable alone calls `receive`: Litestar's own streams listen for the disconnect and eat
+parts of the body. A client that reads only after it has sent everything never blocks: results
+that it doesn't take are spooled to disk.
+"""
+
+import asyncio
+import collections
+import contextlib
+from collections.abc import Sequence
+from uuid import UUID
+
+import msgspec
+from litestar.types import Receive, Scope, Send
+
+from api import incoming, lines, problems, shapes, spool
+from api.service import Service
+from indexing import results
+from indexing.indexer import Item, Stream
+
+MEDIA_TYPE = "application/x-ndjson"
+MAX_LINES = 512
+MAX_BYTES = 250_000
+
+_Batches = asyncio.Queue["tuple[list[int], asyncio.Task[list[results.Result]]] | None"]
+
+
+class DocumentStream:
+    """The ASGI answer to one stream of documents; `only_failures` leaves the others out."""
+
+    def __init__(self, service: Service, name: str, *, only_failures: bool) -> None:
+        self._service = service
+        self._name = name
+        self._only_failures = only_failures
+        self._counts: collections.Counter[str] = collections.Counter()
+        self._spool = spool.Spool()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        collection = await self._service.collection(self._name)
+        with contextlib.closing(self._spool):
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._send(send), name="ndjson-send")
+                    group.create_task(self._index(receive, collection.row.id), name="ndjson-index")
+            except* lines.ClientGone:
+                pass
+
+    async def _index(self, receive: Receive, collection_id: UUID) -> None:
+        """Read, index and note the results; an error ends the stream with a line that tells it."""
+        batches: _Batches = asyncio.Queue()
+        try:
+            async with (
+                self._service.indexer.stream(self._name) as stream,
+                asyncio.TaskGroup() as group,
+            ):
+                group.create_task(self._answer(batches), name="ndjson-answer")
+                await self._read(receive, collection_id, stream, batches)
+                batches.put_nowait(None)
+        except* lines.ClientGone:
+            raise
+        except* Exception as errors:
+            problem = problems.told(_first(errors))
+            self._spool.write(msgspec.json.encode({"error": problem}) + b"\n")
+        else:
+            if self._only_failures:
+                self._spool.write(msgspec.json.encode({"summary": self._summary()}) + b"\n")
+        finally:
+            self._spool.finish()
+
+    async def _read(
+        self, receive: Receive, collection_id: UUID, stream: Stream, batches: _Batches
+    ) -> None:
+        settings = self._service.settings
+        async for window in lines.windows(
+            receive,
+            max_line=settings.max_body_bytes,
+            max_lines=MAX_LINES,
+            max_bytes=MAX_BYTES,
+        ):
+            items = [self._item(line, collection_id) for _, line in window]
+            numbers = [number for number, _ in window]
+            batches.put_nowait((numbers, await stream.submit(items)))
+
+    def _item(self, line: bytes | None, collection_id: UUID) -> Item:
+        settings = self._service.settings
+        if line is None:
+            reason = f"the line is longer than {settings.max_body_bytes:,} bytes"
+            return results.failed(None, "too-large", reason)
+        return incoming.parse(line, collection_id, max_chars=settings.max_text_chars)
+
+    async def _answer(self, batches: _Batches) -> None:
+        while (batch := await batches.get()) is not None:
+            numbers, task = batch
+            found = await task
+            self._spool.write(self._encode(numbers, found))
+
+    def _encode(self, numbers: Sequence[int], found: Sequence[results.Result]) -> bytes:
+        encoded = []
+        for line, result in zip(numbers, found, strict=True):
+            self._counts[result.status] += 1
+            self._counts["lines"] += 1
+            if not self._only_failures or result.status == "failed":
+                encoded.append(msgspec.json.encode(shapes.document_result(result, line)))
+        return b"".join(line + b"\n" for line in encoded)
+
+    def _summary(self) -> dict[str, int]:
+        names = ("created", "updated", "unchanged", "superseded", "failed", "lines")
+        return {name: self._counts[name] for name in names}
+
+    async def _send(self, send: Send) -> None:
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-type", MEDIA_TYPE.encode()), (b"x-accel-buffering", b"no")],
+            }
+        )
+        while content := await self._spool.read():
+            await send({"type": "http.response.body", "body": content, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error if isinstance(error, Exception) else RuntimeError(str(error))

@@ -1,0 +1,73 @@
+"""OpenAPI for routes whose bodies are read by `api.bodies`, and for those with a short form."""
+
+import dataclasses
+from typing import Any
+
+import msgspec
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.types import Method, OperationIDCreator
+from litestar.types.internal_types import PathParameterDefinition
+
+from api import bodies, ndjson, schemas
+
+
+def operation(name: str) -> OperationIDCreator:
+    """The operation's id; the short form of a route, for `default`, has one of its own."""
+
+    def identify(
+        _handler: HTTPRouteHandler, _method: Method, components: list[str | PathParameterDefinition]
+    ) -> str:
+        return name if "collections" in components else f"{name}_in_default"
+
+    return identify
+
+
+def body(kind: type[msgspec.Struct]) -> type[Operation]:
+    """An operation whose JSON body is `kind`."""
+    return _operation({bodies.JSON: _schema(kind)})
+
+
+def documents_body() -> type[Operation]:
+    """The body of the route that takes documents: all at once, or a stream of lines."""
+    document = _schema(schemas.NewDocument)
+    many = _schema(schemas.NewDocuments)
+    many.content["properties"]["documents"]["items"] = document.content
+    return _operation({bodies.JSON: many, ndjson.MEDIA_TYPE: document})
+
+
+@dataclasses.dataclass
+class _JsonSchema(Schema):
+    """A schema that msgspec has written already."""
+
+    content: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def to_schema(self) -> dict[str, Any]:
+        return self.content
+
+
+def _operation(content: dict[str, _JsonSchema]) -> type[Operation]:
+    @dataclasses.dataclass
+    class WithBody(Operation):
+        def __post_init__(self) -> None:
+            self.request_body = RequestBody(
+                required=True,
+                content={kind: OpenAPIMediaType(schema=schema) for kind, schema in content.items()},
+            )
+
+    return WithBody
+
+
+def _schema(kind: type[msgspec.Struct]) -> _JsonSchema:
+    (found,), components = msgspec.json.schema_components([kind], ref_template="{name}")
+    return _JsonSchema(content=_inlined(found, components))
+
+
+def _inlined(part: Any, components: dict[str, Any]) -> Any:
+    if isinstance(part, list):
+        return [_inlined(one, components) for one in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        return _inlined(components[part["$ref"]], components)
+    return {key: _inlined(value, components) for key, value in part.items()}

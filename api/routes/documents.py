@@ -1,0 +1,200 @@
+from typing import Annotated, Literal
+from urllib.parse import unquote
+from uuid import UUID
+
+import msgspec
+from litestar import Request, delete, get, patch, post
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.response.base import ASGIResponse
+from litestar.types import ASGIApp
+
+from api import bodies, incoming, ndjson, problems, schemas, shapes
+from api.routes import described
+from api.service import DEFAULT_COLLECTION, Service
+from storage import documents, filters
+
+PATHS = ["/v1/collections/{collection:str}/documents", "/v1/documents"]
+ONE = [f"{path}/{{document_id:str}}" for path in PATHS]
+WINDOW = 128
+
+AnyRequest = Request[None, None, State]
+
+
+@post(
+    PATHS,
+    operation_id=described.operation("index_documents"),
+    summary="Index documents",
+    status_code=200,
+    operation_class=described.documents_body(),
+    responses=problems.documented(404, 413, 415, 422, 503),
+)
+async def index(
+    request: AnyRequest,
+    service: NamedDependency[Service],
+    collection: FromPath[str] = DEFAULT_COLLECTION,
+    results: FromQuery[Literal["all", "failed"]] = "all",
+) -> ASGIApp:
+    """Store and embed up to 1,000 documents as JSON, or any number of them as NDJSON.
+
+    A document that fails, fails alone; the last one for an id wins. A stream is answered line by
+    line, in its order, as soon as each is stored.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == ndjson.MEDIA_TYPE:
+        return ndjson.DocumentStream(service, collection, only_failures=results == "failed")
+    sent = await bodies.read(request, schemas.NewDocuments, service.settings.max_body_bytes)
+    answer = await _index(service, collection, sent)
+    return ASGIResponse(body=msgspec.json.encode(answer), media_type="application/json")
+
+
+async def _index(
+    service: Service, name: str, sent: schemas.NewDocuments
+) -> schemas.DocumentResults:
+    found = await service.collection(name)
+    settings = service.settings
+    items = [
+        incoming.parse(
+            raw, found.row.id, max_chars=settings.max_text_chars, within=f"documents[{no}]"
+        )
+        for no, raw in enumerate(sent.documents)
+    ]
+    async with service.indexer.stream(name, bulk=False) as stream:
+        done = await stream.all(items, WINDOW)
+    if len(done) == 1 and done[0].status == "failed":
+        only = done[0]
+        field, _, detail = (only.detail or "").partition(": ")
+        if only.reason == "validation":
+            raise problems.Invalid(field, detail)
+        raise problems.Invalid("documents[0].text", only.detail or "", only.reason or "failed")
+    found = await service.collection(name)
+    return schemas.DocumentResults(
+        collection=name,
+        space=shapes.space(found),
+        index=found.active.id,
+        results=[shapes.document_result(result) for result in done],
+    )
+
+
+@get(
+    PATHS,
+    operation_id=described.operation("list_documents"),
+    summary="List documents",
+    responses=problems.documented(404, 422, 503),
+)
+async def page(
+    service: NamedDependency[Service],
+    collection: FromPath[str] = DEFAULT_COLLECTION,
+    cursor: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
+) -> schemas.DocumentList:
+    """Documents in a fixed order, without their texts."""
+    found = await service.collection(collection)
+    async with service.engine.connect() as conn:
+        after = shapes.from_cursor(cursor)
+        rows = await documents.page(
+            conn, found.row.id, None if after is None else _key(after), limit
+        )
+    last = rows[-1][0] if len(rows) == limit else None
+    return schemas.DocumentList(
+        items=[shapes.document_line(row) for _, row in rows],
+        next_cursor=None if last is None else shapes.cursor(str(last)),
+    )
+
+
+def _key(cursor: str) -> UUID:
+    try:
+        return UUID(cursor)
+    except ValueError as error:
+        raise bodies.BodyInvalid(
+            "this is no cursor of a list of documents", field="cursor"
+        ) from error
+
+
+@delete(
+    PATHS,
+    operation_id=described.operation("delete_matching_documents"),
+    operation_class=described.body(schemas.Removal),
+    summary="Delete documents by a filter",
+    status_code=200,
+    responses=problems.documented(404, 422, 503),
+)
+async def remove_matching(
+    service: NamedDependency[Service],
+    request: AnyRequest,
+    collection: FromPath[str] = DEFAULT_COLLECTION,
+) -> schemas.Removed:
+    """Delete every document whose metadata fulfil the filter of the body."""
+    sent = await bodies.read(request, schemas.Removal, service.settings.max_body_bytes)
+    bodies.check_metadata(sent.filter, "filter")
+    filters.clause(sent.filter)
+    return schemas.Removed(removed=await service.indexer.remove_matching(collection, sent.filter))
+
+
+@get(
+    ONE,
+    operation_id=described.operation("get_document"),
+    summary="Get a document",
+    responses=problems.documented(404, 422, 503),
+)
+async def get_one(
+    document_id: FromPath[str],
+    service: NamedDependency[Service],
+    collection: FromPath[str] = DEFAULT_COLLECTION,
+) -> schemas.Document:
+    found = await service.collection(collection)
+    async with service.engine.connect() as conn:
+        row = await documents.get(conn, found.row, decoded(document_id))
+    return shapes.document(row)
+
+
+@patch(
+    ONE,
+    operation_id=described.operation("patch_document"),
+    operation_class=described.body(schemas.MetadataPatch),
+    summary="Replace a document's metadata",
+    responses=problems.documented(404, 422, 503),
+)
+async def patch_one(
+    document_id: FromPath[str],
+    request: AnyRequest,
+    service: NamedDependency[Service],
+    collection: FromPath[str] = DEFAULT_COLLECTION,
+) -> schemas.Document:
+    """The text stays, and nothing is embedded again."""
+    sent = await bodies.read(request, schemas.MetadataPatch, service.settings.max_body_bytes)
+    bodies.check_metadata(sent.metadata, "metadata")
+    found = await service.collection(collection)
+    id_ = decoded(document_id)
+    async with service.engine.begin() as conn:
+        await documents.patch_metadata(conn, found.row, id_, sent.metadata)
+        row = await documents.get(conn, found.row, id_)
+    return shapes.document(row)
+
+
+@delete(
+    ONE,
+    operation_id=described.operation("delete_document"),
+    summary="Delete a document",
+    responses=problems.documented(404, 422, 503),
+)
+async def remove(
+    document_id: FromPath[str],
+    service: NamedDependency[Service],
+    collection: FromPath[str] = DEFAULT_COLLECTION,
+) -> None:
+    await service.indexer.remove(collection, decoded(document_id))
+
+
+def decoded(segment: str) -> str:
+    """A document's id from its percent-encoded path segment. Raises BodyInvalid."""
+    try:
+        id_ = unquote(segment, errors="strict")
+    except UnicodeDecodeError as error:
+        raise bodies.BodyInvalid("is not UTF-8, percent-encoded", field="id") from error
+    incoming.check_id(id_, "id")
+    return id_
+
+
+ROUTES = [index, page, remove_matching, get_one, patch_one, remove]

@@ -1,0 +1,106 @@
+"""The service's HTTP interface over one kept connection, by the standard library alone."""
+
+import http.client
+import json
+import time
+import urllib.parse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+TIMEOUT_S = 600
+BLOCK_BYTES = 65_536
+
+
+class Refused(RuntimeError):
+    """The service answered something else than was asked for; the message holds its words."""
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """A stream that was taken in: its acknowledged lines and how long all of that took."""
+
+    lines: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        return self.lines / self.seconds
+
+
+class Client:
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def request(self, method: str, path: str, content: object = None) -> Any:
+        """The decoded answer; Refused unless its status is 2xx."""
+        body = None if content is None else json.dumps(content).encode()
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        self._connection.request(method, path, body=body, headers=headers)
+        raw = self._answer(f"{method} {path}")
+        return json.loads(raw) if raw else None
+
+    def get(self, path: str, **query: object) -> Any:
+        return self.request("GET", address(path, **query))
+
+    def fetch(self, target: str) -> bytes:
+        """The undecoded answer to a GET: what a measurement of time asks for."""
+        self._connection.request("GET", target)
+        return self._answer(target)
+
+    def create(self, collection: str, *, strategy: str | None = None) -> None:
+        chunking = {} if strategy is None else {"chunking": {"strategy": strategy}}
+        self.request("POST", "/v1/collections", {"name": collection, **chunking})
+
+    def search(self, collection: str, text: str, *, exact: bool = False, limit: int = 10) -> Any:
+        path = f"/v1/collections/{collection}/search"
+        return self.get(path, q=text, limit=limit, exact=str(exact).lower())
+
+    def ingest(self, collection: str, lines: Sequence[bytes]) -> Ingested:
+        """Send documents as one stream and read all results; Refused if not all were stored.
+
+        The time runs from the first byte sent to the last result read.
+        """
+        path = f"/v1/collections/{collection}/documents"
+        headers = {
+            "Content-Type": "application/x-ndjson",
+            "Content-Length": str(sum(map(len, lines))),
+        }
+        started = time.perf_counter()
+        self._connection.request("POST", path, body=_blocks(lines), headers=headers)
+        raw = self._answer(f"POST {path}")
+        seconds = time.perf_counter() - started
+        results = [json.loads(line) for line in raw.splitlines()]
+        bad = [one for one in results if one.get("status") not in {"created", "updated"}]
+        if bad or len(results) != len(lines):
+            raise Refused(
+                f"of {len(lines)} lines {len(results)} were answered and {len(bad)} not stored; "
+                f"the first of these: {bad[:1]}"
+            )
+        return Ingested(len(lines), seconds)
+
+    def _answer(self, asked: str) -> bytes:
+        response = self._connection.getresponse()
+        raw = response.read()
+        if not 200 <= response.status < 300:
+            raise Refused(f"{asked}: {response.status} {raw[:500].decode(errors='replace')}")
+        return raw
+
+
+def address(path: str, **query: object) -> str:
+    return f"{path}?{urllib.parse.urlencode(query)}" if query else path
+
+
+def _blocks(lines: Sequence[bytes]) -> Iterator[bytes]:
+    """Lines joined: one write to the socket for each would cost more than the line."""
+    block = bytearray()
+    for line in lines:
+        block += line
+        if len(block) >= BLOCK_BYTES:
+            yield bytes(block)
+            block.clear()
+    if block:
+        yield bytes(block)

@@ -1,0 +1,49 @@
+"""What the figures were measured on: they mean little without it."""
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import psycopg
+
+from benchmarks import service
+from embedding import cpu
+
+LIBRARIES = ("openvino", "tokenizers", "torch", "sentence-transformers", "litestar", "psycopg")
+
+
+def describe(running: service.Running) -> str:
+    """A few lines on the machine, the service's model and the versions."""
+    shown = running.client.get("/v1/models")
+    default = next(one for one in shown["data"] if one["default"])
+    versions = [f"{name} {metadata.version(name)}" for name in LIBRARIES]
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    native = "bf16 by the CPU" if cpu.has_bf16() else "no bf16 in the CPU"
+    return "\n".join(
+        [
+            f"machine    {_cpu_name()}, {cpu.count()} CPUs, {cpu.kind()}, {native}; load {load}",
+            f"model      {default['id']}, {default['dimensions']} dimensions, at most "
+            f"{default['max_tokens']} tokens, {default['backend']} (canaries: "
+            f"{default['canaries']})",
+            f"database   {_database(running)}",
+            f"versions   Python {platform.python_version()}, {', '.join(versions)}",
+        ]
+    )
+
+
+def _cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _database(running: service.Running) -> str:
+    with service.database_url(running.data_dir) as url, psycopg.connect(url) as conn:
+        found = conn.execute(
+            "SELECT current_setting('server_version'), extversion, current_setting('fsync')"
+            " FROM pg_extension WHERE extname = 'vector'"
+        ).fetchone()
+    if found is None:
+        return "PostgreSQL without pgvector"
+    return f"PostgreSQL {found[0]}, pgvector {found[1]}, fsync {found[2]}"

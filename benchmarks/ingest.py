@@ -1,0 +1,94 @@
+"""How fast SciFact goes in over HTTP, beside the encoder alone and sentence-transformers."""
+
+from dataclasses import dataclass, field
+
+from benchmarks import bare, corpora, metrics, plan, reference, service, table
+from embedding import cpu
+
+COLLECTION = "bench-ingest"
+WARM_DOCUMENTS = 256
+BESIDE_BARE = table.Target("ratio", ">=", 0.9)
+BESIDE_TORCH = table.Target("ratio", ">=", 2.3)
+
+
+@dataclass
+class Rates:
+    """Documents a second, one value for each run; `few`: of the texts that torch takes."""
+
+    http: list[float] = field(default_factory=list)
+    http_few: list[float] = field(default_factory=list)
+    torch: list[float] = field(default_factory=list)
+    bare: dict[str, list[float]] = field(default_factory=dict)
+    tokenizing: list[float] = field(default_factory=list)
+
+    def best_bare(self) -> tuple[str, list[float]]:
+        """The rows of a batch whose median is the best, and its rates."""
+        return max(self.bare.items(), key=lambda item: metrics.median(item[1]))
+
+
+def run(what: plan.Plan) -> list[table.Row]:
+    """The three take turns, since a machine's speed drifts; medians of the runs are compared."""
+    chosen = corpora.sample(what.scifact, what.sizes.ingest)
+    few = corpora.sample(chosen, what.sizes.torch, seed=1)
+    texts = [document.whole for document in chosen]
+    found = Rates()
+    for no in range(1, what.runs + 1):
+        what.say(f"ingest, run {no} of {what.runs}: {len(chosen):,} documents by the bare encoder")
+        alone = bare.rates(bare.Job(texts, str(what.cache_dir), "none"))
+        for rows, rate in alone.by_rows.items():
+            found.bare.setdefault(rows, []).append(rate)
+        found.tokenizing.append(alone.tokenizing)
+        what.say(f"ingest, run {no} of {what.runs}: {len(chosen):,} documents over HTTP")
+        with what.emptied(COLLECTION) as running:
+            _warm(what, running)
+            found.http.append(_rate(running, chosen))
+            found.http_few.append(_rate(running, few))
+        if few:
+            what.say(f"ingest, run {no} of {what.runs}: {len(few):,} documents by torch")
+            found.torch.append(reference.rate([document.whole for document in few]))
+    return _rows(found, len(chosen), len(few))
+
+
+def _warm(what: plan.Plan, running: service.Running) -> None:
+    """The encoder compiles code for each shape of a batch that it meets first."""
+    _rate(running, corpora.sample(what.scifact, WARM_DOCUMENTS, seed=2))
+
+
+def _rate(running: service.Running, chosen: list[corpora.Document]) -> float:
+    plan.drop(running, COLLECTION)
+    running.client.create(COLLECTION, strategy="none")
+    return running.client.ingest(COLLECTION, corpora.ndjson(chosen)).rate
+
+
+def _rows(found: Rates, many: int, few: int) -> list[table.Row]:
+    rows, alone = found.best_bare()
+    others = "; ".join(
+        f"{size}: {metrics.figure(metrics.median(rates))}" for size, rates in found.bare.items()
+    )
+    return [
+        table.Row(
+            "ingest",
+            f"SciFact over HTTP, {many:,} documents ({metrics.spread(found.http)})",
+            metrics.median(found.http),
+            unit="docs/s",
+            beside=f"bare encoder, {rows} a batch ({metrics.spread(alone)}; {others})",
+            other=metrics.median(alone),
+            target=BESIDE_BARE,
+        ),
+        table.Row(
+            "ingest",
+            f"the same, {few:,} documents ({metrics.spread(found.http_few)})",
+            metrics.median(found.http_few),
+            unit="docs/s",
+            beside=f"SentenceTransformer.encode, torch fp32 ({metrics.spread(found.torch)})",
+            other=metrics.median(found.torch),
+            # Without bf16 in the CPU both compute in fp32, and less is to be won.
+            target=BESIDE_TORCH if cpu.has_bf16() else None,
+        ),
+        table.Row(
+            "ingest",
+            "tokenizing, of the bare encoder's time",
+            100 * metrics.median(found.tokenizing),
+            unit="%",
+        ),
+    ]

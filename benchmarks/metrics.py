@@ -1,0 +1,49 @@
+"""The measures of quality and of time, written out."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+
+
+def ndcg(ranked: Sequence[str], relevance: Mapping[str, int], k: int) -> float:
+    """trec_eval's nDCG at k: the gain is the relevance, discounted by log2 of the rank plus one."""
+    ideal = _discounted(sorted(relevance.values(), reverse=True)[:k])
+    gained = _discounted([relevance.get(id_, 0) for id_ in ranked[:k]])
+    return gained / ideal if ideal else 0.0
+
+
+def _discounted(gains: Sequence[int]) -> float:
+    return sum(max(0, gain) / math.log2(rank + 1) for rank, gain in enumerate(gains, start=1))
+
+
+def recall(truth: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> float:
+    """The share of all true neighbours that were found."""
+    hits = sum(len(set(a) & set(b)) for a, b in zip(truth, found, strict=True))
+    wanted = sum(len(set(a)) for a in truth)
+    return hits / wanted if wanted else 0.0
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest value that at least `percent` of all values do not exceed."""
+    ordered = sorted(values)
+    rank = math.ceil(percent / 100 * len(ordered))
+    return ordered[max(1, rank) - 1]
+
+
+def spread(values: Sequence[float]) -> str:
+    """`of 3 runs, 51.2 to 55.0`, as a note beside their median."""
+    if len(values) < 2:
+        return "one run"
+    return f"of {len(values)} runs, {figure(min(values))} to {figure(max(values))}"
+
+
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values)
+
+
+def figure(value: float) -> str:
+    """Four significant digits and no exponent."""
+    if value == 0 or not math.isfinite(value):
+        return str(value)
+    digits = max(0, 3 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{digits}f}"

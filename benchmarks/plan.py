@@ -1,0 +1,90 @@
+"""What is to be measured, where the data lies, and where the services under test live."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from api import settings
+from benchmarks import corpora, service
+
+
+class DataMissing(RuntimeError):
+    """A part needs a data folder that was not given, or that does not hold what it should."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many documents or queries each part takes; 0 takes all."""
+
+    scifact: int = 0
+    ingest: int = 1000
+    torch: int = 200
+    wordnet: int = 0
+    bare_wordnet: int = 20_000
+    queries: int = 300
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`folder` holds the data directory of the services, `settings` are set for all of them."""
+
+    folder: Path
+    scifact_folder: Path | None
+    wordnet_folder: Path | None
+    sizes: Sizes
+    runs: int
+    settings: Mapping[str, str]
+    say: Callable[[str], None]
+
+    @property
+    def cache_dir(self) -> Path:
+        """Where the services under test keep the converted model."""
+        return self.folder / "data" / "cache"
+
+    @property
+    def hnsw_min_rows(self) -> int:
+        given = self.settings.get("HNSW_MIN_ROWS")
+        return settings.Settings().hnsw_min_rows if given is None else int(given)
+
+    def serving(self) -> AbstractContextManager[service.Running]:
+        return service.running(self.folder, self.settings)
+
+    @contextmanager
+    def emptied(self, collection: str) -> Iterator[service.Running]:
+        """A service without that collection, neither before nor after."""
+        with self.serving() as running:
+            drop(running, collection)
+            yield running
+            drop(running, collection)
+
+    @cached_property
+    def scifact(self) -> list[corpora.Document]:
+        return self._documents(self.scifact_folder, "SciFact")
+
+    @cached_property
+    def scifact_queries(self) -> tuple[list[corpora.Query], corpora.Judgments]:
+        return corpora.judged_queries(_given(self.scifact_folder, "SciFact"))
+
+    @cached_property
+    def wordnet(self) -> list[corpora.Document]:
+        found = self._documents(self.wordnet_folder, "WordNet")
+        return corpora.sample(found, self.sizes.wordnet)
+
+    def _documents(self, folder: Path | None, name: str) -> list[corpora.Document]:
+        return corpora.documents(_given(folder, name))
+
+
+def _given(folder: Path | None, name: str) -> Path:
+    if folder is None:
+        raise DataMissing(f"this part needs {name}: give --data FOLDER or --{name.lower()} FOLDER")
+    if not (folder / "corpus.jsonl").is_file():
+        raise DataMissing(f"{folder} holds no corpus.jsonl: it is no data folder of {name}")
+    return folder
+
+
+def drop(running: service.Running, collection: str) -> None:
+    names = {one["name"] for one in running.client.get("/v1/collections")["items"]}
+    if collection in names:
+        running.client.request("DELETE", f"/v1/collections/{collection}")

@@ -1,0 +1,126 @@
+import queue
+import threading
+from pathlib import Path
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from embedding import batching, cpu, encoder
+
+MODEL = "model.xml"
+QUERY_STEP = 8  # a query stands alone, so padding costs it more than a batch
+
+
+class OpenVINOEncoder:
+    """A converted model on the CPU, compiled twice: for one query at once, and for throughput."""
+
+    backend = "openvino"
+
+    def __init__(self, folder: Path, *, dtype: str, limit: int | None) -> None:
+        self.dtype = dtype
+        self.lanes = cpu.count()
+        self.batch_rows = 16
+        self.batch_tokens = 16 * 256
+        self._limit = limit
+        core = openvino.Core()
+        model = core.read_model(folder / MODEL)
+        # First, and used once, on a thread of normal priority: the worker threads are shared and
+        # keep the priority of the thread that first needed them.
+        compiled = core.compile_model(
+            model,
+            "CPU",
+            {
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_PRECISION_HINT": dtype,
+                "NUM_STREAMS": "1",
+                # On 2 CPUs one thread is as fast as two when idle (3.0 ms), and while bulk runs it
+                # waits for one CPU only. Not pinned: it takes the one that is free.
+                "INFERENCE_NUM_THREADS": str(max(1, min(4, cpu.count() // 2))),
+                "ENABLE_CPU_PINNING": "NO",
+            },
+        )
+        self._query = compiled.create_infer_request()
+        for tokens in range(QUERY_STEP, 5 * QUERY_STEP, QUERY_STEP):  # the usual lengths of queries
+            self.query([np.zeros(tokens, np.int32)], 0)
+        self._requests = _bulk_requests(core, model, dtype, self.lanes)
+
+    def query(self, rows: encoder.Rows, pooled_from: int) -> encoder.Vectors:
+        # On the calling thread: under load a handover to another costs up to 4 ms (p90).
+        self._query.infer(
+            self._inputs(rows, pooled_from, QUERY_STEP), share_inputs=True, share_outputs=True
+        )
+        return _output(self._query)
+
+    def bulk(self, rows: encoder.Rows, pooled_from: int) -> encoder.Vectors:
+        request = self._requests.get()
+        try:
+            request.start_async(self._inputs(rows, pooled_from), share_inputs=True)
+            request.wait()
+            return _output(request)
+        finally:
+            self._requests.put(request)
+
+    def close(self) -> None:
+        """Give back the threads and the memory; no call may be running."""
+        while not self._requests.empty():
+            self._requests.get()
+        del self._query
+
+    def _inputs(
+        self, rows: encoder.Rows, pooled_from: int, step: int = batching.LENGTH_STEP
+    ) -> list[NDArray[np.int64]]:
+        ids, mask = batching.pad(rows, at_most=self._limit, step=step)
+        return [ids, mask, pooling_mask(mask, pooled_from)]
+
+
+def _output(request: openvino.InferRequest) -> encoder.Vectors:
+    # A copy: the request's own memory is written again by its next run.
+    vectors: encoder.Vectors = request.get_output_tensor(0).data.astype(np.float32, copy=True)
+    return vectors
+
+
+def pooling_mask(mask: NDArray[np.int64], pooled_from: int) -> NDArray[np.int64]:
+    """The mask without the tokens in front that pooling leaves out."""
+    if pooled_from == 0:
+        return mask
+    pooled = mask.copy()
+    pooled[:, :pooled_from] = 0
+    return pooled
+
+
+def _bulk_requests(
+    core: openvino.Core, model: openvino.Model, dtype: str, lanes: int
+) -> "queue.SimpleQueue[openvino.InferRequest]":
+    """One request for each of the streams, whose threads run at low priority.
+
+    They are made where the model is compiled, and take the priority of that thread. They never hold
+    the GIL, so that being slow they stop nobody; the Python threads that feed them are not slowed.
+    """
+    requests: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
+    failed: list[Exception] = []
+
+    def compile_slowly() -> None:
+        cpu.yield_to_others()
+        try:
+            compiled = core.compile_model(
+                model,
+                "CPU",
+                {
+                    "PERFORMANCE_HINT": "THROUGHPUT",
+                    "INFERENCE_PRECISION_HINT": dtype,
+                    "NUM_STREAMS": str(lanes),
+                    "INFERENCE_NUM_THREADS": str(cpu.count()),
+                },
+            )
+            for _ in range(lanes):
+                requests.put(compiled.create_infer_request())
+        except Exception as exc:  # raised again by the thread that waits
+            failed.append(exc)
+
+    thread = threading.Thread(target=compile_slowly, name="compile-bulk")
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return requests

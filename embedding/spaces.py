@@ -1,0 +1,38 @@
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+FORMAT = "fp1"
+
+Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
+
+
+@dataclass(frozen=True)
+class Space:
+    """Everything that must be equal for two vectors to be comparable."""
+
+    fingerprint: str
+    dimensions: int
+    max_tokens: int | None
+    document_prompt: str
+    include_prompt: bool
+    lower_case: bool
+    precision: str
+    manifest: Mapping[str, Json] = field(compare=False, repr=False)
+
+
+def canonical(value: Json) -> str:
+    """The one JSON text of a value: keys sorted, no white space, NaN refused."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    )
+
+
+def digest(value: Json) -> str:
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def fingerprint(manifest: Mapping[str, Json]) -> str:
+    return f"{FORMAT}:{digest(manifest)}"

@@ -1,0 +1,127 @@
+"""Works off what live indexes lack: writes that came while their model was missing."""
+
+import asyncio
+import socket
+import uuid
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from embedding.chunking import Prepared
+from indexing import catalog
+from indexing.batch import Embedded, vector_rows
+from indexing.models import Models
+from storage import documents, fence, indexes, pending, vectors
+from storage import engine as database
+from storage.indexes import IndexRow
+from storage.pending import Claim
+
+log = structlog.get_logger()
+
+_EVERY_S = 2.0
+_AT_ONCE = 64
+_LEASE_S = 120
+_NOTE_AT_ONCE = 5000
+
+
+class Backlog:
+    """A task of the process; any number of them share the work by leases."""
+
+    def __init__(self, engine: AsyncEngine, models: Models) -> None:
+        self._engine = engine
+        self._models = models
+        self._owner = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+
+    async def run(self) -> None:
+        """Until cancelled. What a crash left unnoted is found by a query at the start."""
+        noted = False
+        while True:
+            try:
+                noted = noted or await self._note_missing()
+                done = await self.tick()
+            except database.FAILURES as error:
+                done = 0
+                if not database.is_unavailable(error):
+                    log.exception("backlog_failed")
+            if not done:
+                await asyncio.sleep(_EVERY_S)
+
+    async def _note_missing(self) -> bool:
+        async with self._engine.connect() as conn:
+            live = await indexes.in_state(conn, "active", "cutting", "retained")
+        for index in live:
+            while True:
+                async with self._engine.begin() as conn:
+                    count = await pending.add_missing(
+                        conn, index.id, index.collection_id, _NOTE_AT_ONCE
+                    )
+                if count:
+                    log.info("missing_vectors_noted", index=index.id, documents=count)
+                if count < _NOTE_AT_ONCE:
+                    break
+        return True
+
+    async def tick(self) -> int:
+        """One batch for each index that lacks something; how many documents were worked on."""
+        async with self._engine.connect() as conn:
+            live = await indexes.in_state(conn, "active", "cutting", "retained")
+        worked = 0
+        for index in live:
+            if not self._models.has(index.space_id):
+                continue
+            async with self._engine.begin() as conn:
+                claims = await pending.claim(
+                    conn, index.id, owner=self._owner, limit=_AT_ONCE, lease_s=_LEASE_S
+                )
+            if claims:
+                await self._work(index, claims)
+                worked += len(claims)
+        return worked
+
+    async def _work(self, index: IndexRow, claims: list[Claim]) -> None:
+        loaded = self._models.get(
+            index.space_id, model_id=index.model_id, fingerprint=index.fingerprint
+        )
+        found = await loaded.model.prepare(
+            [claim.text for claim in claims], catalog.chunking_of(index)
+        )
+        ready: list[tuple[Claim, Embedded]] = []
+        failed: list[tuple[Claim, str]] = []
+        for claim, prepared in zip(claims, found, strict=True):
+            if not isinstance(prepared, Prepared):
+                failed.append((claim, f"no-tokens: {prepared}"))
+                continue
+            encoded = await loaded.model.encode_chunks(prepared.chunks)
+            if encoded.failures:
+                failed.append((claim, f"encoder-failed: {next(iter(encoded.failures.values()))}"))
+                continue
+            ready.append((claim, Embedded(prepared, encoded.vectors, encoded.fingerprint)))
+        await self._write(index, ready, failed)
+
+    async def _write(
+        self,
+        index: IndexRow,
+        ready: list[tuple[Claim, Embedded]],
+        failed: list[tuple[Claim, str]],
+    ) -> None:
+        ready.sort(key=lambda pair: pair[0].doc_key)
+        async with self._engine.begin() as conn:
+            live = await fence.enter(conn, index.collection_id)
+            if index.id not in {one.id for one in live}:
+                return
+            hashes = await documents.lock(conn, [claim.doc_key for claim, _ in ready])
+            good = [
+                (claim, embedded)
+                for claim, embedded in ready
+                if hashes.get(claim.doc_key) == claim.text_hash
+            ]
+            await vectors.remove(conn, index.id, [claim.doc_key for claim, _ in good])
+            rows = [
+                row
+                for claim, embedded in good
+                for row in vector_rows(claim.doc_key, claim.text_hash, embedded)
+            ]
+            await vectors.copy_in(conn, index.id, index.space_id, rows)
+            await pending.settle(conn, index.id, [claim for claim, _ in ready])
+            for claim, reason in failed:
+                await pending.fail(conn, index.id, claim, reason)

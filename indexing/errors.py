@@ -1,0 +1,50 @@
+"""What can go wrong between documents and vectors.
+
+IndexingError
+├── ModelMissing         the files of a space that is needed are not on this machine
+├── SpaceMismatch        the caller demanded another space
+├── ModelUnknown         a request named a model that this service may not load
+├── LoadRefused          a model's canaries moved: it may neither write nor serve
+├── LinkRefused          two fingerprints are not shown to be the same space
+└── Busy                 the database stayed away, or a write kept losing against others
+"""
+
+
+class IndexingError(Exception):
+    pass
+
+
+class ModelMissing(IndexingError):
+    def __init__(self, model_id: str, fingerprint: str, looked_in: str) -> None:
+        super().__init__(
+            f"the vectors were made by {model_id} (space {fingerprint}), and no model on this "
+            f"machine has that fingerprint; looked in {looked_in}. Put its files back into one of "
+            "these directories and restart. Writes are stored meanwhile and embedded then"
+        )
+        self.model_id = model_id
+        self.fingerprint = fingerprint
+
+
+class SpaceMismatch(IndexingError):
+    def __init__(self, expected: str, found: str, model_id: str) -> None:
+        super().__init__(
+            f"expect_space is {expected!r}, but the collection is searched in {found!r} "
+            f"({model_id}); nothing was done"
+        )
+        self.found = found
+
+
+class ModelUnknown(IndexingError):
+    pass
+
+
+class LoadRefused(IndexingError):
+    pass
+
+
+class LinkRefused(IndexingError):
+    pass
+
+
+class Busy(IndexingError):
+    pass

@@ -1,0 +1,198 @@
+"""Writes of documents: the one pipeline that keeps every live index in step with its documents."""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from indexing import errors, results, retries
+from indexing.batch import Batch
+from indexing.catalog import Catalog, Collection
+from indexing.models import Models
+from storage import documents, fence, filters, indexes, pending, vectors
+from storage.documents import NewDocument
+from storage.errors import DocumentChanged, DocumentNotFound, IndexChanged
+
+# A document that changes under a write again and again: each time another client has won.
+_MAX_ATTEMPTS = 50
+# Batches of one stream under way: one being tokenized, one encoded, one written.
+_IN_FLIGHT = 3
+_DELETE_AT_ONCE = 500
+
+Item = NewDocument | results.Result
+
+
+class Indexer:
+    """Writes and deletes documents with their vectors."""
+
+    def __init__(self, engine: AsyncEngine, models: Models, catalog: Catalog) -> None:
+        self._engine = engine
+        self._models = models
+        self._catalog = catalog
+        self.streams = 0
+
+    async def write(
+        self, name: str, new: Sequence[NewDocument], turn: asyncio.Future[None] | None = None
+    ) -> dict[UUID, results.Result]:
+        """Store and embed documents with different ids; committed when this returns.
+
+        `turn` is awaited between embedding and the first write. Raises CollectionNotFound, Busy.
+        """
+        batch = Batch(self._engine, self._models, new)
+        for _ in range(_MAX_ATTEMPTS):
+            try:
+                return await retries.writing(lambda: self._attempt(name, batch, turn))
+            except (DocumentChanged, IndexChanged):
+                self._catalog.forget(name)
+        raise errors.Busy("other clients kept changing the same documents; send them again")
+
+    async def _attempt(
+        self, name: str, batch: Batch, turn: asyncio.Future[None] | None
+    ) -> dict[UUID, results.Result]:
+        collection = await self._catalog.find(name)
+        plan = await batch.prepare(collection)
+        if turn is not None:
+            await turn
+        await batch.write(collection, plan)
+        return batch.outcome(collection, plan)
+
+    async def remove(self, name: str, document_id: str) -> None:
+        """Delete one document and its vectors. Raises DocumentNotFound."""
+        collection = await self._catalog.find(name)
+        key = documents.key(collection.row.id, document_id)
+        if not await self._remove_keys(collection, [key]):
+            raise DocumentNotFound(name, document_id)
+
+    async def remove_matching(self, name: str, condition: filters.Filter) -> int:
+        """Delete the documents whose metadata fulfil the filter; how many there were."""
+        collection = await self._catalog.find(name)
+        removed = 0
+        while True:
+            async with self._engine.connect() as conn:
+                keys = await documents.matching(conn, collection.row.id, condition, _DELETE_AT_ONCE)
+            if not keys:
+                return removed
+            removed += await self._remove_keys(collection, keys)
+
+    async def _remove_keys(self, collection: Collection, keys: Sequence[UUID]) -> int:
+        """The documents first, then their vectors in every live index, in one transaction."""
+
+        async def work() -> int:
+            async with self._engine.begin() as conn:
+                await fence.enter(conn, collection.row.id)
+                removed = await documents.remove(conn, keys)
+                for index in await indexes.live(conn, collection.row.id):
+                    await vectors.remove(conn, index.id, removed)
+                    await pending.clear(conn, index.id, removed)
+            return len(removed)
+
+        return await retries.writing(work)
+
+    def stream(self, name: str, *, bulk: bool = True) -> "Stream":
+        """Many batches in one order; while a `bulk` one is open, no HNSW index is built here."""
+        return Stream(self, name, bulk=bulk)
+
+
+class Stream:
+    """A row of batches into one collection, overlapped but committed in order.
+
+    Used as an async context manager.
+    """
+
+    def __init__(self, indexer: Indexer, name: str, *, bulk: bool) -> None:
+        self._indexer = indexer
+        self._bulk = bulk
+        self.name = name
+        self._slots = asyncio.Semaphore(_IN_FLIGHT)
+        self._last: asyncio.Future[None] | None = None
+        self._keys: list[tuple[asyncio.Future[None], frozenset[UUID]]] = []
+        self._tasks: set[asyncio.Task[list[results.Result]]] = set()
+
+    async def __aenter__(self) -> "Stream":
+        self._indexer.streams += self._bulk
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._indexer.streams -= self._bulk
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def all(self, items: Sequence[Item], at_once: int) -> list[results.Result]:
+        """Send everything, `at_once` items a batch; the results in order when all is done.
+
+        The last item for an id wins over the whole of them.
+        """
+        new, order = _last_wins(items)
+        parts = [new[start : start + at_once] for start in range(0, len(new), at_once)]
+        tasks = [await self.submit(part) for part in parts]
+        found: dict[UUID, results.Result] = {}
+        for part, task in zip(parts, tasks, strict=True):
+            keys = [document.doc_key for document in part]
+            found |= zip(keys, await task, strict=True)
+        return [found[one] if isinstance(one, UUID) else one for one in order]
+
+    async def submit(self, items: Sequence[Item]) -> "asyncio.Task[list[results.Result]]":
+        """Send a batch on its way, as soon as there is room; its results come in its order."""
+        await self._slots.acquire()
+        new, order = _last_wins(items)
+        keys = frozenset(document.doc_key for document in new)
+        self._keys = [(one, others) for one, others in self._keys if not one.done()]
+        for earlier, others in self._keys:
+            # What such a batch has to do can only be planned after the earlier one's commit.
+            if keys & others:
+                await asyncio.wait([earlier])
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(_retrieve)
+        turn, self._last = self._last, done
+        self._keys.append((done, keys))
+        task = asyncio.create_task(self._run(new, order, turn, done), name="stream-batch")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _run(
+        self,
+        new: Sequence[NewDocument],
+        order: Sequence[UUID | results.Result],
+        turn: asyncio.Future[None] | None,
+        done: asyncio.Future[None],
+    ) -> list[results.Result]:
+        try:
+            found = await self._indexer.write(self.name, new, turn) if new else {}
+            if turn is not None:
+                await turn
+        except BaseException as error:
+            done.set_exception(error if isinstance(error, Exception) else StreamEnded())
+            raise
+        finally:
+            self._slots.release()
+        done.set_result(None)
+        return [found[one] if isinstance(one, UUID) else one for one in order]
+
+
+class StreamEnded(Exception):
+    """An earlier batch of the stream was cancelled."""
+
+
+def _retrieve(future: asyncio.Future[None]) -> None:
+    """The exception is told by the task; the future of a last batch has no one waiting."""
+    if not future.cancelled():
+        future.exception()
+
+
+def _last_wins(items: Sequence[Item]) -> tuple[list[NewDocument], list[UUID | results.Result]]:
+    """The documents to write, each id once, and for each item whose result it gets."""
+    last = {item.doc_key: no for no, item in enumerate(items) if isinstance(item, NewDocument)}
+    order: list[UUID | results.Result] = []
+    new = []
+    for no, item in enumerate(items):
+        if isinstance(item, results.Result):
+            order.append(item)
+        elif last[item.doc_key] == no:
+            order.append(item.doc_key)
+            new.append(item)
+        else:
+            order.append(results.Result(id=item.id, status="superseded"))
+    return new, order

@@ -1,0 +1,54 @@
+"""Doing the same work again when the database was away or another transaction won."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from indexing import errors
+from storage import engine
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+# A crash of PostgreSQL with recovery takes seconds; a write waits for it, a search less long.
+WRITE_PATIENCE_S = 60.0
+READ_PATIENCE_S = 4.0
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 1.0
+
+
+async def reading(work: Callable[[], Awaitable[T]]) -> T:
+    """Raises Busy where the database stays away."""
+    return await _again(work, READ_PATIENCE_S)
+
+
+async def writing(work: Callable[[], Awaitable[T]]) -> T:
+    """`work` is one whole transaction that may be made again even if its COMMIT got through."""
+    return await _again(work, WRITE_PATIENCE_S)
+
+
+async def _again(work: Callable[[], Awaitable[T]], patience_s: float) -> T:
+    give_up = time.monotonic() + patience_s
+    pause = _FIRST_PAUSE_S
+    while True:
+        try:
+            return await work()
+        except engine.FAILURES as error:
+            if not (engine.is_unavailable(error) or engine.is_conflict(error)):
+                raise
+            if time.monotonic() + pause > give_up:
+                raise errors.Busy(_reason(error)) from error
+            log.info("database_retry", reason=type(error).__name__, pause_s=round(pause, 2))
+        await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+        pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+
+def _reason(error: Exception) -> str:
+    if engine.is_conflict(error):
+        return "other transactions kept the rows locked; try again"
+    return "the database cannot be reached at present; try again in a few seconds"

@@ -1,0 +1,106 @@
+"""Searches: the query is encoded by the model of the index that answers it."""
+
+import dataclasses
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from indexing import errors, retries
+from indexing.catalog import Catalog, Collection
+from indexing.models import Models
+from storage import documents, filters, search, vectors
+from storage.errors import DocumentNotFound, IndexChanged
+
+# Each time the active index changed between encoding and searching.
+_MAX_ATTEMPTS = 5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What a client asks for; `expect_space` is a fingerprint that must be the answering one."""
+
+    limit: int = 10
+    exact: bool = False
+    condition: filters.Filter | None = None
+    expect_space: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    collection: Collection
+    nearest: search.Nearest
+
+
+class Searcher:
+    def __init__(self, engine: AsyncEngine, models: Models, catalog: Catalog) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._models = models
+        self._catalog = catalog
+
+    async def by_text(self, name: str, text: str, wish: Wish) -> Answer:
+        """Raises CollectionNotFound, SpaceMismatch, ModelMissing, NoTokens, Busy."""
+        for _ in range(_MAX_ATTEMPTS):
+            collection = await self._expected(name, wish)
+            vector = await self._encode(collection, text)
+            try:
+                return await self._nearest(collection, vector, wish)
+            except IndexChanged:
+                self._catalog.forget(name)
+        raise errors.Busy("the active index kept changing; try again")
+
+    async def similar(self, name: str, document_id: str, wish: Wish) -> Answer:
+        """Documents near the centre of one document's chunks, without it. No model is needed."""
+        for _ in range(_MAX_ATTEMPTS):
+            collection = await self._expected(name, wish)
+            key = documents.key(collection.row.id, document_id)
+            try:
+                async with self._engine.connect() as conn:
+                    found = await vectors.of_document(conn, collection.active, key)
+                    if not len(found):
+                        await documents.get(conn, collection.row, document_id)
+                        raise DocumentNotFound(name, document_id)
+                centre = found.mean(axis=0)
+                vector = (centre / np.linalg.norm(centre)).astype(np.float32)
+                return await self._nearest(collection, vector, wish, excluded=key)
+            except IndexChanged:
+                self._catalog.forget(name)
+        raise errors.Busy("the active index kept changing; try again")
+
+    async def _expected(self, name: str, wish: Wish) -> Collection:
+        collection = await self._catalog.find(name)
+        active = collection.active
+        if wish.expect_space is not None and wish.expect_space != active.fingerprint:
+            raise errors.SpaceMismatch(wish.expect_space, active.fingerprint, active.model_id)
+        return collection
+
+    async def _encode(self, collection: Collection, text: str) -> NDArray[np.float32]:
+        active = collection.active
+        loaded = self._models.get(
+            active.space_id, model_id=active.model_id, fingerprint=active.fingerprint
+        )
+        encoded = await loaded.model.encode_query(text)
+        vector: NDArray[np.float32] = encoded.vectors[0]
+        return vector
+
+    async def _nearest(
+        self,
+        collection: Collection,
+        vector: NDArray[np.float32],
+        wish: Wish,
+        excluded: UUID | None = None,
+    ) -> Answer:
+        query = search.Query(
+            vector=vector,
+            limit=wish.limit,
+            exact=wish.exact,
+            condition=wish.condition,
+            excluded=excluded,
+        )
+
+        async def work() -> search.Nearest:
+            async with self._engine.connect() as conn:
+                return await search.nearest(conn, collection.active, query)
+
+        return Answer(collection, await retries.reading(work))

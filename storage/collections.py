@@ -1,0 +1,99 @@
+"""Collections: named sets of documents that are searched together."""
+
+import dataclasses
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage import errors
+from storage.tables import collections, documents, indexes, pending
+
+
+@dataclasses.dataclass(frozen=True)
+class CollectionRow:
+    id: UUID
+    name: str
+    active_index_id: int
+    building_index_id: int | None
+    created_at: datetime
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    documents: int
+    chunks: int
+    pending: int
+
+
+async def find(conn: AsyncConnection, name: str) -> CollectionRow:
+    """Raises CollectionNotFound."""
+    row = (await conn.execute(select(collections).where(collections.c.name == name))).first()
+    if row is None or row.active_index_id is None:
+        raise errors.CollectionNotFound(name)
+    return CollectionRow(**row._mapping)
+
+
+async def page(conn: AsyncConnection, after: str | None, limit: int) -> list[CollectionRow]:
+    """Collections by name, those after `after`."""
+    query = select(collections).where(collections.c.active_index_id.is_not(None))
+    if after is not None:
+        query = query.where(collections.c.name > after)
+    rows = await conn.execute(query.order_by(collections.c.name).limit(limit))
+    return [CollectionRow(**row._mapping) for row in rows]
+
+
+async def make(conn: AsyncConnection, name: str) -> UUID:
+    """A new collection, not found by anyone before `activate`; IntegrityError if it exists."""
+    query = insert(collections).values(name=name).returning(collections.c.id)
+    return (await conn.execute(query)).scalar_one()
+
+
+async def activate(conn: AsyncConnection, collection_id: UUID, index_id: int) -> None:
+    await conn.execute(
+        update(collections)
+        .where(collections.c.id == collection_id)
+        .values(active_index_id=index_id)
+    )
+
+
+async def count(conn: AsyncConnection, collection: CollectionRow) -> Counts:
+    table = f"vectors_{collection.active_index_id:d}"
+    row = (
+        await conn.execute(
+            text(
+                "SELECT (SELECT count(*) FROM documents WHERE collection_id = :id),"
+                f" (SELECT count(*) FROM {table}),"
+                " (SELECT count(*) FROM pending WHERE index_id = :index)"
+            ),
+            {"id": collection.id, "index": collection.active_index_id},
+        )
+    ).one()
+    return Counts(*row)
+
+
+async def remove(conn: AsyncConnection, collection_id: UUID) -> None:
+    """Take the collection away from everyone; its rows and tables are swept afterwards.
+
+    The caller holds the fence closed: no write under way can commit into it any more.
+    """
+    await conn.execute(delete(collections).where(collections.c.id == collection_id))
+    await conn.execute(
+        update(indexes).where(indexes.c.collection_id == collection_id).values(state="retired")
+    )
+
+
+async def sweep(conn: AsyncConnection, limit: int) -> int:
+    """Delete up to `limit` documents whose collection is gone; how many there were."""
+    orphans = (
+        select(documents.c.doc_key)
+        .where(
+            ~select(collections.c.id).where(collections.c.id == documents.c.collection_id).exists()
+        )
+        .limit(limit)
+    )
+    done = await conn.execute(delete(documents).where(documents.c.doc_key.in_(orphans)))
+    gone = select(indexes.c.id).where(indexes.c.id == pending.c.index_id)
+    await conn.execute(delete(pending).where(~gone.exists()))
+    return done.rowcount

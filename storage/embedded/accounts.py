@@ -1,0 +1,89 @@
+"""The account that PostgreSQL runs as: our own, or a system user where we are root."""
+
+import grp
+import os
+import pwd
+import stat
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.embedded import errors
+
+SYSTEM_USER = "vecmark"
+_USERADD_S = 10.0
+
+
+@dataclass(frozen=True)
+class Account:
+    """`switch` is true where processes have to be started as another user than ours."""
+
+    name: str
+    uid: int
+    gid: int
+    switch: bool
+
+
+def current() -> Account:
+    """Our own account, or as root (PostgreSQL refuses it) the system user, made where missing."""
+    if os.geteuid() != 0:
+        return Account(str(os.geteuid()), os.geteuid(), os.getegid(), switch=False)
+    return _system_user()
+
+
+def _system_user() -> Account:
+    deadline = time.monotonic() + _USERADD_S
+    while True:
+        try:
+            entry = pwd.getpwnam(SYSTEM_USER)
+            return Account(SYSTEM_USER, entry.pw_uid, entry.pw_gid, switch=True)
+        except KeyError:
+            reason = _make_system_user()
+        # Another process may hold the lock of /etc/passwd, or have made the user just now.
+        if reason and time.monotonic() > deadline:
+            raise _missing(reason)
+        time.sleep(0.1 if reason else 0)
+
+
+def _make_system_user() -> str:
+    """Empty where it worked, else what useradd said."""
+    command = ["useradd", "--system", "--user-group", "--no-create-home"]
+    command += ["--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", SYSTEM_USER]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    except FileNotFoundError:
+        raise _missing("this system has no useradd") from None
+    if done.returncode in (0, 9):  # 9: the name is taken; another start was faster
+        return ""
+    return done.stderr.strip() or f"useradd ended with {done.returncode}"
+
+
+def _missing(reason: str) -> errors.AccountMissing:
+    return errors.AccountMissing(
+        f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} could not be made "
+        f"({reason}). Make it yourself (`useradd --system {SYSTEM_USER}`), or start Vecmark as "
+        "a user other than root."
+    )
+
+
+def check_reachable(directory: Path, account: Account) -> None:
+    """Raise where `account` cannot pass through `directory` or one above it; changes nothing."""
+    for parent in [*reversed(directory.parents), directory]:
+        if not _may_pass(parent, account):
+            raise errors.DirectoryUnreachable(
+                f"PostgreSQL runs as the user {account.name} here, who may not pass through "
+                f"{parent} (mode {stat.filemode(parent.stat().st_mode)}). Choose a data directory "
+                "elsewhere (VECMARK_DATA_DIR), start Vecmark as a user other than root, or "
+                f"open that one directory yourself (`chmod o+x {parent}`)."
+            )
+
+
+def _may_pass(directory: Path, account: Account) -> bool:
+    status = directory.stat()
+    if status.st_uid == account.uid:
+        return bool(status.st_mode & stat.S_IXUSR)
+    groups = {account.gid, *(g.gr_gid for g in grp.getgrall() if account.name in g.gr_mem)}
+    if status.st_gid in groups:
+        return bool(status.st_mode & stat.S_IXGRP)
+    return bool(status.st_mode & stat.S_IXOTH)

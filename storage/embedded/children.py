@@ -1,0 +1,59 @@
+"""PostgreSQL's programs as processes: their user, a clean environment, a noticed end."""
+
+import subprocess
+from pathlib import Path
+
+from storage.embedded import accounts
+
+# No PG* variable of the user's may reach the server.
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
+# Servers that this process started: kept until they end, so that they are reaped.
+_servers: list[subprocess.Popen[bytes]] = []
+
+
+def spawn_server(
+    command: list[str], account: accounts.Account, *, log: Path
+) -> subprocess.Popen[bytes]:
+    """A server that lives on when we end, writing to `log`."""
+    with log.open("ab") as file:
+        log.chmod(0o600)
+        # A session of its own: Ctrl-C at the terminal is for Vecmark, which then stops it.
+        server = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            cwd=log.parent,
+            env=_ENVIRONMENT,
+            umask=0o077,
+            user=account.uid if account.switch else None,
+            group=account.gid if account.switch else None,
+            extra_groups=[] if account.switch else None,
+        )
+    _servers.append(server)
+    return server
+
+
+def run(command: list[str], account: accounts.Account, *, folder: Path) -> tuple[int, str]:
+    """Run a program to its end: its exit status and what it said."""
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        cwd=folder,
+        env=_ENVIRONMENT,
+        umask=0o077,
+        user=account.uid if account.switch else None,
+        group=account.gid if account.switch else None,
+        extra_groups=[] if account.switch else None,
+    )
+    return done.returncode, done.stdout.strip()
+
+
+def reap() -> None:
+    """Take note of servers that have ended: a dead child keeps its pid until then."""
+    _servers[:] = [server for server in _servers if server.poll() is None]

@@ -1,0 +1,115 @@
+"""Indexes: one collection embedded in one space under one chunking."""
+
+import dataclasses
+from collections.abc import Mapping
+from uuid import UUID
+
+from sqlalchemy import Row, Select, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage.tables import collections, indexes, spaces
+
+LIVE = ("building", "cutting", "active", "retained")
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexRow:
+    """An index and the facts of its space that a write or a search needs."""
+
+    id: int
+    collection_id: UUID
+    space_id: int
+    fingerprint: str
+    model_id: str
+    dimensions: int
+    strategy: str
+    size: int | None
+    overlap: int
+    chunker_version: int
+    state: str
+    hnsw: str
+    hnsw_error: str | None
+    ef_search: int | None
+    recall: float | None
+
+    @property
+    def table(self) -> str:
+        return f"vectors_{self.id:d}"
+
+
+_COLUMNS = (
+    indexes.c.id,
+    indexes.c.collection_id,
+    indexes.c.space_id,
+    spaces.c.fingerprint,
+    spaces.c.model_id,
+    spaces.c.dimensions,
+    indexes.c.strategy,
+    indexes.c.size,
+    indexes.c.overlap,
+    indexes.c.chunker_version,
+    indexes.c.state,
+    indexes.c.hnsw,
+    indexes.c.hnsw_error,
+    indexes.c.ef_search,
+    indexes.c.recall,
+)
+
+
+def _query() -> Select[*tuple[object, ...]]:
+    return select(*_COLUMNS).join(spaces, spaces.c.id == indexes.c.space_id)
+
+
+def _row(row: Row[*tuple[object, ...]]) -> IndexRow:
+    return IndexRow(**row._mapping)
+
+
+async def make(
+    conn: AsyncConnection,
+    *,
+    collection_id: UUID,
+    space_id: int,
+    chunking: Mapping[str, object],
+    state: str,
+) -> int:
+    """The id of a new index; its table of vectors is made by `storage.vectors.create_table`."""
+    values = {"collection_id": collection_id, "space_id": space_id, "state": state, **chunking}
+    return (await conn.execute(insert(indexes).values(values).returning(indexes.c.id))).scalar_one()
+
+
+async def live(conn: AsyncConnection, collection_id: UUID) -> list[IndexRow]:
+    """The indexes that every write of the collection has to keep in step."""
+    query = (
+        _query()
+        .join(collections, collections.c.id == indexes.c.collection_id)
+        .where(indexes.c.collection_id == collection_id, indexes.c.state.in_(LIVE))
+    )
+    return [_row(row) for row in await conn.execute(query.order_by(indexes.c.id))]
+
+
+async def by_id(conn: AsyncConnection, index_id: int) -> IndexRow | None:
+    row = (await conn.execute(_query().where(indexes.c.id == index_id))).first()
+    return None if row is None else _row(row)
+
+
+async def in_state(conn: AsyncConnection, *states: str) -> list[IndexRow]:
+    query = _query().where(indexes.c.state.in_(states)).order_by(indexes.c.id)
+    return [_row(row) for row in await conn.execute(query)]
+
+
+async def record_hnsw(
+    conn: AsyncConnection,
+    index_id: int,
+    *,
+    hnsw: str,
+    ef_search: int | None = None,
+    recall: float | None = None,
+    error: str | None = None,
+) -> None:
+    values = {"hnsw": hnsw, "ef_search": ef_search, "recall": recall, "hnsw_error": error}
+    await conn.execute(update(indexes).where(indexes.c.id == index_id).values(**values))
+
+
+async def forget(conn: AsyncConnection, index_id: int) -> None:
+    """Remove a retired index whose table has been dropped."""
+    await conn.execute(delete(indexes).where(indexes.c.id == index_id))

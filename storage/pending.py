@@ -1,0 +1,122 @@
+"""What a live index still lacks: written with the document, deleted with its vectors."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+MAX_ATTEMPTS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A document leased for embedding; the lease holds while its epoch is the row's."""
+
+    doc_key: UUID
+    id: str
+    text: str
+    text_hash: bytes
+    epoch: int
+
+
+async def add(conn: AsyncConnection, index_id: int, hashes: Mapping[UUID, bytes]) -> None:
+    """Note that the index lacks these documents' present texts; in the transaction of the texts."""
+    ordered = sorted(hashes.items())
+    await conn.execute(
+        text(
+            "INSERT INTO pending (index_id, doc_key, text_hash) SELECT :index, n.k, n.h"
+            " FROM unnest(CAST(:keys AS uuid[]), CAST(:hashes AS bytea[])) AS n(k, h)"
+            " ON CONFLICT (index_id, doc_key) DO UPDATE SET text_hash = excluded.text_hash,"
+            " attempts = 0, error = NULL, lease_until = NULL,"
+            " lease_epoch = pending.lease_epoch + 1"
+        ),
+        {
+            "index": index_id,
+            "keys": [key for key, _ in ordered],
+            "hashes": [digest for _, digest in ordered],
+        },
+    )
+
+
+async def add_missing(conn: AsyncConnection, index_id: int, collection_id: UUID, limit: int) -> int:
+    """Note up to `limit` documents without vectors that nobody noted: heals after any crash."""
+    done = await conn.execute(
+        text(
+            "INSERT INTO pending (index_id, doc_key, text_hash)"
+            " SELECT :index, d.doc_key, d.text_hash FROM documents d"
+            " WHERE d.collection_id = :collection"
+            f" AND NOT EXISTS (SELECT 1 FROM vectors_{index_id:d} v WHERE v.doc_key = d.doc_key"
+            " AND v.text_hash = d.text_hash) AND NOT EXISTS (SELECT 1 FROM pending p"
+            " WHERE p.index_id = :index AND p.doc_key = d.doc_key)"
+            f" LIMIT {limit:d} ON CONFLICT DO NOTHING"
+        ),
+        {"index": index_id, "collection": collection_id},
+    )
+    return done.rowcount
+
+
+async def claim(
+    conn: AsyncConnection, index_id: int, *, owner: str, limit: int, lease_s: int
+) -> list[Claim]:
+    """Lease up to `limit` documents, by the database's clock; others never see the same ones."""
+    rows = await conn.execute(
+        text(
+            "WITH due AS (SELECT index_id, doc_key FROM pending WHERE index_id = :index"
+            " AND (lease_until IS NULL OR lease_until < now()) AND attempts < :most"
+            f" ORDER BY doc_key LIMIT {limit:d} FOR UPDATE SKIP LOCKED), leased AS ("
+            " UPDATE pending p SET lease_owner = :owner, lease_epoch = p.lease_epoch + 1,"
+            " attempts = p.attempts + 1, lease_until = now() + make_interval(secs => :lease)"
+            " FROM due WHERE p.index_id = due.index_id AND p.doc_key = due.doc_key"
+            " RETURNING p.doc_key, p.text_hash, p.lease_epoch)"
+            " SELECT l.doc_key, d.id, d.text, l.text_hash, l.lease_epoch FROM leased l"
+            " JOIN documents d ON d.doc_key = l.doc_key AND d.text_hash = l.text_hash"
+        ),
+        {"index": index_id, "owner": owner, "lease": lease_s, "most": MAX_ATTEMPTS},
+    )
+    return [Claim(*row) for row in rows]
+
+
+async def settle(conn: AsyncConnection, index_id: int, claims: Sequence[Claim]) -> None:
+    """Delete the rows whose hash and epoch still are those of the claims."""
+    await conn.execute(
+        text(
+            "DELETE FROM pending p USING unnest(CAST(:keys AS uuid[]), CAST(:hashes AS bytea[]),"
+            " CAST(:epochs AS bigint[])) AS n(k, h, e) WHERE p.index_id = :index"
+            " AND p.doc_key = n.k AND p.text_hash = n.h AND p.lease_epoch = n.e"
+        ),
+        {
+            "index": index_id,
+            "keys": [claim.doc_key for claim in claims],
+            "hashes": [claim.text_hash for claim in claims],
+            "epochs": [claim.epoch for claim in claims],
+        },
+    )
+
+
+async def fail(conn: AsyncConnection, index_id: int, claim: Claim, reason: str) -> None:
+    """Keep the row with its reason; it is not tried again until the text changes."""
+    await conn.execute(
+        text(
+            "UPDATE pending SET error = :reason, lease_until = NULL, attempts = :most"
+            " WHERE index_id = :index AND doc_key = :key AND lease_epoch = :epoch"
+        ),
+        {
+            "reason": reason,
+            "index": index_id,
+            "key": claim.doc_key,
+            "epoch": claim.epoch,
+            "most": MAX_ATTEMPTS,
+        },
+    )
+
+
+async def clear(conn: AsyncConnection, index_id: int, doc_keys: Sequence[UUID]) -> None:
+    """The documents have their vectors now, or are gone."""
+    await conn.execute(
+        text(
+            "DELETE FROM pending WHERE index_id = :index AND doc_key = ANY(CAST(:keys AS uuid[]))"
+        ),
+        {"index": index_id, "keys": list(doc_keys)},
+    )

@@ -1,0 +1,208 @@
+"""Nearest-neighbour search in one index, grouped by document."""
+
+import dataclasses
+from typing import Literal
+from uuid import UUID
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+from pgvector import HalfVector
+from sqlalchemy import Dialect
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage import engine, errors, filters
+from storage.indexes import IndexRow
+from storage.tables import documents
+
+# pgvector's upper bound of hnsw.ef_search: no HNSW scan returns more rows.
+MAX_EF_SEARCH = 1000
+MIN_EF_SEARCH = 100
+_MAX_EXACT_ROWS = 1_000_000
+
+Neighbour = tuple[UUID, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Hit:
+    """A document by its best chunk; `score` is the cosine similarity."""
+
+    doc_key: UUID
+    id: str
+    score: float
+    metadata: dict[str, object]
+    chunk_no: int
+    char_start: int
+    char_end: int
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Nearest:
+    """`complete`: no document that could have been found is left out for want of widening."""
+
+    hits: list[Hit]
+    path: Literal["exact", "hnsw"]
+    complete: bool
+
+
+# Finds the nearest rows, drops those that do not count, keeps each document's best and only then
+# reads texts. The first column asserts the index that the query was encoded for.
+_STATEMENT = """
+WITH near AS MATERIALIZED (
+  SELECT v.doc_key, v.chunk_no, v.text_hash, v.char_start, v.char_end, {distance} AS distance
+  FROM {table} v {condition} ORDER BY {order} LIMIT {rows}
+), best AS (
+  SELECT DISTINCT ON (near.doc_key) near.*
+  FROM near JOIN documents d ON d.doc_key = near.doc_key AND d.text_hash = near.text_hash
+  {excluded}
+  ORDER BY near.doc_key, near.distance
+), top AS (
+  SELECT * FROM best ORDER BY distance, doc_key LIMIT {limit}
+)
+SELECT c.active_index_id, (SELECT count(*) FROM near), r.*
+FROM collections c LEFT JOIN (
+  SELECT d.doc_key, d.id, 1 - top.distance AS score, d.metadata, top.chunk_no, top.char_start,
+         top.char_end, substring(d.text FROM top.char_start + 1
+                                 FOR top.char_end - top.char_start) AS chunk_text
+  FROM top JOIN documents d ON d.doc_key = top.doc_key AND d.text_hash = top.text_hash
+) r ON true
+WHERE c.id = %(collection)s
+ORDER BY r.score DESC, r.doc_key
+"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Query:
+    """What is searched: `vector` is (dimensions,) float32 of unit length in the index's space.
+
+    `exact` forces a scan; `excluded` leaves one document out (documents similar to it).
+    """
+
+    vector: NDArray[np.float32]
+    limit: int
+    exact: bool = False
+    condition: filters.Filter | None = None
+    excluded: UUID | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """How the next statement goes: by which path, how wide, with which condition."""
+
+    exact: bool
+    rows: int
+    condition: str
+    parameters: dict[str, object]
+
+    def wider(self) -> "_Plan":
+        rows = self.rows * 4
+        exact = self.exact or rows > MAX_EF_SEARCH
+        return dataclasses.replace(self, rows=rows, exact=exact)
+
+
+async def nearest(conn: AsyncConnection, index: IndexRow, query: Query) -> Nearest:
+    """The `limit` nearest documents, widened until they are found or none is left.
+
+    `conn` is in autocommit. Raises IndexChanged where `index` is not the active one any more.
+    """
+    connection = await engine.driver(conn)
+    plan = _first_plan(conn.dialect, index, query)
+    while True:
+        if not plan.exact:
+            await _tune(connection, max(index.ef_search or MIN_EF_SEARCH, plan.rows))
+        scanned, hits = await _run(connection, index, query, plan)
+        exhausted = plan.exact and scanned < plan.rows
+        if len(hits) >= query.limit or exhausted or plan.rows >= _MAX_EXACT_ROWS:
+            complete = len(hits) >= query.limit or exhausted
+            return Nearest(hits, "exact" if plan.exact else "hnsw", complete)
+        plan = plan.wider()
+
+
+def _first_plan(dialect: Dialect, index: IndexRow, query: Query) -> _Plan:
+    parameters: dict[str, object] = {"collection": index.collection_id}
+    if query.excluded is not None:
+        parameters["excluded"] = query.excluded
+    condition = ""
+    if query.condition is not None:
+        condition = _matching(dialect, query.condition, parameters)
+    # A few rows more than asked for: chunks of one document, and vectors that do not count.
+    rows = query.limit + 10
+    exact = bool(query.exact or condition or index.hnsw != "ready" or rows > MAX_EF_SEARCH)
+    return _Plan(exact, rows, condition, parameters)
+
+
+async def _tune(connection: psycopg.AsyncConnection, ef_search: int) -> None:
+    """Set ef_search for this connection, once: a SET LOCAL would cost three round trips more."""
+    if getattr(connection, "vecmark_ef_search", None) == ef_search:
+        return
+    await connection.execute("SELECT set_config('hnsw.ef_search', %s, false)", (str(ef_search),))
+    connection.vecmark_ef_search = ef_search  # type: ignore[attr-defined]
+
+
+async def _run(
+    connection: psycopg.AsyncConnection,
+    index: IndexRow,
+    query: Query,
+    plan: _Plan,
+) -> tuple[int, list[Hit]]:
+    parameters = {**plan.parameters, "vector": HalfVector(query.vector)}
+    async with connection.cursor(binary=True) as cursor:
+        try:
+            await cursor.execute(_compose(index, query, plan), parameters)
+        except psycopg.errors.UndefinedTable as error:
+            raise errors.IndexChanged(index.table) from error
+        found = await cursor.fetchall()
+    if not found or found[0][0] != index.id:
+        raise errors.IndexChanged(index.table)
+    return found[0][1], [Hit(*row[2:]) for row in found if row[2] is not None]
+
+
+def _compose(index: IndexRow, query: Query, plan: _Plan) -> str:
+    distance = "v.embedding <=> %(vector)s"
+    return _STATEMENT.format(
+        table=index.table,
+        distance=distance,
+        condition=plan.condition,
+        # An expression cannot use the HNSW index: the service chooses the path, not the planner.
+        order=f"({distance}) + 0" if plan.exact else distance,
+        rows=int(plan.rows),
+        excluded="" if query.excluded is None else "WHERE near.doc_key <> %(excluded)s",
+        limit=int(query.limit),
+    )
+
+
+def _matching(dialect: Dialect, condition: filters.Filter, parameters: dict[str, object]) -> str:
+    """The join that leaves documents whose metadata fulfil the filter; its values as parameters."""
+    compiled = filters.clause(condition).compile(
+        dialect=dialect, compile_kwargs={"render_postcompile": True}
+    )
+    parameters.update(compiled.params)
+    name = documents.name
+    return (
+        f"JOIN {name} ON {name}.doc_key = v.doc_key AND {name}.text_hash = v.text_hash"
+        f" AND {compiled}"
+    )
+
+
+async def neighbours(
+    conn: AsyncConnection,
+    index: IndexRow,
+    vector: NDArray[np.float32],
+    k: int,
+    *,
+    ef_search: int | None,
+) -> list[Neighbour]:
+    """The k nearest rows (doc_key, chunk_no): by HNSW at `ef_search`, or exact where it is None."""
+    connection = await engine.driver(conn)
+    order = "embedding <=> %s"
+    if ef_search is None:
+        order = f"({order}) + 0"
+    else:
+        await _tune(connection, ef_search)
+    async with connection.cursor(binary=True) as cursor:
+        await cursor.execute(
+            f"SELECT doc_key, chunk_no FROM {index.table} ORDER BY {order} LIMIT {k:d}",
+            (HalfVector(vector),),
+        )
+        return [(row[0], row[1]) for row in await cursor.fetchall()]

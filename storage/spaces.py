@@ -1,0 +1,159 @@
+"""The spaces that vectors were made in, and the links between equal ones."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Row, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage.tables import collections, indexes, space_links, spaces
+
+
+@dataclasses.dataclass(frozen=True)
+class SpaceRow:
+    """A stored space; `canaries` are its reference vectors, (n, dimensions) float32."""
+
+    id: int
+    fingerprint: str
+    model_id: str
+    revision: str | None
+    dimensions: int
+    max_tokens: int | None
+    document_prompt: str
+    query_prompt: str
+    precision: str
+    options: Mapping[str, object]
+    build: Mapping[str, object] | None
+    canaries: NDArray[np.float32]
+    canaries_version: int
+    created_at: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NewSpace:
+    fingerprint: str
+    model_id: str
+    revision: str | None
+    dimensions: int
+    max_tokens: int | None
+    document_prompt: str
+    query_prompt: str
+    precision: str
+    options: Mapping[str, object]
+    manifest: Mapping[str, object]
+    build: Mapping[str, object]
+    canaries: NDArray[np.float32]
+    canaries_version: int
+
+
+_COLUMNS = (
+    spaces.c.id,
+    spaces.c.fingerprint,
+    spaces.c.model_id,
+    spaces.c.revision,
+    spaces.c.dimensions,
+    spaces.c.max_tokens,
+    spaces.c.document_prompt,
+    spaces.c.query_prompt,
+    spaces.c.precision,
+    spaces.c.options,
+    spaces.c.build,
+    spaces.c.canaries,
+    spaces.c.canaries_version,
+    func.extract("epoch", spaces.c.created_at).label("created_at"),
+)
+
+
+def _row(row: Row[*tuple[object, ...]]) -> SpaceRow:
+    values = dict(row._mapping)
+    flat = np.frombuffer(values["canaries"], dtype=np.float32)
+    values["canaries"] = flat.reshape(-1, values["dimensions"])
+    values["created_at"] = float(values["created_at"])
+    return SpaceRow(**values)
+
+
+async def ensure(conn: AsyncConnection, space: NewSpace) -> SpaceRow:
+    """The stored space of this fingerprint (or of the space that it is linked to), made if new.
+
+    What a person names (model, revision, query prompt) follows the newest caller.
+    """
+    linked = await by_link(conn, space.fingerprint)
+    if linked is not None:
+        return linked
+    values = dataclasses.asdict(space)
+    values["canaries"] = np.ascontiguousarray(space.canaries, dtype=np.float32).tobytes()
+    named = {key: values[key] for key in ("model_id", "revision", "query_prompt", "options")}
+    await conn.execute(
+        insert(spaces)
+        .values(**values)
+        .on_conflict_do_update(index_elements=[spaces.c.fingerprint], set_=named)
+    )
+    found = await by_fingerprint(conn, space.fingerprint)
+    if found is None:
+        raise LookupError(space.fingerprint)
+    return found
+
+
+async def by_fingerprint(conn: AsyncConnection, fingerprint: str) -> SpaceRow | None:
+    row = (await conn.execute(select(*_COLUMNS).where(spaces.c.fingerprint == fingerprint))).first()
+    return None if row is None else _row(row)
+
+
+async def by_link(conn: AsyncConnection, fingerprint: str) -> SpaceRow | None:
+    query = (
+        select(*_COLUMNS)
+        .join(space_links, space_links.c.space_id == spaces.c.id)
+        .where(space_links.c.fingerprint == fingerprint)
+    )
+    row = (await conn.execute(query)).first()
+    return None if row is None else _row(row)
+
+
+async def by_id(conn: AsyncConnection, space_id: int) -> SpaceRow:
+    return _row((await conn.execute(select(*_COLUMNS).where(spaces.c.id == space_id))).one())
+
+
+async def every(conn: AsyncConnection) -> list[SpaceRow]:
+    return [_row(row) for row in await conn.execute(select(*_COLUMNS).order_by(spaces.c.id))]
+
+
+async def links(conn: AsyncConnection) -> dict[str, int]:
+    """fingerprint -> id of the space that it was shown to equal."""
+    rows = await conn.execute(select(space_links.c.fingerprint, space_links.c.space_id))
+    return {row.fingerprint: row.space_id for row in rows}
+
+
+async def link(conn: AsyncConnection, fingerprint: str, space_id: int, worst: float) -> None:
+    """Record that vectors of `fingerprint` belong to the space `space_id`."""
+    await conn.execute(
+        insert(space_links)
+        .values(fingerprint=fingerprint, space_id=space_id, worst_cosine=worst)
+        .on_conflict_do_nothing()
+    )
+
+
+async def record_build(conn: AsyncConnection, space_id: int, build: Mapping[str, object]) -> None:
+    """The build whose canaries all passed last."""
+    await conn.execute(update(spaces).where(spaces.c.id == space_id).values(build=dict(build)))
+
+
+async def in_use(conn: AsyncConnection) -> Sequence[int]:
+    """Ids of the spaces that live indexes were made in."""
+    query = select(indexes.c.space_id).where(indexes.c.state != "retired").distinct()
+    return (await conn.execute(query)).scalars().all()
+
+
+async def collections_of(conn: AsyncConnection) -> dict[int, list[str]]:
+    """space id -> names of the collections that it answers searches of."""
+    query = (
+        select(indexes.c.space_id, collections.c.name)
+        .join(collections, collections.c.active_index_id == indexes.c.id)
+        .order_by(collections.c.name)
+    )
+    found: dict[int, list[str]] = {}
+    for row in await conn.execute(query):
+        found.setdefault(row.space_id, []).append(row.name)
+    return found

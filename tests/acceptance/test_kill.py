@@ -1,0 +1,158 @@
+"""kill -9 of the service, of PostgreSQL and of both while a stream is written: nothing is lost."""
+
+import itertools
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import psycopg
+import pytest
+
+from tests import services, streams
+from tests.acceptance import truths
+
+Serve = Callable[..., services.Service]
+Acknowledged = dict[str, dict[str, Any]]
+
+_WORDS = (
+    "amber bridge copper dolphin engine forest garden harbour island jacket kettle lantern "
+    "meadow needle orchard pepper quarry river saddle tunnel umbrella valley window yellow "
+    "zipper anchor barrel candle dagger eagle feather glacier hammer insect jungle kitchen"
+).split()
+
+
+def documents(seed: int) -> Iterator[dict[str, Any]]:
+    """Different texts without end; every fortieth has several chunks."""
+    rng = random.Random(seed)
+    for no in itertools.count():
+        count = 350 if no % 40 == 7 else rng.randint(2, 6)
+        words = " ".join(rng.choice(_WORDS) for _ in range(count))
+        yield {"id": f"{seed}-{no}", "text": f"Number {no} of {seed}. {words}.", "metadata": {"no": no}}
+
+
+def kill_postgres(data_dir: Path) -> None:
+    process = psutil.Process(services.postgres_pid(data_dir))
+    process.kill()
+    # It is a child of the service, which may leave it unreaped for a while.
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+
+
+def check(client: httpx.Client, sql: psycopg.Connection, sent: Acknowledged, acks: Acknowledged) -> None:
+    """Every acknowledged document is whole, has its newest text and is found by it."""
+    assert truths.half_documents(sql, "default") == []
+    assert truths.orphans(sql, "default") == 0
+    table, _ = truths.index(sql, "default")
+    rows = sql.execute(
+        "SELECT d.id, d.text, count(*), min(v.char_end) FROM documents d"
+        f" JOIN {table} v USING (doc_key) GROUP BY d.doc_key"
+    )
+    stored = {row[0]: row[1:] for row in rows}
+    for id_, ack in acks.items():
+        assert stored[id_][:2] == (sent[id_]["text"], ack["chunks"])
+    for id_ in random.Random(1).sample(sorted(acks), min(25, len(acks))):
+        first_chunk = sent[id_]["text"][: stored[id_][2]]
+        wish = {"q": first_chunk, "limit": 3, "exact": True}
+        found = client.post("/v1/search", json=wish).raise_for_status().json()["results"]
+        assert found[0]["id"] == id_
+
+
+class Feed:
+    """A stream under way: what was sent, and what was acknowledged so far."""
+
+    def __init__(self, service: services.Service, seed: int, count: int | None = None) -> None:
+        self.sent: Acknowledged = {}
+        self.acks: Acknowledged = {}
+        self.error: dict[str, Any] | None = None
+        self.lines = 0
+        self._many = documents(seed) if count is None else itertools.islice(documents(seed), count)
+        self._stream = streams.LineStream(service.port, "/v1/documents")
+        self._enough = threading.Event()
+        self._reader = threading.Thread(target=self._read, name="read")
+
+    def __enter__(self) -> "Feed":
+        self._stream.feed(self._noted())
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.join(120)
+        self._stream.__exit__(None, None, None)
+        assert not self._reader.is_alive()
+
+    def _noted(self) -> Iterator[dict[str, Any]]:
+        for document in self._many:
+            self.sent[document["id"]] = document
+            yield document
+
+    def _read(self) -> None:
+        for result in self._stream.results():
+            if "error" in result:
+                self.error = result["error"]
+                continue
+            self.lines += 1
+            assert result["line"] == self.lines
+            assert result["status"] in {"created", "unchanged", "updated"}
+            self.acks[result["id"]] = result
+            if self.lines >= 250:
+                self._enough.set()
+
+    def wait_acknowledged(self) -> None:
+        assert self._enough.wait(60), f"{self.lines} acknowledged, {self.error}"
+
+
+@pytest.mark.parametrize("killed", ["service", "both"])
+def test_service_killed_during_a_stream(home: Path, serve: Serve, killed: str):
+    service = serve(home)
+    with Feed(service, 1) as feed:
+        feed.wait_acknowledged()
+        if killed == "both":
+            kill_postgres(home)
+        service.kill()
+    again = serve(home)
+    with again.client() as client, services.connected(home) as sql:
+        check(client, sql, feed.sent, feed.acks)
+    assert again.stop() == 0
+    assert services.postgres_processes(home) == []
+
+
+def test_postgres_killed_during_a_stream(home: Path, serve: Serve):
+    """The service starts it again; the stream goes on, and every line is acknowledged."""
+    service = serve(home)
+    with Feed(service, 2, count=2500) as feed:
+        feed.wait_acknowledged()
+        before = services.postgres_pid(home)
+        kill_postgres(home)
+    assert feed.error is None
+    assert feed.acks.keys() == feed.sent.keys()
+    service.wait_ready()
+    assert services.postgres_pid(home) != before
+    with service.client() as client, services.connected(home) as sql:
+        check(client, sql, feed.sent, feed.acks)
+    assert service.stop() == 0
+    assert services.postgres_processes(home) == []
+
+
+def test_session_of_postgres_killed_during_a_stream(home: Path, serve: Serve):
+    """PostgreSQL then throws out every session and recovers; it has to be waited for."""
+    service = serve(home)
+    with Feed(service, 3, count=1500) as feed:
+        feed.wait_acknowledged()
+        with services.connected(home) as sql:
+            pid = sql.execute(
+                "SELECT pid FROM pg_stat_activity WHERE application_name = 'vecmark' LIMIT 1"
+            ).fetchone()
+        assert pid is not None
+        os.kill(pid[0], signal.SIGKILL)
+    assert feed.error is None
+    assert feed.acks.keys() == feed.sent.keys()
+    service.wait_ready()
+    with service.client() as client, services.connected(home) as sql:
+        check(client, sql, feed.sent, feed.acks)

@@ -1,0 +1,38 @@
+"""What must hold in the database after anything: asked in SQL, whatever the service says."""
+
+import psycopg
+
+
+def half_documents(sql: psycopg.Connection, collection: str) -> list[tuple[str, int]]:
+    """Documents without all the chunks of their present text, or with rows of another one."""
+    table, collection_id = index(sql, collection)
+    found = sql.execute(
+        "SELECT d.id, count(v.doc_key) FROM documents d"
+        f" LEFT JOIN {table} v ON v.doc_key = d.doc_key WHERE d.collection_id = %s"
+        " GROUP BY d.doc_key HAVING count(v.doc_key) = 0"
+        " OR bool_or(v.text_hash <> d.text_hash)"
+        " OR count(v.doc_key) <> max(v.chunk_no) + 1 OR min(v.char_start) > 0"
+        " OR max(v.char_end) < length(rtrim(d.text))",
+        (collection_id,),
+    )
+    return list(found)
+
+
+def orphans(sql: psycopg.Connection, collection: str) -> int:
+    """Rows of vectors whose document is gone or has another text."""
+    table, _ = index(sql, collection)
+    found = sql.execute(
+        f"SELECT count(*) FROM {table} v LEFT JOIN documents d USING (doc_key)"
+        " WHERE d.text_hash IS DISTINCT FROM v.text_hash"
+    ).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+def index(sql: psycopg.Connection, collection: str) -> tuple[str, object]:
+    """The table of the active index, and the collection's id."""
+    row = sql.execute(
+        "SELECT active_index_id, id FROM collections WHERE name = %s", (collection,)
+    ).fetchone()
+    assert row is not None
+    return f"vectors_{row[0]}", row[1]

@@ -1,0 +1,87 @@
+"""What every test stands on: a clean environment, and a migrated database of its own."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Before anything of ours is imported: the tests see no setting of the machine, and no model hub.
+for _name in list(os.environ):
+    if _name.startswith("VECMARK_") or _name in {"MODEL_PATH", "MODEL_SEQ_LEN"}:
+        del os.environ[_name]
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from tests import databases  # noqa: E402
+
+_TEST_DATABASE_URL = os.environ.get("TEST_DATABASE_URL")
+_CHOICE = pytest.StashKey[databases.Choice]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if _TEST_DATABASE_URL:
+        docker = databases.Docker(answers=False, has_image=False)
+    else:
+        docker = databases.look_for_docker()
+    config.stash[_CHOICE] = databases.choose(_TEST_DATABASE_URL, docker)
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:
+        terminal.write_line(str(config.stash[_CHOICE]))
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def database_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of the tests' PostgreSQL; make no table in the database that it names."""
+    with databases.running(request.config.stash[_CHOICE], _TEST_DATABASE_URL) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def template_database(database_server: str) -> Iterator[str]:
+    """The name of a database with the schema of the newest schema migration."""
+    from migrations import schema
+
+    with databases.fresh(database_server) as url:
+        databases.execute(url, "CREATE EXTENSION IF NOT EXISTS vector")
+        schema.upgrade(url)
+        yield databases.database_name(url)
+
+
+@pytest.fixture
+def database_url(database_server: str, template_database: str) -> Iterator[str]:
+    """A migrated, empty database for this test alone: its URL for SQLAlchemy with psycopg."""
+    with databases.fresh(database_server, template=template_database) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(database_server: str) -> Iterator[str]:
+    """A database without a schema, not even the extension."""
+    with databases.fresh(database_server) as url:
+        yield url
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A data directory for this test alone; as root too, PostgreSQL can work in it."""
+    with databases.open_directory() as folder:
+        yield folder / "data"
+
+
+@pytest.fixture(scope="session")
+def model_cache() -> Iterator[Path]:
+    """Where converted models are kept: the bundled one is converted once for all tests.
+
+    TEST_MODEL_CACHE keeps them from one run to the next.
+    """
+    if kept := os.environ.get("TEST_MODEL_CACHE"):
+        yield Path(kept)
+        return
+    with databases.open_directory() as folder:
+        yield folder

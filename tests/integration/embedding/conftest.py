@@ -1,0 +1,80 @@
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embedding import description, model
+from tests import models
+from tests.integration.embedding import reference
+
+PROMPT = "passage: "
+Vectors = dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Converted models, shared by all tests that don't damage them: a conversion takes 10 s."""
+    return tmp_path_factory.mktemp("converted")
+
+
+@pytest.fixture(scope="session")
+def wordllama_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return models.wordllama_directory(tmp_path_factory.mktemp("wordllama"))
+
+
+@pytest.fixture(scope="session")
+def prompted_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MiniLM with a prompt for documents that pooling leaves out."""
+    return models.variant(
+        tmp_path_factory.mktemp("prompted"),
+        configs={
+            "config_sentence_transformers.json": {
+                "prompts": {"query": "query: ", "document": PROMPT}
+            },
+            "1_Pooling/config.json": {"include_prompt": False},
+        },
+    )
+
+
+@pytest.fixture(scope="session")
+def minilm(cache_dir: Path) -> Iterator[model.LoadedModel]:
+    yield from _loaded("minilm", models.minilm_directory(), cache_dir)
+
+
+@pytest.fixture(scope="session")
+def wordllama(cache_dir: Path, wordllama_directory: Path) -> Iterator[model.LoadedModel]:
+    yield from _loaded("wordllama", wordllama_directory, cache_dir)
+
+
+@pytest.fixture(scope="session")
+def prompted(cache_dir: Path, prompted_directory: Path) -> Iterator[model.LoadedModel]:
+    yield from _loaded("prompted", prompted_directory, cache_dir)
+
+
+@pytest.fixture(scope="session")
+def vectors(
+    tmp_path_factory: pytest.TempPathFactory, wordllama_directory: Path, prompted_directory: Path
+) -> Vectors:
+    """By "NAME reference" and "NAME torch": reference.TEXTS by the library and by our encoder."""
+    output = tmp_path_factory.mktemp("vectors") / "vectors.npz"
+    given = (
+        ("minilm", models.minilm_directory(), ""),
+        ("wordllama", wordllama_directory, ""),
+        ("prompted", prompted_directory, PROMPT),
+    )
+    arguments = [str(value) for case in given for value in case]
+    subprocess.run(
+        [sys.executable, "-m", reference.__name__, output, *arguments],
+        check=True,
+        capture_output=True,
+    )
+    return dict(np.load(output))
+
+
+def _loaded(name: str, directory: Path, cache_dir: Path) -> Iterator[model.LoadedModel]:
+    loaded = model.load(description.describe(name, directory), cache_dir=cache_dir, device="cpu")
+    yield loaded
+    loaded.close()

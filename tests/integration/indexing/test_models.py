@@ -1,0 +1,239 @@
+"""Spaces in the database: a model that moved is refused, one that is the same is linked."""
+
+import contextlib
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import psycopg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from embedding.chunking import Chunking
+from embedding.description import ModelOptions
+from indexing import errors, links
+from indexing.catalog import Catalog, Collection
+from indexing.indexer import Indexer
+from indexing.models import Models, Places, open_default
+from indexing.searcher import Searcher, Wish
+from storage import documents, engine, spaces, vectors
+from tests import models as files
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return files.wordllama_directory(tmp_path_factory.mktemp("models") / "original")
+
+
+@pytest.fixture(scope="module")
+def resaved(original: Path) -> Path:
+    """Other bytes, so another fingerprint, but the same vectors to six digits."""
+
+    def shaken(tensors: files.Tensors) -> files.Tensors:
+        noise = np.random.default_rng(1).uniform(-1e-4, 1e-4, 256).astype(np.float32)
+        return {name: tensor * (1 + noise) for name, tensor in tensors.items()}
+
+    return files.variant(original.parent / "resaved", source=original, tensors=shaken)
+
+
+@pytest.fixture(scope="module")
+def other(original: Path) -> Path:
+    """The same weights with another document prompt: equal dimensions, another space."""
+    prompts = {"query": "", "document": "the text is about: "}
+    return files.variant(
+        original.parent / "other",
+        source=original,
+        configs={"config_sentence_transformers.json": {"prompts": prompts}},
+    )
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[AsyncEngine]:
+    opened = engine.create_engine(database_url, pool_size=5)
+    yield opened
+    await opened.dispose()
+
+
+@contextlib.asynccontextmanager
+async def running(
+    database: AsyncEngine, directory: Path, cache: Path, *roots: Path
+) -> AsyncIterator[Models]:
+    """What a process does at its start: the default model, then that of every space in use."""
+    places = Places(
+        default=str(directory),
+        options=ModelOptions(),
+        roots=roots,
+        models_dir=cache / "models",
+        cache_dir=cache,
+        device="cpu",
+    )
+    opened = Models(database, places)
+
+    async def opening():
+        return open_default(places)
+
+    await opened.load_default(opening())
+    async with database.connect() as conn:
+        used = [await spaces.by_id(conn, id_) for id_ in await spaces.in_use(conn)]
+        linked = await spaces.links(conn)
+    for row in used:
+        await opened.load_space(row, linked)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+async def filled(database: AsyncEngine, opened: Models) -> Collection:
+    catalog = Catalog(database)
+    loaded = opened.default
+    assert loaded is not None
+    chunking = Chunking().resolve(loaded.model.tokenizer, loaded.model.space.document_prompt)
+    found, _ = await catalog.create("texts", loaded, chunking)
+    await write(database, opened, found, "frog", "a small animal that lives in ponds")
+    await write(database, opened, found, "bread", "flour, water and salt, baked in an oven")
+    return found
+
+
+async def write(
+    database: AsyncEngine, opened: Models, collection: Collection, id_: str, body: str
+) -> None:
+    new = documents.NewDocument(
+        doc_key=documents.key(collection.row.id, id_),
+        id=id_,
+        text=body,
+        text_hash=documents.text_hash(body),
+        metadata=b"{}",
+    )
+    await Indexer(database, opened, Catalog(database)).write("texts", [new])
+
+
+async def nearest(database: AsyncEngine, opened: Models, query: str) -> str:
+    searcher = Searcher(database, opened, Catalog(database))
+    return (await searcher.by_text("texts", query, Wish())).nearest.hits[0].id
+
+
+async def row_versions(database: AsyncEngine, collection: Collection) -> list[str]:
+    """Which transaction wrote each vector: the same ones, if nothing was embedded again."""
+    async with database.connect() as conn:
+        query = text(f"SELECT xmin::text FROM {collection.active.table} ORDER BY doc_key")
+        return list((await conn.execute(query)).scalars())
+
+
+async def test_linked_fingerprint_serves_the_space_without_embedding_again(
+    database: AsyncEngine, original: Path, resaved: Path, model_cache: Path
+) -> None:
+    async with running(database, original, model_cache) as before:
+        collection = await filled(database, before)
+        written = await row_versions(database, collection)
+    async with running(database, resaved, model_cache) as after:
+        assert after.default is not None
+        with pytest.raises(errors.ModelMissing, match=collection.active.fingerprint):
+            await nearest(database, after, "amphibian")
+        row, worst = await links.link(database, after, after.default, collection.active.fingerprint)
+        assert row.fingerprint == collection.active.fingerprint
+        assert 0.99999 <= worst < 1
+        assert await nearest(database, after, "a pond animal") == "frog"
+        await write(database, after, collection, "violin", "an instrument with four strings")
+    async with running(database, resaved, model_cache) as restarted:
+        assert await nearest(database, restarted, "four strings") == "violin"
+    assert set(written) <= set(await row_versions(database, collection))
+
+
+async def test_model_with_other_vectors_is_not_linked(
+    database: AsyncEngine, original: Path, other: Path, model_cache: Path
+) -> None:
+    async with running(database, original, model_cache) as before:
+        collection = await filled(database, before)
+    async with running(database, other, model_cache) as after:
+        assert after.default is not None
+        with pytest.raises(errors.LinkRefused, match=r"0\.99999 is needed"):
+            await links.link(database, after, after.default, collection.active.fingerprint)
+        with pytest.raises(errors.ModelMissing):
+            await nearest(database, after, "amphibian")
+
+
+async def test_space_in_use_is_not_linked_away(
+    database: AsyncEngine, original: Path, resaved: Path, model_cache: Path
+) -> None:
+    async with running(database, original, model_cache) as before:
+        assert before.default is not None
+        fingerprint = before.default.model.space.fingerprint
+    async with running(database, resaved, model_cache) as after:
+        await filled(database, after)
+        assert after.default is not None
+        with pytest.raises(errors.LinkRefused, match="hold vectors"):
+            await links.link(database, after, after.default, fingerprint)
+
+
+async def test_model_is_found_again_under_another_default(
+    database: AsyncEngine, original: Path, other: Path, model_cache: Path
+) -> None:
+    async with running(database, original, model_cache) as before:
+        await filled(database, before)
+    async with running(database, other, model_cache, original.parent) as after:
+        assert await nearest(database, after, "a pond animal") == "frog"
+
+
+async def test_files_replaced_behind_the_path_neither_write_nor_serve(
+    database: AsyncEngine, original: Path, other: Path, model_cache: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "model"
+    shutil.copytree(original, place)
+    async with running(database, place, model_cache) as before:
+        collection = await filled(database, before)
+    shutil.rmtree(place)
+    shutil.copytree(other, place)
+    async with running(database, place, model_cache) as after:
+        with pytest.raises(errors.ModelMissing):
+            await nearest(database, after, "amphibian")
+        await write(database, after, collection, "frog", "a new text about frogs")
+        async with database.connect() as conn:
+            missing = await documents.count_missing(conn, collection.row.id, collection.active.id)
+        assert missing == 1
+
+
+async def test_moved_canaries_refuse_the_model(
+    database: AsyncEngine, original: Path, model_cache: Path
+) -> None:
+    async with running(database, original, model_cache) as before:
+        assert before.default is not None
+        space_id = before.default.space_id
+    async with database.begin() as conn:
+        row = await spaces.by_id(conn, space_id)
+        moved = np.roll(row.canaries, 1, axis=0)
+        await conn.execute(
+            text("UPDATE spaces SET canaries = :moved WHERE id = :id"),
+            {"moved": moved.tobytes(), "id": space_id},
+        )
+    async with running(database, original, model_cache) as after:
+        assert after.default is None
+        assert "makes other vectors" in after.problems[str(original)]
+
+
+async def test_row_of_another_space_cannot_be_stored(
+    database: AsyncEngine, original: Path, model_cache: Path
+) -> None:
+    async with running(database, original, model_cache) as opened:
+        collection = await filled(database, opened)
+        row = vectors.VectorRow(
+            doc_key=documents.key(collection.row.id, "x"),
+            chunk_no=0,
+            text_hash=b"0" * 16,
+            char_start=0,
+            char_end=1,
+            token_count=1,
+            embedding=np.eye(1, 256, dtype=np.float32)[0],
+        )
+        wrong = collection.active.space_id + 1
+        with pytest.raises(psycopg.errors.CheckViolation, match="space_id"):
+            await store(database, collection.active.id, wrong, row)
+
+
+async def store(
+    database: AsyncEngine, index_id: int, space_id: int, row: vectors.VectorRow
+) -> None:
+    async with database.begin() as conn:
+        await vectors.copy_in(conn, index_id, space_id, [row])

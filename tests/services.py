@@ -1,0 +1,165 @@
+"""A real `vecmark serve` in a process of its own, and what one looks at from outside."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import psycopg
+
+from storage.embedded import layout, postmaster
+from tests import databases
+
+ROOT = Path(__file__).parents[1]
+_COMMAND = [sys.executable, "-c", "from api.cli.main import main; main()"]
+_START_S = 120.0
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def environment(data_dir: Path, **settings: object) -> dict[str, str]:
+    """The environment of a child: nothing of the machine's settings but what is given."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("VECMARK_")}
+    values = {"data_dir": data_dir, **settings}
+    named = {f"VECMARK_{key.upper()}": str(value) for key, value in values.items()}
+    return {**kept, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", **named}
+
+
+def run(data_dir: Path, *arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run a `vecmark` command to its end."""
+    return subprocess.run(
+        [*_COMMAND, *arguments],
+        env=environment(data_dir, **settings),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_START_S,
+        check=False,
+    )
+
+
+@dataclass
+class Service:
+    """A child process that serves; `log` holds what it said."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    data_dir: Path
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self, timeout: float = 120) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=timeout, trust_env=False)
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def wait_ready(self) -> None:
+        """Until `/readyz` says so; fails with what it said where the process ends instead."""
+        deadline = time.monotonic() + _START_S
+        while True:
+            assert self.process.poll() is None, self.said()
+            assert time.monotonic() < deadline, self.said()
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{self.url}/readyz", timeout=10, trust_env=False).is_success:
+                    return
+            time.sleep(0.05)
+
+    def stop(self) -> int:
+        """End it as a terminal or a container would; its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+
+@contextlib.contextmanager
+def serving(
+    data_dir: Path, cache: Path, *arguments: str, ready: bool = True, **settings: object
+) -> Iterator[Service]:
+    """A service that is gone afterwards, whatever happened; `cache` holds converted models."""
+    data_dir.mkdir(exist_ok=True)
+    data_dir.chmod(0o711)
+    if not (data_dir / "cache").exists():
+        (data_dir / "cache").symlink_to(cache, target_is_directory=True)
+    port = int(str(settings.setdefault("port", free_port())))
+    log = data_dir.parent / f"service-{port}.log"
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [*_COMMAND, "serve", *arguments],
+            env=environment(data_dir, **settings),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+        )
+    service = Service(process, port, data_dir, log)
+    try:
+        if ready:
+            service.wait_ready()
+        yield service
+    finally:
+        if process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                service.stop()
+        if process.poll() is None:
+            service.kill()
+
+
+def cluster(data_dir: Path) -> Path:
+    return layout.Layout.under(data_dir).cluster
+
+
+def postgres_processes(data_dir: Path) -> list[psutil.Process]:
+    return postmaster.processes(cluster(data_dir))
+
+
+def postgres_pid(data_dir: Path) -> int:
+    """The pid of the embedded PostgreSQL's first process."""
+    found = postmaster.process(cluster(data_dir))
+    assert found is not None
+    return found.pid
+
+
+@contextlib.contextmanager
+def directory() -> Iterator[Path]:
+    """A data directory; no PostgreSQL of it is left afterwards, whoever was killed."""
+    with databases.open_directory() as folder:
+        data_dir = folder / "data"
+        try:
+            yield data_dir
+        finally:
+            first = postmaster.process(cluster(data_dir))
+            if first is not None:
+                postmaster.end(first)
+            for left in postgres_processes(data_dir):
+                postmaster.end(left)
+
+
+@contextlib.contextmanager
+def connected(data_dir: Path) -> Iterator[psycopg.Connection]:
+    """A connection of our own to the embedded database."""
+    known = postmaster.record(cluster(data_dir))
+    assert known is not None
+    with psycopg.connect(
+        host=str(known.socket_dir), user="postgres", dbname="vecmark", autocommit=True
+    ) as connection:
+        yield connection

@@ -1,0 +1,48 @@
+import pytest
+
+from api.cli import failure, hits, output, progress
+
+
+def test_a_pipe_gets_tab_separated_lines(capsys):
+    output.table(("a", "b"), [("one\ntwo", 3), ("[red]", "x")])
+    assert capsys.readouterr().out == "one two\t3\n[red]\tx\n"
+
+
+def test_hits_are_shortened_to_a_line(capsys):
+    text = "word " * 200
+    hits.show({"results": [{"score": 0.5, "id": "a", "chunk": {"text": text}}]})
+    score, document, shown = capsys.readouterr().out.rstrip("\n").split("\t")
+    assert (score, document) == ("0.500", "a")
+    assert len(shown) <= hits.TEXT_SHOWN
+    assert shown.endswith("word…")
+
+
+def test_no_hit_is_said(capsys):
+    hits.show({"results": []})
+    assert capsys.readouterr().out == "Nothing found.\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(5.4, "5 s"), (65, "1 min 05 s"), (7300, "2 h 01 min")]
+)
+def test_seconds(value, shown):
+    assert output.seconds(value) == shown
+
+
+def test_a_problem_is_told_with_its_fields():
+    problem = {"detail": "the body is wrong", "errors": [{"field": "text", "detail": "is empty"}]}
+    told = failure.from_problem(422, problem)
+    assert told.message == "the body is wrong\n  text: is empty"
+
+
+def test_an_answer_that_is_no_problem_is_told_by_its_status():
+    assert "502" in failure.from_problem(502, None).message
+
+
+def test_progress_without_a_terminal_says_rate_and_time_left(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    with progress.show("Adding", 2) as shown:
+        shown.advance()
+    said = capsys.readouterr().err
+    assert said.startswith("Adding: 1 of 2 documents, ")
+    assert said.rstrip().endswith("left")
