@@ -23,14 +23,24 @@ ROUTES = [
 
 
 def create_app(
-    settings: Settings, *, announce: Callable[[str], None] = lambda _step: None
+    settings: Settings,
+    *,
+    announce: Callable[[str], None] = lambda _step: None,
+    loading: lifespan.Loading | None = None,
+    public: bool = True,
 ) -> Litestar:
-    """The service as an ASGI application; `announce` is told the steps of a long start."""
+    """The service as an ASGI application; `announce` is told the steps of a long start.
+
+    `loading` is the default model, where its loading was begun before (`embedding.opening`). One
+    that is not `public` serves its own process only, and is not announced to others.
+    """
     logs.configure(settings.log_level)
     app = Litestar(
         route_handlers=ROUTES,
         dependencies={"service": Provide(_service, sync_to_thread=False)},
-        lifespan=[lambda app: lifespan.opened(app, settings, announce)],
+        lifespan=[
+            lambda app: lifespan.opened(app, settings, announce, loading=loading, public=public)
+        ],
         before_request=strict.known_parameters,
         exception_handlers={Exception: problems.respond},
         openapi_config=openapi.openapi_config(),

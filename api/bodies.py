@@ -11,6 +11,7 @@ T = TypeVar("T")
 
 MAX_DEPTH = 16
 _AT = re.compile(r"^(?P<reason>.*) - at `\$\.?(?P<field>.*)`$", re.DOTALL)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 JSON = "application/json"
 
 
@@ -44,11 +45,16 @@ async def read(request: Request[Any, Any, Any], kind: type[T], limit: int) -> T:
             status=415,
             slug="unsupported-media-type",
         )
+    check_encoding(request)
+    return decode(await _collect(request, limit), kind)
+
+
+def check_encoding(request: Request[Any, Any, Any]) -> None:
+    """Raises BodyInvalid for a compressed body."""
     if request.headers.get("content-encoding", "identity") != "identity":
         raise BodyInvalid(
             "compressed bodies are not taken", status=415, slug="unsupported-media-type"
         )
-    return decode(await _collect(request, limit), kind)
 
 
 async def _collect(request: Request[Any, Any, Any], limit: int) -> bytes:
@@ -80,8 +86,9 @@ def decode(raw: bytes | msgspec.Raw, kind: type[T], within: str = "") -> T:
     except RecursionError as error:
         raise BodyInvalid("nested too deeply", field=within or "body") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        hint = " (half of a surrogate pair is no character)" if _SURROGATE.search(raw) else ""
         raise BodyInvalid(
-            f"this is no JSON that can be read: {error}", field=within or "body"
+            f"this is no JSON that can be read: {error}{hint}", field=within or "body"
         ) from error
 
 

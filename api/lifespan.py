@@ -1,6 +1,7 @@
 """Opens what the service needs and closes it in reverse: database, models, background tasks."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
@@ -10,60 +11,65 @@ import msgspec
 import structlog
 from litestar import Litestar
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.service import Service, options_of
+from api import places
+from api.service import Service
 from api.settings import Settings
+from embedding import opening
 from embedding.model import LoadedModel
 from indexing.backlog import Backlog
 from indexing.catalog import Catalog
 from indexing.hnsw import HnswKeeper
 from indexing.indexer import Indexer
-from indexing.models import Models, Places, open_default
+from indexing.models import Models
 from indexing.searcher import Searcher
 from indexing.sweeper import Sweeper
 from migrations import schema
 from storage import engine as database
 from storage import spaces
 from storage.embedded.postgres import EmbeddedPostgres
-from storage.errors import SchemaBehind
+from storage.errors import SchemaBehind, StorageError
 
 log = structlog.get_logger()
 
 Announce = Callable[[str], None]
+Loading = concurrent.futures.Future[LoadedModel]
 
 _WATCH_EVERY_S = 1.0
 
 
 @contextlib.asynccontextmanager
-async def opened(app: Litestar, settings: Settings, announce: Announce) -> AsyncIterator[None]:
-    """The lifespan of the app; `announce` is told each step that can take long."""
-    places = _places(settings)
+async def opened(
+    app: Litestar,
+    settings: Settings,
+    announce: Announce,
+    *,
+    loading: Loading | None,
+    public: bool,
+) -> AsyncIterator[None]:
+    """The lifespan of the app; `announce` is told each step that can take long.
+
+    `loading` is the default model, where its loading was begun before.
+    """
     async with contextlib.AsyncExitStack() as stack:
+        if settings.database_url is not None:
+            # Before the model, whose conversion would hold up the refusal.
+            await _require_schema(database.psycopg_url(settings.database_url))
         announce(f"loading the model {settings.model}")
         # Beside the start of the database: each takes a second of its own.
-        opening = asyncio.create_task(asyncio.to_thread(open_default, places))
-        opening.add_done_callback(_told_elsewhere)
+        loading = loading or opening.begin(places.of(settings))
         engine = await stack.enter_async_context(_database(settings, announce))
-        models = Models(engine, places)
+        models = Models(engine, places.of(settings))
         stack.callback(models.close)
-        await _load_models(engine, models, opening)
+        await _load_models(engine, models, asyncio.wrap_future(loading))
         service = _service(settings, engine, models)
         app.state.service = service
         await stack.enter_async_context(_running(_tasks(service)))
-        stack.enter_context(_announced(service))
+        if public:
+            stack.enter_context(_announced(service))
         yield
-
-
-def _places(settings: Settings) -> Places:
-    return Places(
-        default=settings.model,
-        options=options_of(settings),
-        roots=settings.model_roots,
-        models_dir=settings.models_dir,
-        cache_dir=settings.cache_dir,
-        device=settings.device,
-    )
 
 
 @contextlib.asynccontextmanager
@@ -78,7 +84,6 @@ async def _database(settings: Settings, announce: Announce) -> AsyncIterator[Asy
         else:
             server = None
             url = database.psycopg_url(settings.database_url)
-            await _require_schema(url)
         engine = database.create_engine(url, pool_size=settings.pool_size)
         stack.push_async_callback(engine.dispose)
         async with engine.connect() as conn:
@@ -89,7 +94,13 @@ async def _database(settings: Settings, announce: Announce) -> AsyncIterator[Asy
 
 
 async def _require_schema(url: str) -> None:
-    state = await asyncio.to_thread(schema.current, url)
+    try:
+        state = await asyncio.to_thread(schema.current, url)
+    except OperationalError as error:
+        raise StorageError(
+            f"the database cannot be used: {str(error.orig).strip()}. Is it running, and does "
+            "VECMARK_DATABASE_URL name it?"
+        ) from error
     if not state.is_current:
         raise SchemaBehind(
             f"the schema of this database is at {state.current or 'nothing'}, this program needs "
@@ -105,16 +116,18 @@ async def _watch(engine: AsyncEngine, server: EmbeddedPostgres) -> None:
             async with engine.connect() as conn:
                 await conn.execute(text("SELECT 1"))
         except database.FAILURES:
-            with contextlib.suppress(Exception):
+            try:
                 if await asyncio.to_thread(server.ensure_running):
                     log.warning("postgresql_restarted")
+            except Exception as error:  # it is tried again, and tells why it fails
+                log.error("postgresql_not_restarted", reason=str(error))
 
 
 async def _load_models(
-    engine: AsyncEngine, models: Models, opening: Awaitable[LoadedModel]
+    engine: AsyncEngine, models: Models, default: Awaitable[LoadedModel]
 ) -> None:
     """The default model and that of every space in use; none that is missing hinders the start."""
-    await models.load_default(opening)
+    await models.load_default(default)
     async with engine.connect() as conn:
         used = [await spaces.by_id(conn, id_) for id_ in await spaces.in_use(conn)]
         links = await spaces.links(conn)
@@ -165,12 +178,6 @@ async def _running(coroutines: list[Coroutine[Any, Any, None]]) -> AsyncIterator
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _told_elsewhere(task: asyncio.Task[LoadedModel]) -> None:
-    """What hindered the default model is told by `Models`, unless the database failed first."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _told(task: asyncio.Task[None]) -> None:

@@ -11,7 +11,8 @@ from indexing.results import Status
 CollectionName = Annotated[
     str,
     Meta(
-        pattern="^[a-z0-9][a-z0-9_-]{0,62}$",
+        # `$` alone would let a line end pass.
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$(?!\n)",
         description="Lower-case letters, digits, `_` and `-`; at most 63 characters.",
     ),
 ]

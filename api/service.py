@@ -7,7 +7,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.settings import Settings
 from embedding.chunking import Chunking
-from embedding.description import ModelOptions
 from indexing import errors
 from indexing.catalog import Catalog, Collection
 from indexing.indexer import Indexer
@@ -65,12 +64,3 @@ class Service:
 
     def _default_names(self, default: Loaded) -> set[str]:
         return {self.settings.model, default.model.description.name}
-
-
-def options_of(settings: Settings) -> ModelOptions:
-    """The options of the default model; other models carry theirs."""
-    return ModelOptions(
-        max_tokens=settings.max_tokens,
-        query_prompt=settings.query_prompt,
-        document_prompt=settings.document_prompt,
-    )

@@ -112,7 +112,9 @@ def from_cursor(given: str | None) -> str | None:
     if given is None:
         return None
     try:
-        return base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)).decode()
+        found = base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)).decode()
+        bodies.check_text(found, "cursor")
+        return found
     except ValueError as error:
         raise bodies.BodyInvalid(
             "this is no cursor of a former answer's `next_cursor`", field="cursor"

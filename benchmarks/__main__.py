@@ -52,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FAILURES as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     finally:
         if rows:
             print(f"\n{table.render(rows)}", flush=True)

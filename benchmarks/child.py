@@ -24,6 +24,8 @@ def ask(module: str, job: dict[str, Any]) -> Any:
         capture_output=True,
         text=True,
         check=False,
+        # As the service under test: Linux shares the CPUs between sessions first.
+        start_new_session=True,
     )
     if done.returncode != 0 or not done.stdout.strip():
         said = "\n".join(done.stderr.splitlines()[-10:])

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from benchmarks import bare, corpora, metrics, plan, reference, service, table
+from benchmarks import bare, corpora, metrics, plan, processes, reference, service, table
 from embedding import cpu
 
 COLLECTION = "bench-ingest"
@@ -20,6 +20,8 @@ class Rates:
     torch: list[float] = field(default_factory=list)
     bare: dict[str, list[float]] = field(default_factory=dict)
     tokenizing: list[float] = field(default_factory=list)
+    http_cpu_ms: list[float] = field(default_factory=list)
+    bare_cpu_ms: list[float] = field(default_factory=list)
 
     def best_bare(self) -> tuple[str, list[float]]:
         """The rows of a batch whose median is the best, and its rates."""
@@ -38,11 +40,16 @@ def run(what: plan.Plan) -> list[table.Row]:
         for rows, rate in alone.by_rows.items():
             found.bare.setdefault(rows, []).append(rate)
         found.tokenizing.append(alone.tokenizing)
+        found.bare_cpu_ms.append(alone.cpu_ms)
         what.say(f"ingest, run {no} of {what.runs}: {len(chosen):,} documents over HTTP")
         with what.emptied(COLLECTION) as running:
             _warm(what, running)
+            used = processes.cpu_seconds(running.pid)
             found.http.append(_rate(running, chosen))
-            found.http_few.append(_rate(running, few))
+            used = processes.cpu_seconds(running.pid) - used
+            found.http_cpu_ms.append(1e3 * used / len(chosen))
+            if few:
+                found.http_few.append(_rate(running, few))
         if few:
             what.say(f"ingest, run {no} of {what.runs}: {len(few):,} documents by torch")
             found.torch.append(reference.rate([document.whole for document in few]))
@@ -62,33 +69,48 @@ def _rate(running: service.Running, chosen: list[corpora.Document]) -> float:
 
 def _rows(found: Rates, many: int, few: int) -> list[table.Row]:
     rows, alone = found.best_bare()
-    others = "; ".join(
-        f"{size}: {metrics.figure(metrics.median(rates))}" for size, rates in found.bare.items()
+    medians = "; ".join(
+        f"{size} a batch: {metrics.figure(metrics.median(rates))}"
+        for size, rates in found.bare.items()
     )
-    return [
+    shown = [
         table.Row(
             "ingest",
-            f"SciFact over HTTP, {many:,} documents ({metrics.spread(found.http)})",
+            f"{many:,} documents of SciFact over HTTP",
             metrics.median(found.http),
             unit="docs/s",
-            beside=f"bare encoder, {rows} a batch ({metrics.spread(alone)}; {others})",
+            beside=f"bare encoder, {rows} a batch",
             other=metrics.median(alone),
             target=BESIDE_BARE,
-        ),
-        table.Row(
-            "ingest",
-            f"the same, {few:,} documents ({metrics.spread(found.http_few)})",
-            metrics.median(found.http_few),
-            unit="docs/s",
-            beside=f"SentenceTransformer.encode, torch fp32 ({metrics.spread(found.torch)})",
-            other=metrics.median(found.torch),
-            # Without bf16 in the CPU both compute in fp32, and less is to be won.
-            target=BESIDE_TORCH if cpu.has_bf16() else None,
-        ),
-        table.Row(
-            "ingest",
-            "tokenizing, of the bare encoder's time",
-            100 * metrics.median(found.tokenizing),
-            unit="%",
-        ),
+            note=f"{_runs(found.http)} beside {metrics.spread(alone)}; {_cpu(found)}; "
+            f"bare: {medians}, tokenizing takes {metrics.median(found.tokenizing):.1%}",
+        )
     ]
+    if found.torch:
+        shown.append(_beside_torch(found, few))
+    return shown
+
+
+def _beside_torch(found: Rates, few: int) -> table.Row:
+    return table.Row(
+        "ingest",
+        f"{few:,} of them",
+        metrics.median(found.http_few),
+        unit="docs/s",
+        beside="SentenceTransformer.encode, torch fp32",
+        other=metrics.median(found.torch),
+        # Without bf16 in the CPU both compute in fp32, and less is to be won.
+        target=BESIDE_TORCH if cpu.has_bf16() else None,
+        note=f"{_runs(found.http_few)} beside {metrics.spread(found.torch)}",
+    )
+
+
+def _cpu(found: Rates) -> str:
+    """What other processes on the machine change less than the rates."""
+    over_http, alone = map(metrics.median, (found.http_cpu_ms, found.bare_cpu_ms))
+    return f"CPU a document {over_http:.1f} ms beside {alone:.1f}"
+
+
+def _runs(values: list[float]) -> str:
+    runs = "one run" if len(values) == 1 else f"{len(values)} runs"
+    return f"{runs}, {metrics.spread(values)}"

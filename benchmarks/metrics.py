@@ -31,10 +31,8 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def spread(values: Sequence[float]) -> str:
-    """`of 3 runs, 51.2 to 55.0`, as a note beside their median."""
-    if len(values) < 2:
-        return "one run"
-    return f"of {len(values)} runs, {figure(min(values))} to {figure(max(values))}"
+    """`51.20 to 55.00`, as a note beside their median."""
+    return f"{figure(min(values))} to {figure(max(values))}"
 
 
 def median(values: Sequence[float]) -> float:

@@ -8,7 +8,7 @@ from typing import Self
 
 import psutil
 
-EVERY_S = 0.2
+EVERY_S = 0.5
 _MB = 1e6
 
 
@@ -67,6 +67,18 @@ class Watch:
             except psutil.Error:
                 continue
         return total
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process and its descendants have used so far, PostgreSQL apart."""
+    process = psutil.Process(pid)
+    total = 0.0
+    for one in [process, *process.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if not is_postgres(one):
+                times = one.cpu_times()
+                total += times.user + times.system
+    return total
 
 
 def is_postgres(process: psutil.Process) -> bool:

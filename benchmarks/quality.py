@@ -14,13 +14,14 @@ def run(what: plan.Plan) -> list[table.Row]:
     is_whole = len(chosen) == len(what.scifact)
     cut = _by_path(what, "none", chosen)
     chunked = _by_path(what, "sentence", chosen)
-    title = f"SciFact nDCG@{K}, {len(chosen):,} documents, {len(queries)} queries"
+    title, size = f"SciFact nDCG@{K}", f"{len(chosen):,} documents, {len(queries)} queries"
     rows = [
         table.Row(
             "quality",
-            f"{title}, cut at the limit, {path}",
+            f"{title}, cut, {path}",
             value,
             target=EXPECTED if is_whole else None,
+            note=size,
         )
         for path, value in cut.items()
     ]
@@ -30,9 +31,10 @@ def run(what: plan.Plan) -> list[table.Row]:
             "quality",
             f"{title}, chunked, {path}",
             value,
-            beside="cut at the limit, exact=true",
+            beside="cut, exact=true",
             other=cut["exact=true"],
             target=not_lower,
+            note=size,
         )
         for path, value in chunked.items()
     ]

@@ -91,9 +91,13 @@ def _recall(running: service.Running, name: str, texts: Sequence[str]) -> table.
         truth.append([one["id"] for one in exact["results"]])
         found.append([one["id"] for one in usual["results"]])
         paths.add(usual["path"])
-    path = " and ".join(sorted(paths))
-    measured = f"recall@{K} of the default path ({path}), {len(texts)} {name}"
-    return table.Row("search", measured, metrics.recall(truth, found), target=RECALL)
+    return table.Row(
+        "search",
+        f"recall@{K}, {name}",
+        metrics.recall(truth, found),
+        target=RECALL,
+        note=f"{len(texts)} queries by {' and '.join(sorted(paths))} against exact=true",
+    )
 
 
 @contextmanager
@@ -179,32 +183,28 @@ def _ms(call: Callable[[T], object], argument: T) -> float:
 def _times_shown(name: str, found: Times, collection: dict[str, object]) -> list[table.Row]:
     ef_search = _ef_search(collection)
     knn = "exact scan" if ef_search is None else f"ef_search {ef_search}"
-    alone = (
-        f"SQL at {knn} ({metrics.figure(metrics.median(found.sql))}) + "
-        f"encoding ({metrics.figure(metrics.median(found.encoding))})"
+    made_of = (
+        f"SQL {metrics.figure(metrics.median(found.sql))} + "
+        f"encoding {metrics.figure(metrics.median(found.encoding))}; "
+        f"an empty request {metrics.figure(metrics.median(found.empty))}"
     )
     return [
         table.Row(
             "search",
-            f"GET search, median of {len(found.search)} {name}",
+            f"median, {name}",
             metrics.median(found.search),
             unit="ms",
-            beside=alone,
+            beside=f"SQL, {knn}, + encoding",
             other=metrics.median(found.parts),
             target=LATENCY,
+            note=f"{len(found.search)} GET requests; {made_of}",
         ),
         table.Row(
             "search",
-            f"GET search, p95 of the {name}",
+            f"p95, {name}",
             metrics.percentile(found.search, 95),
             unit="ms",
-            beside="the same, p95",
+            beside="the same",
             other=metrics.percentile(found.parts, 95),
-        ),
-        table.Row(
-            "search",
-            "GET /healthz, median (an empty request)",
-            metrics.median(found.empty),
-            unit="ms",
         ),
     ]

@@ -6,8 +6,8 @@ from typing import Literal
 
 from benchmarks import metrics
 
-HEADER = ("part", "measured", "figure", "beside it", "figure", "ratio", "target", "met")
-NUMBERS = {2, 4, 5}
+HEADER = ("measured", "figure", "beside", "figure", "ratio", "target", "met", "note")
+NUMBERS = {1, 3, 4}
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Row:
     beside: str = ""
     other: float | None = None
     target: Target | None = None
+    note: str = ""
 
     @property
     def ratio(self) -> float | None:
@@ -61,14 +62,14 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         return (
-            self.part,
-            self.measured,
+            f"{self.part}: {self.measured}",
             _with_unit(self.value, self.unit),
             self.beside,
             "" if self.other is None else _with_unit(self.other, self.unit),
             "" if self.ratio is None else f"{self.ratio:.3f}",
             "" if self.target is None else str(self.target),
             {None: "", True: "yes", False: "NO"}[self.is_met],
+            self.note,
         )
 
 

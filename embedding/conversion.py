@@ -109,7 +109,7 @@ def convert(job: Job, folder: Path) -> Result:
         checks[f"{backend} {dtype}"] = f"{report.level}: {report.describe()}"
         # Of several precisions the faster one has to be beyond doubt.
         if report.level == "quiet" or (dtype == "f32" and report.level == "warn"):
-            return Result(backend, dtype, "; ".join(reasons), checks, _versions(), _digests(folder))
+            return Result(backend, dtype, "; ".join(reasons), checks, versions(), _digests(folder))
         reasons.append(f"{backend} {dtype}: {report.describe()}")
     raise errors.CanaryMoved(
         f"{model.name}: no encoder gives sentence-transformers' vectors ({'; '.join(reasons)})"
@@ -164,7 +164,8 @@ def _candidate(
     return openvino_encoder.OpenVINOEncoder(folder, dtype=dtype, limit=model.space.max_tokens)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """The installed libraries that vectors can depend on."""
     return {library: metadata.version(library) for library in LIBRARIES}
 
 

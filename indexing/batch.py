@@ -62,12 +62,14 @@ class Batch:
         self._models = models
         self._new = new
         self._done: dict[tuple[int, bytes], Embedded | Failure] = {}
-        self._attempted: set[UUID] = set()
+        self._before: Mapping[UUID, StoredState] | None = None
         self._versions: dict[UUID, int] = {}
 
     async def prepare(self, collection: Collection) -> Plan:
         """What has to be done, with everything embedded that it needs."""
         plan = await self._plan(collection)
+        if self._before is None:
+            self._before = plan.stored
         await self._embed(plan)
         return plan
 
@@ -138,7 +140,6 @@ class Batch:
         texts = {document.doc_key for document in good}
         most = MAX_CHUNKS_WITH_HNSW if collection.active.hnsw != "none" else MAX_CHUNKS
         for part in self._parts(changed, collection.active.id, most):
-            self._attempted.update(document.doc_key for document in part)
             async with self._engine.begin() as conn:
                 versions = await self._write_part(conn, collection, plan, part, texts)
             self._versions |= versions
@@ -221,30 +222,33 @@ class Batch:
         failure = self._failure(plan, document) if document.doc_key in plan.embed else None
         if failure is not None:
             return results.failed(document.id, failure.reason, failure.detail)
-        before = plan.stored.get(document.doc_key)
-        version = self._versions.get(document.doc_key, before.version if before else None)
-        # Attempted and now unchanged: a COMMIT got through whose answer was lost.
-        if document.doc_key not in self._attempted:
-            return results.Result(id=document.id, status="unchanged", version=version)
+        stored = plan.stored.get(document.doc_key)
+        version = self._versions.get(document.doc_key, stored.version if stored else None)
         embedded = self._embedded(collection.active.id, document)
-        status: results.Status = "created" if version == 1 else "updated"
-        if embedded is None:
-            waits = document.doc_key in plan.embed
-            return results.Result(id=document.id, status=status, version=version, pending=waits)
-        prepared = embedded.prepared
-        warnings: tuple[str, ...] = ()
-        if prepared.unknown_share > results.UNKNOWN_SHARE:
-            model_id = collection.active.model_id
-            warnings = (results.unknown_warning(prepared.unknown_share, model_id),)
+        prepared = embedded.prepared if embedded else None
         return results.Result(
             id=document.id,
-            status=status,
+            status=self._status(document, version),
             version=version,
-            chunks=len(prepared.chunks),
-            tokens=prepared.tokens,
-            cut=prepared.cut,
-            warnings=warnings,
+            chunks=len(prepared.chunks) if prepared else None,
+            tokens=prepared.tokens if prepared else None,
+            cut=bool(prepared and prepared.cut),
+            pending=prepared is None and document.doc_key in plan.embed,
+            warnings=_warnings(prepared, collection.active.model_id),
         )
+
+    def _status(self, document: NewDocument, version: int | None) -> results.Status:
+        """Judged by what was there before all: a COMMIT may get through and its answer be lost."""
+        before = (self._before or {}).get(document.doc_key)
+        if before is not None and before.version == version:
+            return "unchanged"
+        return "created" if version == 1 else "updated"
+
+
+def _warnings(prepared: chunking.Prepared | None, model_id: str) -> tuple[str, ...]:
+    if prepared is None or prepared.unknown_share <= results.UNKNOWN_SHARE:
+        return ()
+    return (results.unknown_warning(prepared.unknown_share, model_id),)
 
 
 async def _live(conn: AsyncConnection, collection: Collection) -> list[IndexRow]:

@@ -41,12 +41,13 @@ class Catalog:
         self._engine = engine
         self._kept: dict[str, tuple[float, Collection]] = {}
 
-    async def find(self, name: str) -> Collection:
-        """Raises CollectionNotFound."""
+    async def find(self, name: str, *, to_write: bool = False) -> Collection:
+        """Raises CollectionNotFound, Busy; a write waits for the database as long as it may."""
         kept = self._kept.get(name)
         if kept is not None and kept[0] > time.monotonic():
             return kept[1]
-        found = await retries.reading(lambda: self._read(name))
+        again = retries.writing if to_write else retries.reading
+        found = await again(lambda: self._read(name))
         self._kept[name] = (time.monotonic() + _KEPT_S, found)
         return found
 

@@ -50,7 +50,7 @@ class Indexer:
     async def _attempt(
         self, name: str, batch: Batch, turn: asyncio.Future[None] | None
     ) -> dict[UUID, results.Result]:
-        collection = await self._catalog.find(name)
+        collection = await self._catalog.find(name, to_write=True)
         plan = await batch.prepare(collection)
         if turn is not None:
             await turn

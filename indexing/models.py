@@ -3,35 +3,18 @@
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Iterable, Mapping
 
 import numpy as np
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from embedding import canaries, description, model, sources
+from embedding import canaries, description, model, opening, sources
 from embedding.errors import EmbeddingError
 from indexing import errors
 from storage import spaces
 
 log = structlog.get_logger()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Places:
-    """Where models are looked for, and which is the default of new collections."""
-
-    default: str
-    options: description.ModelOptions
-    roots: Sequence[Path]
-    models_dir: Path
-    cache_dir: Path
-    device: str
-
-    def __str__(self) -> str:
-        named = [self.default, *map(str, self.roots), str(self.models_dir)]
-        return ", ".join(named)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +30,7 @@ class Loaded:
 class Models:
     """Loads models, checks their canaries against the stored ones, and finds them again."""
 
-    def __init__(self, engine: AsyncEngine, places: Places) -> None:
+    def __init__(self, engine: AsyncEngine, places: opening.Places) -> None:
         self._engine = engine
         self.places = places
         self._by_space: dict[int, Loaded] = {}
@@ -69,15 +52,15 @@ class Models:
     def has(self, space_id: int) -> bool:
         return space_id in self._by_space
 
-    async def load_default(self, opening: Awaitable[model.LoadedModel]) -> None:
-        """Take the default model, opened by `open_default` while the database was starting.
+    async def load_default(self, default: Awaitable[model.LoadedModel]) -> None:
+        """Take the default model, loaded while the database was starting.
 
         What hinders it is kept in `problems`, not raised.
         """
         name = self.places.default
         try:
             async with self._loading:
-                self.default = await self._take(await opening, self.places.options)
+                self.default = await self._take(await default, self.places.options)
         except (EmbeddingError, errors.IndexingError) as error:
             self.problems[name] = str(error)
             log.warning("model_unusable", model=name, reason=str(error))
@@ -107,7 +90,7 @@ class Models:
         self, wanted: set[str], options: description.ModelOptions
     ) -> description.ModelDescription | None:
         try:
-            default = self._source(self.places.default)
+            default = self.places.source(self.places.default)
         except EmbeddingError:
             default = None
         for fingerprint in wanted:
@@ -120,9 +103,6 @@ class Models:
                     default=default,
                 )
         return None
-
-    def _source(self, name: str) -> sources.Source:
-        return sources.resolve(name, roots=self.places.roots, models_dir=self.places.models_dir)
 
     async def load(self, name: str, options: description.ModelOptions) -> Loaded:
         """Load what a person names: a directory under the roots, the bundled model or a hub id.
@@ -144,7 +124,7 @@ class Models:
     def _describe(
         self, name: str, options: description.ModelOptions
     ) -> description.ModelDescription:
-        return sources.descriptions.get(self._source(name), options)
+        return sources.descriptions.get(self.places.source(name), options)
 
     async def _load(
         self, described: description.ModelDescription, options: description.ModelOptions
@@ -153,7 +133,7 @@ class Models:
             for loaded in self._by_space.values():
                 if loaded.model.space.fingerprint == described.space.fingerprint:
                     return loaded
-            opened = await asyncio.to_thread(_open, self.places, described)
+            opened = await asyncio.to_thread(opening.load, self.places, described)
             return await self._take(opened, options)
 
     async def _take(self, opened: model.LoadedModel, options: description.ModelOptions) -> Loaded:
@@ -215,16 +195,6 @@ class Models:
         for loaded in self._by_space.values():
             loaded.model.close()
         self._by_space.clear()
-
-
-def open_default(places: Places) -> model.LoadedModel:
-    """Read the default model's files and load it; blocks. Raises EmbeddingError."""
-    source = sources.resolve(places.default, roots=places.roots, models_dir=places.models_dir)
-    return _open(places, sources.descriptions.get(source, places.options))
-
-
-def _open(places: Places, described: description.ModelDescription) -> model.LoadedModel:
-    return model.load(described, cache_dir=places.cache_dir, device=places.device)
 
 
 async def check(

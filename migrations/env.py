@@ -1,7 +1,6 @@
-"""Alembic's environment: the URL comes from the caller (`migrations.schema`) or VECMARK_DATABASE_URL."""
+"""Alembic's environment; the URL comes from `migrations.schema` or VECMARK_DATABASE_URL."""
 
 import os
-from typing import Any
 
 from alembic import context
 from sqlalchemy import NullPool, create_engine
@@ -12,9 +11,8 @@ from storage import tables
 _VECTORS = "vectors_"
 
 
-def include_object(obj: Any, name: str | None, kind: str, _reflected: bool, _to: Any) -> bool:
-    table = name if kind == "table" else getattr(getattr(obj, "table", None), "name", None)
-    return not (table or "").startswith(_VECTORS)
+def include_name(name: str | None, kind: str, _parents: object) -> bool:
+    return kind != "table" or not (name or "").startswith(_VECTORS)
 
 
 def run() -> None:
@@ -24,7 +22,7 @@ def run() -> None:
         context.configure(
             connection=connection,
             target_metadata=tables.metadata,
-            include_object=include_object,
+            include_name=include_name,
             compare_server_default=True,
         )
         with context.begin_transaction():

@@ -1,6 +1,7 @@
 """Collections: named sets of documents that are searched together."""
 
 import dataclasses
+import re
 from datetime import datetime
 from uuid import UUID
 
@@ -9,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage import errors
 from storage.tables import collections, documents, indexes, pending
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +31,9 @@ class Counts:
 
 
 async def find(conn: AsyncConnection, name: str) -> CollectionRow:
-    """Raises CollectionNotFound."""
+    """Raises CollectionNotFound, also for what can be no name, such as one with a NUL."""
+    if not _NAME.fullmatch(name):
+        raise errors.CollectionNotFound(name)
     row = (await conn.execute(select(collections).where(collections.c.name == name))).first()
     if row is None or row.active_index_id is None:
         raise errors.CollectionNotFound(name)

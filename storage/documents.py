@@ -109,6 +109,8 @@ async def lock(conn: AsyncConnection, doc_keys: Sequence[UUID]) -> dict[UUID, by
     return {row.doc_key: row.text_hash for row in rows}
 
 
+# A client that sends the same again, or a healed vector, is no change.
+_CHANGED = "(documents.text_hash <> excluded.text_hash OR documents.metadata <> excluded.metadata)"
 _UPSERT = text(
     "INSERT INTO documents (doc_key, collection_id, id, text_hash, text, metadata)"
     " SELECT n.doc_key, :collection, n.id, n.text_hash, n.text, n.metadata::jsonb"
@@ -116,7 +118,8 @@ _UPSERT = text(
     " CAST(:texts AS text[]), CAST(:metadata AS text[]))"
     " AS n(doc_key, id, text_hash, text, metadata) ORDER BY n.doc_key"
     " ON CONFLICT (doc_key) DO UPDATE SET text_hash = excluded.text_hash, text = excluded.text,"
-    " metadata = excluded.metadata, version = documents.version + 1, updated_at = now()"
+    f" metadata = excluded.metadata, version = documents.version + {_CHANGED}::int,"
+    f" updated_at = CASE WHEN {_CHANGED} THEN now() ELSE documents.updated_at END"
     " RETURNING doc_key, version"
 )
 

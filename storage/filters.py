@@ -17,6 +17,8 @@ Filter = Mapping[str, object]
 
 _MAX_DEPTH = 8
 _MAX_TERMS = 200
+# PostgreSQL takes 65,535 parameters in a statement.
+_MAX_VALUES = 10_000
 
 _COMPARE: dict[str, Callable[[ColumnElement[object], object], ColumnElement[bool]]] = {
     "$gt": lambda left, right: left > right,
@@ -91,6 +93,8 @@ def _operation(
     if operator in {"$in", "$nin"}:
         if not isinstance(operand, Sequence) or isinstance(operand, str):
             raise errors.FilterInvalid(where, "a list of values is needed")
+        if len(operand) > _MAX_VALUES:
+            raise errors.FilterInvalid(where, f"more than {_MAX_VALUES:,} values")
         among = func.coalesce(found.in_([_json(one) for one in operand]), no)
         return among if operator == "$in" else not_(among)
     if operator == "$exists":

@@ -181,7 +181,7 @@ def _matching(dialect: Dialect, condition: filters.Filter, parameters: dict[str,
     name = documents.name
     return (
         f"JOIN {name} ON {name}.doc_key = v.doc_key AND {name}.text_hash = v.text_hash"
-        f" AND {compiled}"
+        f" AND ({compiled})"
     )
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import socket
 import sys
 import tempfile
@@ -71,8 +70,7 @@ async def _own(chosen: settings.Settings) -> AsyncIterator[client.Service]:
     from api import app
     from api.cli import server
 
-    application = app.create_app(chosen, announce=_step)
-    before = _content(chosen.data_dir / ANNOUNCEMENT)
+    application = app.create_app(chosen, announce=_step, public=False)
     # mkdtemp makes it 0700: nobody else can connect.
     with tempfile.TemporaryDirectory(prefix="vecmark-") as folder:
         path = Path(folder) / "http.sock"
@@ -81,33 +79,14 @@ async def _own(chosen: settings.Settings) -> AsyncIterator[client.Service]:
         listening.listen()
         listening.setblocking(False)
         with listening:
-            async with application.lifespan():
-                _withdraw(chosen.data_dir / ANNOUNCEMENT, before)
-                async with (
-                    server.serving(application, listening),
-                    client.open_http("http://vecmark", path) as service,
-                ):
-                    yield service
+            async with (
+                application.lifespan(),
+                server.serving(application, listening),
+                client.open_http("http://vecmark", path) as service,
+            ):
+                yield service
 
 
 def _step(step: str) -> None:
     if sys.stderr.isatty():
         output.line(step, err=True)
-
-
-def _withdraw(announcement: Path, before: bytes | None) -> None:
-    """Nobody else can reach this process's socket: leave the file as it was found."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        if json.loads(announcement.read_bytes())["pid"] != os.getpid():
-            return
-        if before is None:
-            announcement.unlink()
-        else:
-            announcement.write_bytes(before)
-
-
-def _content(file: Path) -> bytes | None:
-    try:
-        return file.read_bytes()
-    except OSError:
-        return None

@@ -1,4 +1,3 @@
-import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,7 +6,7 @@ from typing import Any
 import click
 
 from api import settings
-from api.cli import flags, formats, output
+from api.cli import failure, flags, formats, output
 
 
 @click.command()
@@ -39,7 +38,14 @@ def add(
     """
     chosen = flags.load(given)
     fields = formats.Fields(text_field, id_field)
-    failed = asyncio.run(_add(chosen, sources, collection, fields, root=root, quiet=quiet))
+    from api.cli import interruption
+
+    try:
+        work = _add(chosen, sources, collection, fields, root=root, quiet=quiet)
+        failed = interruption.run(work)
+    except interruption.Interrupted as error:
+        message = "interrupted; what was acknowledged is kept: run it again for the rest"
+        raise failure.Failure(message) from error
     raise SystemExit(1 if failed else 0)
 
 

@@ -102,6 +102,29 @@ def check(name: str | None, **given: Any) -> None:
                 output.line(f"{key} {name_of_part}".rstrip() + f": {part}")
 
 
+@models.command()
+@click.argument("name")
+@click.argument("space")
+@flags.options(flags.CONNECTION)
+def link(name: str, space: str, **given: Any) -> None:
+    """Record that the model NAME makes the vectors of SPACE (fp1:...): nothing is embedded again.
+
+    Refused unless all test texts agree with those stored for the space.
+    """
+    found = asyncio.run(_link(flags.load(given), name, space))
+    worst = found["worst_cosine"]
+    output.line(f"{name} serves {found['space']['id']} (worst cosine {worst:.7f})")
+
+
+async def _link(chosen: settings.Settings, name: str, space: str) -> dict[str, Any]:
+    from api.cli import connection
+
+    async with connection.open_service(chosen) as service:
+        body = {"model": name, "space": space}
+        found: dict[str, Any] = await service.request("POST", "/v1/models/links", json=body)
+    return found
+
+
 def describe(chosen: settings.Settings, name: str | None) -> Any:
     """A model's description by its name, the default one without a name."""
     from embedding import description, sources

@@ -19,14 +19,22 @@ def serve(sample: bool, **given: Any) -> None:
     with ports.claim(chosen.host, chosen.port) as listening:
         from api.cli import interruption
 
-        if interruption.run(_serve(chosen, listening, sample=sample)):
+        try:
+            interruption.run(_serve(chosen, listening, sample=sample))
+        except interruption.Interrupted:
             output.line("Vecmark has stopped.", err=True)
 
 
 async def _serve(chosen: settings.Settings, listening: socket.socket, *, sample: bool) -> None:
+    announce = _announce(time.monotonic())
+    from api import places
+    from embedding import opening
+
+    # Begun first: most of it runs outside Python while the rest of the program is imported.
+    loading = opening.begin(places.of(chosen))
     from api import app
 
-    application = app.create_app(chosen, announce=_announce(time.monotonic()))
+    application = app.create_app(chosen, announce=announce, loading=loading)
     # Imported while the model is loaded: 0.25 s that a start need not wait for.
     importing = asyncio.create_task(asyncio.to_thread(_import_rest), name="imports")
     async with application.lifespan():

@@ -43,6 +43,7 @@ async def index(
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == ndjson.MEDIA_TYPE:
+        bodies.check_encoding(request)
         return ndjson.DocumentStream(service, collection, only_failures=results == "failed")
     sent = await bodies.read(request, schemas.NewDocuments, service.settings.max_body_bytes)
     answer = await _index(service, collection, sent)

@@ -1,4 +1,4 @@
-"""Services that the tests talk to: one for all that leave no state behind, and ones of their own."""
+"""Services that the tests talk to: one shared by all that leave no state, and ones of their own."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -27,6 +27,11 @@ def shared(shared_url: str, model_cache: Path) -> Iterator[services.Service]:
         services.serving(folder / "data", model_cache, database_url=shared_url) as service,
     ):
         yield service
+        # Whatever the tests sent, nothing was unforeseen, and no document's text was logged.
+        said = service.said()
+        assert "request_failed" not in said, said
+        assert "task_died" not in said, said
+        assert "a boat" not in said
 
 
 @pytest.fixture
@@ -64,8 +69,10 @@ def serve(model_cache: Path) -> Iterator[Callable[..., services.Service]]:
     """Starts services; all have ended after the test."""
     with ExitStack() as stack:
 
-        def start(data_dir: Path, *arguments: str, **settings: object) -> services.Service:
-            service = services.serving(data_dir, model_cache, *arguments, **settings)
+        def start(
+            data_dir: Path, *arguments: str, ready: bool = True, **settings: object
+        ) -> services.Service:
+            service = services.serving(data_dir, model_cache, *arguments, ready=ready, **settings)
             return stack.enter_context(service)
 
         yield start

@@ -1,5 +1,8 @@
-"""What must hold in the database after anything: asked in SQL, whatever the service says."""
+"""What must hold after anything: in the database, asked in SQL, and of every error."""
 
+from typing import Any
+
+import httpx
 import psycopg
 
 
@@ -36,3 +39,16 @@ def index(sql: psycopg.Connection, collection: str) -> tuple[str, object]:
     ).fetchone()
     assert row is not None
     return f"vectors_{row[0]}", row[1]
+
+
+def is_problem(answer: httpx.Response, status: int | None = None) -> dict[str, Any]:
+    """Assert the shape of RFC 9457, and give it."""
+    assert status is None or answer.status_code == status, (answer.status_code, answer.text)
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    problem: dict[str, Any] = answer.json()
+    assert problem["status"] == answer.status_code
+    assert problem["type"].startswith("/problems/")
+    assert problem["title"]
+    assert problem["detail"]
+    assert "Traceback" not in answer.text
+    return problem

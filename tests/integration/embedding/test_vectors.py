@@ -109,5 +109,6 @@ def test_the_build_says_what_made_the_vectors(minilm, wordllama):
     assert minilm.build["backend"] == "openvino"
     assert minilm.build["dtype"] in ("bf16", "f32")
     assert "quiet" in minilm.build["checks"][f"openvino {minilm.dtype}"]
-    assert minilm.build["versions"]["openvino"]
+    assert minilm.build["versions"] == minilm.build["converted_with"]
+    assert "openvino" in minilm.build["versions"]
     assert wordllama.build["backend"] == "static"

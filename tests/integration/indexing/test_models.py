@@ -1,5 +1,6 @@
 """Spaces in the database: a model that moved is refused, one that is the same is linked."""
 
+import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator
@@ -12,11 +13,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from embedding.chunking import Chunking
+from embedding import opening
 from embedding.description import ModelOptions
 from indexing import errors, links
 from indexing.catalog import Catalog, Collection
 from indexing.indexer import Indexer
-from indexing.models import Models, Places, open_default
+from indexing.models import Models
 from indexing.searcher import Searcher, Wish
 from storage import documents, engine, spaces, vectors
 from tests import models as files
@@ -61,7 +63,7 @@ async def running(
     database: AsyncEngine, directory: Path, cache: Path, *roots: Path
 ) -> AsyncIterator[Models]:
     """What a process does at its start: the default model, then that of every space in use."""
-    places = Places(
+    places = opening.Places(
         default=str(directory),
         options=ModelOptions(),
         roots=roots,
@@ -71,10 +73,7 @@ async def running(
     )
     opened = Models(database, places)
 
-    async def opening():
-        return open_default(places)
-
-    await opened.load_default(opening())
+    await opened.load_default(asyncio.wrap_future(opening.begin(places)))
     async with database.connect() as conn:
         used = [await spaces.by_id(conn, id_) for id_ in await spaces.in_use(conn)]
         linked = await spaces.links(conn)

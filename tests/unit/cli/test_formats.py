@@ -1,6 +1,7 @@
 import io
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
     return file
 
 
-def records(file: Path, fields: formats.Fields | None = None) -> list[formats.Record]:
+def records(file: Path, fields: formats.Fields | None = None) -> list[Any]:
     return list(formats.read(file, file.name, fields or formats.Fields()))
 
 
@@ -128,7 +129,8 @@ def test_a_missing_file_is_named(tmp_path):
 def test_standard_input_leaves_ids_to_the_service(monkeypatch):
     lines = io.BytesIO(b'{"text": "one"}\n{"id": "b", "text": "\xff"}\n')
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(lines))
-    first, second = formats.read_stdin(formats.Fields())
+    found: list[Any] = list(formats.read_stdin(formats.Fields()))
+    first, second = found
     assert first.document == {"text": "one"}
     assert second.error == "not UTF-8 text"
 

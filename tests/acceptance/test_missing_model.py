@@ -1,0 +1,122 @@
+"""The model is gone or was replaced: the service starts, keeps what is written, and says it."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests import models, services
+
+Serve = Callable[..., services.Service]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A small static model in a directory of its own."""
+    return models.wordllama_directory(tmp_path / "model_files")
+
+
+def index(client: httpx.Client, id_: str, text: str) -> dict[str, object]:
+    sent = {"documents": [{"id": id_, "text": text}]}
+    answer = client.post("/v1/documents", json=sent)
+    assert answer.status_code == 200, answer.text
+    (result,) = answer.json()["results"]
+    return dict(result)
+
+
+def space(client: httpx.Client) -> str:
+    return str(client.get("/v1/collections/default").json()["space"]["id"])
+
+
+def check_missing(client: httpx.Client, lost: str) -> None:
+    """Writes are kept, searches refused with the reason, and both are shown."""
+    stored = index(client, "later", "a bridge over the river")
+    assert stored["status"] == "created"
+    assert stored["pending"] is True
+    refused = client.get("/v1/search", params={"q": "bridge"})
+    assert refused.status_code == 503
+    assert refused.json()["type"] == "/problems/model-missing"
+    assert lost in refused.json()["detail"]
+    document = client.get("/v1/documents/later").json()
+    assert (document["text"], document["searchable"]) == ("a bridge over the river", False)
+    assert client.get("/v1/collections/default").json()["pending"] == 1
+    states = {one["space"]: one["state"] for one in client.get("/v1/models").json()["data"]}
+    assert states[lost] == "missing"
+    # What needs no model is served.
+    similar = client.get("/v1/documents/early/similar")
+    assert similar.status_code == 200
+    unchanged = index(client, "early", "a boat on the lake")
+    assert unchanged["status"] == "unchanged"
+
+
+def check_healed(service: services.Service, client: httpx.Client, lost: str) -> None:
+    deadline = time.monotonic() + 30
+    while client.get("/v1/collections/default").json()["pending"]:
+        assert time.monotonic() < deadline, service.said()
+        time.sleep(0.05)
+    found = client.get("/v1/search", params={"q": "bridge over the river", "exact": True})
+    assert found.json()["space"]["id"] == lost
+    assert [hit["id"] for hit in found.json()["results"]] == ["later", "early"]
+
+
+def test_another_model_named(home: Path, serve: Serve, database_url: str, model: Path):
+    first = serve(home, database_url=database_url, model=model)
+    with first.client() as client:
+        index(client, "early", "a boat on the lake")
+        lost = space(client)
+    first.stop()
+    other = serve(home, database_url=database_url, model="bundled", ready=False)
+    wait_healthy(other)
+    with other.client() as client:
+        check_missing(client, lost)
+    other.stop()
+    again = serve(home, database_url=database_url, model="bundled", model_roots=model.parent)
+    with again.client() as client:
+        check_healed(again, client, lost)
+
+
+def test_files_replaced_behind_the_path(home: Path, serve: Serve, database_url: str, model: Path):
+    first = serve(home, database_url=database_url, model=model)
+    with first.client() as client:
+        index(client, "early", "a boat on the lake")
+        lost = space(client)
+    first.stop()
+    tensors = models.load_tensors(model)
+    models.save_tensors(model, {name: -values for name, values in tensors.items()})
+    other = serve(home, database_url=database_url, model=model, ready=False)
+    wait_healthy(other)
+    with other.client() as client:
+        check_missing(client, lost)
+        client.post("/v1/collections", json={"name": "new"}).raise_for_status()
+        assert client.get("/v1/collections/new").json()["space"]["id"] != lost
+    other.stop()
+    models.save_tensors(model, tensors)
+    again = serve(home, database_url=database_url, model=model, ready=False)
+    wait_healthy(again)
+    with again.client() as client:
+        check_healed(again, client, lost)
+
+
+def test_no_model_at_all(home: Path, serve: Serve, database_url: str, tmp_path: Path):
+    service = serve(home, database_url=database_url, model=tmp_path / "nothing", ready=False)
+    wait_healthy(service)
+    with service.client() as client:
+        assert client.get("/readyz").status_code == 503
+        refused = client.post("/v1/documents", json={"documents": [{"text": "a boat"}]})
+        assert refused.status_code == 503
+        assert "nothing" in refused.json()["detail"]
+        assert client.get("/v1/collections").status_code == 200
+
+
+def wait_healthy(service: services.Service) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        assert service.process.poll() is None, service.said()
+        try:
+            if httpx.get(f"{service.url}/healthz", trust_env=False).is_success:
+                return
+        except httpx.TransportError:
+            assert time.monotonic() < deadline, service.said()
+        time.sleep(0.05)

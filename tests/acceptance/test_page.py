@@ -1,0 +1,84 @@
+"""The page at / and the API's description at /docs: whole, and nothing from elsewhere."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from api.web import pages
+
+ELSEWHERE = re.compile(
+    r"""(?:src|href|action)\s*=\s*["']?(?:https?:)?//|@import|url\(\s*["']?(?:https?:)?//"""
+)
+
+
+class Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.inline = 0
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.found += [values[name] for name in ("src", "href") if values.get(name)]
+        self.inline += tag == "style" or (tag == "script" and "src" not in values)
+        self.inline += sum(name == "style" or name.startswith("on") for name in values)
+
+
+def links(text: str) -> Links:
+    parser = Links()
+    parser.feed(text)
+    return parser
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_a_page_is_whole_and_loads_nothing_from_elsewhere(client, path):
+    page = client.get(path)
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    found = links(page.text)
+    assert found.inline == 0
+    assert any(link.startswith("/static/") for link in found.found)
+    for link in found.found:
+        assert link.startswith("/"), link
+        assert client.get(link, follow_redirects=True).status_code == 200, link
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_a_page_lets_the_browser_run_only_its_own_files(client, path):
+    policy = client.get(path).headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self';" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert client.get(path).headers["x-content-type-options"] == "nosniff"
+
+
+def test_static_files_may_be_kept_and_pages_may_not(client):
+    link = next(
+        link for link in links(client.get("/").text).found if link.endswith(pages.version())
+    )
+    assert "immutable" in client.get(link).headers["cache-control"]
+    assert client.get("/").headers["cache-control"] == "no-cache"
+
+
+def test_our_own_files_name_no_other_address():
+    for file in pages.STATIC.glob("*.*"):
+        assert not ELSEWHERE.search(file.read_text()), file
+
+
+def test_the_page_puts_no_text_in_as_html():
+    script = (pages.STATIC / "page.js").read_text()
+    for danger in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+        assert danger not in script
+
+
+def test_what_is_not_there_is_a_problem(client):
+    answer = client.get("/static/nothing.js")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("application/problem+json")
+
+
+def test_the_description_names_every_route_that_the_page_uses(client):
+    paths = client.get("/docs/openapi.json").json()["paths"]
+    assert "/v1/collections" in paths
+    assert "/v1/collections/{collection}/search" in paths

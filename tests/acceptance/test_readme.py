@@ -1,0 +1,106 @@
+"""What the README and the pages beside it say is true: commands run, links and settings exist."""
+
+import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+
+from api import settings
+from api.cli import main
+from tests import services
+
+ROOT = services.ROOT
+README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", ROOT / "docs/models.md", ROOT / "docs/server.md"]
+SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+
+
+def lines(block: str) -> list[str]:
+    """The commands of a shell block, continued lines joined."""
+    joined = block.replace("\\\n", " ")
+    return [line for line in joined.splitlines() if line.strip()]
+
+
+COMMANDS = [line for block in SHELL for line in lines(block)]
+CURLS = [line for line in COMMANDS if line.startswith("curl")]
+# Not those that start a server, or that name one that isn't there.
+RUN = [
+    line
+    for block in SHELL
+    if "vecmark add" in block
+    for line in lines(block)
+    if not line.startswith("vecmark doctor")
+]
+
+
+def test_the_readme_holds_the_commands_that_a_new_user_needs():
+    assert [line.split("#")[0].strip() for line in lines(SHELL[0])] == ["make run", "make test"]
+    assert len(CURLS) == 3
+    assert RUN
+
+
+def test_the_commands_on_sample_documents_do_what_is_said(shared, tmp_path):
+    for line in RUN:
+        done = services.run(tmp_path, *shlex.split(line)[1:], url=shared.url)
+        assert done.returncode == 0, (line, done.stderr)
+    assert "words" in done.stdout or "space:" in done.stdout
+
+
+def test_curl_indexes_searches_and_streams(shared, client):
+    client.post("/v1/collections", json={"name": "words"}).raise_for_status()
+    indexed, searched, streamed = [curl(line, shared) for line in CURLS]
+    assert json.loads(indexed)["results"][0]["status"] in {"created", "unchanged"}
+    found = json.loads(searched)
+    [shown] = map(json.loads, re.findall(r"```json\n(.*?)```", README, re.DOTALL))
+    assert found.keys() == shown.keys()
+    assert found["results"][0].keys() == shown["results"][0].keys()
+    assert found["results"][0]["chunk"] == shown["results"][0]["chunk"]
+    assert found["results"][0]["score"] == pytest.approx(shown["results"][0]["score"], abs=0.01)
+    assert len(streamed.splitlines()) == 2000
+
+
+def curl(line: str, service: services.Service) -> str:
+    arguments = shlex.split(line.replace("http://127.0.0.1:8000", service.url))
+    command = [*arguments, "--silent", "--show-error", "--fail-with-body", "--noproxy", "*"]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_vecmark_command_parses(page):
+    found = re.findall(
+        r"(?:^|`|/| {4})vecmark ([a-z]+)(?: ([a-z]+))?", page.read_text(), re.MULTILINE
+    )
+    assert found
+    for name, subcommand in found:
+        command = main.cli.commands[name]
+        if isinstance(command, click.Group):
+            assert subcommand in command.commands, (name, subcommand)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_setting_named_exists_and_every_link_leads_somewhere(page: Path):
+    text = page.read_text()
+    for variable in re.findall(r"VECMARK_[A-Z_]+", text):
+        assert variable.removeprefix("VECMARK_").lower() in settings.FIELDS, variable
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_setting_is_documented():
+    documented = (ROOT / "docs/server.md").read_text()
+    for name in settings.FIELDS:
+        assert f"| `{settings.variable(name)}` |" in documented
+
+
+def test_every_make_target_named_exists():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make (run|test|install|bench)\b", README):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)

@@ -1,0 +1,63 @@
+"""The service's parts in this process, with a small model and a database of their own."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from api import settings
+from api.app import create_app
+from api.service import Service
+from indexing import results
+from storage import documents
+from tests import models
+
+Open = Callable[..., AbstractAsyncContextManager[Service]]
+
+
+@pytest.fixture(scope="session")
+def static_model(tmp_path_factory) -> Path:
+    return models.wordllama_directory(tmp_path_factory.mktemp("static") / "wordllama")
+
+
+@pytest.fixture
+def opened(database_url: str, data_dir: Path, static_model: Path, model_cache: Path) -> Open:
+    """Opens the parts, as often as wanted; by default no HNSW index is built by itself."""
+
+    data_dir.mkdir()
+    (data_dir / "cache").symlink_to(model_cache, target_is_directory=True)
+
+    @asynccontextmanager
+    async def work(**flags: object) -> AsyncIterator[Service]:
+        given = {"hnsw_min_rows": 1_000_000, "model": str(static_model), **flags}
+        chosen = settings.load({}, database_url=database_url, data_dir=data_dir, **given)
+        app = create_app(chosen)
+        async with app.lifespan():
+            await app.state.service.collection("default")
+            yield app.state.service
+
+    return work
+
+
+@pytest.fixture
+async def service(opened: Open) -> AsyncIterator[Service]:
+    async with opened() as service:
+        yield service
+
+
+async def write(service: Service, texts: dict[str, str]) -> list[results.Result]:
+    """Write documents into `default`, as one request."""
+    collection = await service.collection("default")
+    items = [
+        documents.NewDocument(
+            doc_key=documents.key(collection.row.id, id_),
+            id=id_,
+            text=text,
+            text_hash=documents.text_hash(text),
+            metadata=b"{}",
+        )
+        for id_, text in texts.items()
+    ]
+    async with service.indexer.stream("default", bulk=False) as stream:
+        return await stream.all(items, 256)

@@ -1,0 +1,126 @@
+"""What an index lacks is embedded later, by one of any number of workers."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import text
+
+from api.service import Service
+from indexing.backlog import Backlog
+from indexing.searcher import Wish
+from storage import pending
+from tests.integration.conftest import Open, write
+
+
+async def active_id(service: Service) -> int:
+    return (await service.collection("default")).active.id
+
+
+async def waiting(service: Service) -> list[tuple[object, ...]]:
+    async with service.engine.connect() as conn:
+        rows = await conn.execute(text("SELECT doc_key, attempts, error FROM pending"))
+        return [tuple(row) for row in rows]
+
+
+async def lose_vectors(service: Service) -> None:
+    async with service.engine.begin() as conn:
+        await conn.execute(text(f"DELETE FROM vectors_{await active_id(service)}"))
+
+
+async def test_lost_vectors_are_found_and_made_after_a_start(opened: Open):
+    async with opened() as service:
+        await write(service, {f"d{no}": f"boat number {no}" for no in range(150)})
+        await lose_vectors(service)
+    async with opened() as service:
+        deadline = asyncio.get_running_loop().time() + 30
+        while True:
+            answer = await service.searcher.by_text("default", "boat", Wish(limit=200, exact=True))
+            if len(answer.nearest.hits) == 150 and not await waiting(service):
+                break
+            assert asyncio.get_running_loop().time() < deadline
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def lacking(service: Service) -> int:
+    """The id of an index that lacks forty documents, noted; nobody works on them."""
+    await write(service, {f"d{no}": f"boat number {no}" for no in range(40)})
+    await lose_vectors(service)
+    index_id = await active_id(service)
+    collection = await service.collection("default")
+    async with service.engine.begin() as conn:
+        # The service's own worker leaves leased rows alone.
+        await pending.add_missing(conn, index_id, collection.row.id, 1000)
+        await conn.execute(
+            text("UPDATE pending SET lease_until = now() + interval '1 hour', lease_epoch = 7")
+        )
+    return index_id
+
+
+async def release(service: Service) -> None:
+    async with service.engine.begin() as conn:
+        await conn.execute(text("UPDATE pending SET lease_until = now() - interval '1 second'"))
+
+
+async def test_workers_never_claim_the_same(service: Service, lacking: int):
+    async with service.engine.connect() as one, service.engine.connect() as other:
+        await one.execute(
+            text("UPDATE pending SET lease_until = now() - interval '1 second' WHERE true")
+        )
+        first = await pending.claim(one, lacking, owner="a", limit=25, lease_s=60)
+        # Before the first has committed: its rows are passed over, not waited for.
+        assert await pending.claim(other, lacking, owner="b", limit=25, lease_s=60) == []
+        await one.commit()
+        second = await pending.claim(other, lacking, owner="b", limit=25, lease_s=60)
+        await other.commit()
+    assert (len(first), len(second)) == (25, 15)
+    assert not {c.doc_key for c in first} & {c.doc_key for c in second}
+
+
+async def test_a_lease_that_was_taken_over_settles_nothing(service: Service, lacking: int):
+    async with service.engine.begin() as conn:
+        await conn.execute(text("UPDATE pending SET lease_until = now() - interval '1 second'"))
+        slow = await pending.claim(conn, lacking, owner="slow", limit=100, lease_s=-1)
+        quick = await pending.claim(conn, lacking, owner="quick", limit=100, lease_s=60)
+    assert len(slow) == len(quick) == 40
+    async with service.engine.begin() as conn:
+        await pending.settle(conn, lacking, slow)
+    assert len(await waiting(service)) == 40
+    async with service.engine.begin() as conn:
+        await pending.settle(conn, lacking, quick)
+    assert await waiting(service) == []
+
+
+async def test_a_document_changed_meanwhile_keeps_its_newest_text(service: Service, lacking: int):
+    async with service.engine.begin() as conn:
+        await conn.execute(text("UPDATE pending SET lease_until = now() - interval '1 second'"))
+        claims = await pending.claim(conn, lacking, owner="slow", limit=100, lease_s=60)
+    await write(service, {"d3": "a loaf of bread"})
+    async with service.engine.begin() as conn:
+        await pending.settle(conn, lacking, claims)
+    answer = await service.searcher.by_text("default", "a loaf of bread", Wish(exact=True, limit=1))
+    assert [hit.id for hit in answer.nearest.hits] == ["d3"]
+    assert await waiting(service) == []
+
+
+async def test_deleted_documents_are_not_waited_for(service: Service, lacking: int):
+    for no in range(40):
+        await service.indexer.remove("default", f"d{no}")
+    assert await waiting(service) == []
+
+
+async def test_several_workers_finish_together(service: Service, lacking: int):
+    await release(service)
+    workers = [Backlog(service.engine, service.models) for _ in range(3)]
+    deadline = asyncio.get_running_loop().time() + 20
+    while await waiting(service):
+        await asyncio.gather(*(worker.tick() for worker in workers))
+        assert asyncio.get_running_loop().time() < deadline
+    async with service.engine.connect() as conn:
+        counted = await conn.execute(
+            text(
+                f"SELECT count(*), count(DISTINCT v.doc_key) FROM vectors_{lacking} v"
+                " JOIN documents d USING (doc_key) WHERE d.text_hash = v.text_hash"
+            )
+        )
+        assert tuple(counted.one()) == (40, 40)

@@ -1,0 +1,53 @@
+import pytest
+
+from benchmarks import table
+
+
+@pytest.mark.parametrize(
+    ("target", "value", "other", "met"),
+    [
+        (table.Target("ratio", ">=", 0.9), 45, 50, True),
+        (table.Target("ratio", ">=", 0.9), 44, 50, False),
+        (table.Target("ratio", "<=", 1.6), 8, 5, True),
+        (table.Target("ratio", "<=", 1.6), 8.1, 5, False),
+        (table.Target("figure", "<=", 1200), 1201, None, False),
+        (table.Target("figure", "+-", 0.645, 0.005), 0.6495, None, True),
+        (table.Target("figure", "+-", 0.645, 0.005), 0.6395, None, False),
+        (table.Target("ratio", ">=", 0.9), 45, None, False),
+        (None, 45, 50, None),
+    ],
+)
+def test_a_row_meets_its_target(target, value, other, met):
+    assert table.Row("part", "it", value, other=other, target=target).is_met is met
+
+
+def test_a_row_shows_both_figures_and_their_ratio():
+    row = table.Row("ingest", "over HTTP", 45, "docs/s", "bare", 50, note="one run")
+    assert row.cells() == (
+        "ingest: over HTTP",
+        "45.00 docs/s",
+        "bare",
+        "50.00 docs/s",
+        "0.900",
+        "",
+        "",
+        "one run",
+    )
+
+
+def test_the_columns_are_aligned():
+    target = table.Target("figure", "<=", 1200)
+    rows = [
+        table.Row("memory", "peak", 900, "MB", target=target),
+        table.Row("ingest", "over HTTP", 45, "docs/s", "bare", 50),
+    ]
+    lines = table.render(rows).splitlines()
+    assert lines[2].index("MB") + 2 == lines[3].index("docs/s") + len("docs/s")
+    assert "<= 1200" in lines[2]
+    assert lines[2].endswith("yes")
+
+
+def test_a_row_can_be_kept_as_json():
+    row = table.Row("search", "p95", 8, "ms", "parts", 5, table.Target("ratio", "<=", 1.6))
+    kept = row.to_dict()
+    assert (kept["ratio"], kept["target"], kept["met"]) == (1.6, "ratio <= 1.6", True)
