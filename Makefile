@@ -36,8 +36,8 @@ lint: $(VENV)/.installed-dev  ## check style, types, imports, and the schema aga
 	export VECMARK_DATA_DIR="$$folder/data" && \
 	$(BIN)/vecmark db upgrade && $(BIN)/vecmark db check
 
-bench: $(VENV)/.installed-dev  ## measure; prints tables with ratios
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: $(VENV)/.installed-dev  ## measure over the data in DATA; prints tables with ratios
+	@$(BIN)/python -m benchmarks $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 clean:  ## remove the environment and what tools left here; the data stays
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -22,6 +22,7 @@ from indexing.indexer import Item, Stream
 MEDIA_TYPE = "application/x-ndjson"
 MAX_LINES = 512
 MAX_BYTES = 250_000
+_STOPPING = "the service stops; send the lines that got no result again"
 
 _Batches = asyncio.Queue["tuple[list[int], asyncio.Task[list[results.Result]]] | None"]
 
@@ -40,11 +41,19 @@ class DocumentStream:
         collection = await self._service.collection(self._name)
         with contextlib.closing(self._spool):
             try:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._send(send), name="ndjson-send")
-                    group.create_task(self._index(receive, collection.row.id), name="ndjson-index")
-            except* lines.ClientGone:
-                pass
+                await self._run(receive, send, collection.row.id)
+            except asyncio.CancelledError:
+                # The service stops, and has waited for the end of this stream long enough.
+                self._end_with(problems.make(503, "stopping", _STOPPING))
+                await self._drain(send)
+
+    async def _run(self, receive: Receive, send: Send, collection_id: UUID) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._send(send), name="ndjson-send")
+                group.create_task(self._index(receive, collection_id), name="ndjson-index")
+        except* lines.ClientGone:
+            pass
 
     async def _index(self, receive: Receive, collection_id: UUID) -> None:
         """Read, index and note the results; an error ends the stream with a line that tells it."""
@@ -60,8 +69,7 @@ class DocumentStream:
         except* lines.ClientGone:
             raise
         except* Exception as errors:
-            problem = problems.told(_first(errors))
-            self._spool.write(msgspec.json.encode({"error": problem}) + b"\n")
+            self._end_with(problems.told(_first(errors)))
         else:
             if self._only_failures:
                 self._spool.write(msgspec.json.encode({"summary": self._summary()}) + b"\n")
@@ -108,6 +116,9 @@ class DocumentStream:
         names = ("created", "updated", "unchanged", "superseded", "failed", "lines")
         return {name: self._counts[name] for name in names}
 
+    def _end_with(self, problem: problems.Problem) -> None:
+        self._spool.write(msgspec.json.encode({"error": problem}) + b"\n")
+
     async def _send(self, send: Send) -> None:
         await send(
             {
@@ -116,6 +127,9 @@ class DocumentStream:
                 "headers": [(b"content-type", MEDIA_TYPE.encode()), (b"x-accel-buffering", b"no")],
             }
         )
+        await self._drain(send)
+
+    async def _drain(self, send: Send) -> None:
         while content := await self._spool.read():
             await send({"type": "http.response.body", "body": content, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})

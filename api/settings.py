@@ -86,7 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     target_recall: Annotated[
         Annotated[float, Meta(gt=0, le=1)],
         Meta(description="The recall@10 against exact search that an HNSW index is tuned for."),
-    ] = 0.985
+    ] = 0.98
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="The least level logged.")
     ] = "info"

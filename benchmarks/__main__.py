@@ -42,7 +42,6 @@ SIZES = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when all was measured, whatever the figures are."""
     given = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _leave)
     rows: list[table.Row] = []
     try:
         with _folder(given.work) as folder:
@@ -64,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measure(what: plan.Plan, parts: Sequence[str], rows: list[table.Row]) -> Iterator[str]:
     """Lines to show at once; the rows of each part are added as soon as it is done."""
+    what.check(parts)
     what.say("a first start: the database is made, the model converted")
     with what.serving() as running:
         yield environment.describe(running)
@@ -147,4 +147,5 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _leave)
     sys.exit(main())

@@ -1,6 +1,6 @@
 """What is to be measured, where the data lies, and where the services under test live."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,6 +37,13 @@ class Plan:
     runs: int
     settings: Mapping[str, str]
     say: Callable[[str], None]
+
+    def check(self, parts: Sequence[str]) -> None:
+        """DataMissing before anything is started, where a part's data is not there."""
+        if not {"quality", "ingest"}.isdisjoint(parts):
+            _given(self.scifact_folder, "SciFact")
+        if not {"memory", "search"}.isdisjoint(parts):
+            _given(self.wordnet_folder, "WordNet")
 
     @property
     def cache_dir(self) -> Path:

@@ -1,6 +1,7 @@
 """Builds each index's HNSW when it pays, and tunes its ef_search to the recall promised."""
 
 import asyncio
+import contextlib
 import dataclasses
 import random
 
@@ -9,6 +10,7 @@ import structlog
 from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from embedding.errors import NoTokens
 from indexing.indexer import Indexer
 from indexing.models import Models
 from storage import engine as database
@@ -20,7 +22,7 @@ log = structlog.get_logger()
 _EVERY_S = 1.0
 # Rows a second above which somebody is loading in bulk: the build waits for the end of it.
 _BULK_ROWS_S = 100
-_CALIBRATION_QUERIES = 100
+_CALIBRATION_QUERIES = 200
 _CANDIDATES = (40, 60, 80, 100, 120, 160, 200, 300, 400, 600, 800, 1000)
 _K = 10
 
@@ -134,7 +136,7 @@ class HnswKeeper:
             )
 
     async def _tune(self, index: IndexRow) -> Tuned:
-        """Measure recall against exact search for growing ef_search, on fragments of own texts."""
+        """Measure recall against exact search for growing ef_search."""
         ready = dataclasses.replace(index, hnsw="ready")
         queries = await self._queries(index)
         if not queries:
@@ -157,21 +159,35 @@ class HnswKeeper:
         return Tuned(ef_search, recall, len(queries))
 
     async def _queries(self, index: IndexRow) -> list[NDArray[np.float32]]:
-        """Encoded fragments of three to ten words of the collection's own texts."""
+        """Encoded queries in the collection's own words, none of them a text of its own.
+
+        Fragments of one text lie next to it and are found too easily: they gave 0.988 at an
+        ef_search where real questions had 0.958 (117,659 short texts). Joined fragments of two
+        texts predict real questions to 0.01.
+        """
         if not self._models.has(index.space_id):
             return []
         loaded = self._models.get(
             index.space_id, model_id=index.model_id, fingerprint=index.fingerprint
         )
         async with self._engine.connect() as conn:
-            texts = await vectors.sample_texts(conn, index, _CALIBRATION_QUERIES)
-        fragments = [fragment for text in texts if (fragment := _fragment(text))]
-        return [(await loaded.model.encode_query(text)).vectors[0] for text in fragments]
+            texts = await vectors.sample_texts(conn, index, 2 * _CALIBRATION_QUERIES)
+        half = len(texts) // 2
+        queries = [
+            f"{_fragment(one)} {_fragment(other)}"
+            for one, other in zip(texts[:half], texts[half:], strict=False)
+        ]
+        encoded = []
+        for query in queries:
+            with contextlib.suppress(NoTokens):
+                encoded.append((await loaded.model.encode_query(query)).vectors[0])
+        return encoded
 
 
 def _fragment(text: str) -> str:
+    """One to four words in a row."""
     words = text.split()
-    count = random.randint(3, 10)  # noqa: S311 - no secret
+    count = random.randint(1, 4)  # noqa: S311 - no secret
     start = random.randint(0, max(0, len(words) - count))  # noqa: S311
     return " ".join(words[start : start + count])
 

@@ -75,16 +75,16 @@ def test_new_metadata_keeps_the_vectors(
     assert found["results"][0]["metadata"] == new
 
 
-def test_lost_vectors_are_not_unchanged(
+def test_lost_vectors_are_made_again(
     client: httpx.Client, collection: str, sql: psycopg.Connection
 ):
-    """Equal content counts as unchanged only with vectors that count."""
+    """The document is unchanged for its client, but only vectors that count save embedding."""
     document = {"id": "a", "text": "a boat on the lake"}
     write(client, collection, document)
     table, _ = truths.index(sql, collection)
     sql.execute(f"DELETE FROM {table}")
     (again,) = write(client, collection, document)
-    assert again["status"] == "updated"
+    assert (again["status"], again["version"], again["chunks"]) == ("unchanged", 1, 1)
     assert truths.half_documents(sql, collection) == []
 
 

@@ -106,7 +106,9 @@ def check(
 class Feed:
     """A stream under way: what was sent, and what was acknowledged so far."""
 
-    def __init__(self, service: services.Service, seed: int, count: int | None = None) -> None:
+    def __init__(
+        self, service: services.Service, seed: int, count: int | None = None, *, ends: bool = True
+    ) -> None:
         self.sent: Acknowledged = {}
         self.acks: Acknowledged = {}
         self.error: dict[str, Any] | None = None
@@ -114,6 +116,9 @@ class Feed:
         self._many = documents(seed) if count is None else itertools.islice(documents(seed), count)
         self._stream = streams.LineStream(service.port, "/v1/documents")
         self._enough = threading.Event()
+        self._may_end = threading.Event()
+        if ends:
+            self._may_end.set()
         self._reader = threading.Thread(target=self._read, name="read")
 
     def __enter__(self) -> "Feed":
@@ -123,6 +128,7 @@ class Feed:
 
     def __exit__(self, *_: object) -> None:
         self._reader.join(120)
+        self._may_end.set()
         self._stream.__exit__(None, None, None)
         assert not self._reader.is_alive()
 
@@ -130,6 +136,7 @@ class Feed:
         for document in self._many:
             self.sent[document["id"]] = document
             yield document
+        self._may_end.wait(120)
 
     def _read(self) -> None:
         for result in self._stream.results():
@@ -150,12 +157,15 @@ class Feed:
 @pytest.mark.parametrize("killed", ["service", "both"])
 def test_service_killed_during_a_stream(home: Path, serve: Serve, killed: str):
     service = serve(home)
+    running = services.postgres_pid(home)
     with Feed(service, 1) as feed:
         feed.wait_acknowledged()
         if killed == "both":
             kill_postgres(home)
         service.kill()
     again = serve(home)
+    # A PostgreSQL that was left running is found, not started a second time.
+    assert (services.postgres_pid(home) == running) is (killed == "service")
     with again.client() as client, services.connected(home) as sql:
         check(client, sql, feed.sent, feed.acks)
     assert again.stop() == 0
@@ -194,4 +204,19 @@ def test_session_of_postgres_killed_during_a_stream(home: Path, serve: Serve):
     assert feed.acks.keys() == feed.sent.keys()
     service.wait_ready()
     with service.client() as client, services.connected(home) as sql:
+        check(client, sql, feed.sent, feed.acks)
+
+
+def test_stopped_during_a_stream(home: Path, serve: Serve):
+    """A clean exit does not wait for a client that never ends; what it acknowledged is there."""
+    service = serve(home)
+    with Feed(service, 4, count=280, ends=False) as feed:
+        feed.wait_acknowledged()
+        assert service.stop() == 0
+    assert feed.error is not None
+    assert feed.error["type"] == "/problems/stopping"
+    assert services.postgres_processes(home) == []
+    assert "Traceback" not in service.said()
+    again = serve(home)
+    with again.client() as client, services.connected(home) as sql:
         check(client, sql, feed.sent, feed.acks)

@@ -94,13 +94,3 @@ def test_unreachable_database_is_told(home: Path):
     assert "secret" not in done.stderr
     assert "Traceback" not in done.stderr
     assert "database" in done.stderr
-
-
-def test_killed_service_leaves_a_running_postgres_to_the_next(home: Path, serve: Serve):
-    service = serve(home)
-    pid = services.postgres_pid(home)
-    service.kill()
-    again = serve(home)
-    assert services.postgres_pid(home) == pid
-    assert again.stop() == 0
-    assert services.postgres_processes(home) == []

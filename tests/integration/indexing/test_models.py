@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from embedding.chunking import Chunking
 from embedding import opening
+from embedding.chunking import Chunking
 from embedding.description import ModelOptions
 from indexing import errors, links
 from indexing.catalog import Catalog, Collection
