@@ -65,8 +65,8 @@ def home() -> Iterator[Path]:
 
 
 @pytest.fixture
-def serve(model_cache: Path) -> Iterator[Callable[..., services.Service]]:
-    """Starts services; all have ended after the test."""
+def serve(model_cache: Path, home: Path) -> Iterator[Callable[..., services.Service]]:
+    """Starts services; all have ended after the test, and before their directory goes."""
     with ExitStack() as stack:
 
         def start(

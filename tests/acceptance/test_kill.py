@@ -147,7 +147,7 @@ class Feed:
             assert result["line"] == self.lines
             assert result["status"] in {"created", "unchanged", "updated"}
             self.acks[result["id"]] = result
-            if self.lines >= 250:
+            if self.lines >= 150:
                 self._enough.set()
 
     def wait_acknowledged(self) -> None:
@@ -175,7 +175,7 @@ def test_service_killed_during_a_stream(home: Path, serve: Serve, killed: str):
 def test_postgres_killed_during_a_stream(home: Path, serve: Serve):
     """The service starts it again; the stream goes on, and every line is acknowledged."""
     service = serve(home)
-    with Feed(service, 2, count=2500) as feed:
+    with Feed(service, 2, count=1400) as feed:
         feed.wait_acknowledged()
         before = services.postgres_pid(home)
         kill_postgres(home)
@@ -192,7 +192,7 @@ def test_postgres_killed_during_a_stream(home: Path, serve: Serve):
 def test_session_of_postgres_killed_during_a_stream(home: Path, serve: Serve):
     """PostgreSQL then throws out every session and recovers; it has to be waited for."""
     service = serve(home)
-    with Feed(service, 3, count=1500) as feed:
+    with Feed(service, 3, count=1000) as feed:
         feed.wait_acknowledged()
         with services.connected(home) as sql:
             pid = sql.execute(
@@ -210,7 +210,7 @@ def test_session_of_postgres_killed_during_a_stream(home: Path, serve: Serve):
 def test_stopped_during_a_stream(home: Path, serve: Serve):
     """A clean exit does not wait for a client that never ends; what it acknowledged is there."""
     service = serve(home)
-    with Feed(service, 4, count=280, ends=False) as feed:
+    with Feed(service, 4, count=180, ends=False) as feed:
         feed.wait_acknowledged()
         assert service.stop() == 0
     assert feed.error is not None
