@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 PREFIX = "VECMARK_"
-# Names that other embedding services use for the same thing.
+# Names that other embedding services use for the same thing; with the prefix, too.
 ALIASES = {"MODEL_PATH": "model", "MODEL_SEQ_LEN": "max_tokens"}
 
 
@@ -118,7 +118,7 @@ def load(environ: Mapping[str, str] | None = None, **flags: object) -> Settings:
     origin: dict[str, str] = {}
     for key, raw in environ.items():
         name = key.removeprefix(PREFIX)
-        if not key.startswith(PREFIX) or not name.isupper():
+        if not (key.startswith(PREFIX) or key in ALIASES) or not name.isupper():
             continue
         field = ALIASES.get(name, name.lower())
         if field in FIELDS and not (name in ALIASES and variable(field) in environ):

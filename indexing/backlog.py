@@ -7,9 +7,8 @@ import uuid
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from embedding.chunking import Prepared
 from indexing import catalog
-from indexing.batch import Embedded, vector_rows
+from indexing.embedded import Embedded, embed
 from indexing.models import Models
 from storage import documents, fence, indexes, pending, vectors
 from storage import engine as database
@@ -39,7 +38,7 @@ class Backlog:
             try:
                 noted = noted or await self._note_missing()
                 done = await self.tick()
-            except database.FAILURES as error:
+            except Exception as error:  # what it is about is tried again, by whoever holds a lease
                 done = 0
                 if not database.is_unavailable(error):
                     log.exception("backlog_failed")
@@ -82,20 +81,15 @@ class Backlog:
         loaded = self._models.get(
             index.space_id, model_id=index.model_id, fingerprint=index.fingerprint
         )
-        found = await loaded.model.prepare(
-            [claim.text for claim in claims], catalog.chunking_of(index)
-        )
+        texts = [claim.text for claim in claims]
+        found = await embed(loaded, texts, catalog.chunking_of(index))
         ready: list[tuple[Claim, Embedded]] = []
         failed: list[tuple[Claim, str]] = []
-        for claim, prepared in zip(claims, found, strict=True):
-            if not isinstance(prepared, Prepared):
-                failed.append((claim, f"no-tokens: {prepared}"))
-                continue
-            encoded = await loaded.model.encode_chunks(prepared.chunks)
-            if encoded.failures:
-                failed.append((claim, f"encoder-failed: {next(iter(encoded.failures.values()))}"))
-                continue
-            ready.append((claim, Embedded(prepared, encoded.vectors, encoded.fingerprint)))
+        for claim, done in zip(claims, found, strict=True):
+            if isinstance(done, Embedded):
+                ready.append((claim, done))
+            else:
+                failed.append((claim, f"{done.reason}: {done.detail}"))
         await self._write(index, ready, failed)
 
     async def _write(
@@ -119,7 +113,7 @@ class Backlog:
             rows = [
                 row
                 for claim, embedded in good
-                for row in vector_rows(claim.doc_key, claim.text_hash, embedded)
+                for row in embedded.rows(claim.doc_key, claim.text_hash)
             ]
             await vectors.copy_in(conn, index.id, index.space_id, rows)
             await pending.settle(conn, index.id, [claim for claim, _ in ready])

@@ -4,15 +4,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from embedding import chunking
-from embedding.errors import NoTokens
 from indexing import catalog, errors, results
 from indexing.catalog import Collection
-from indexing.models import Loaded, Models
+from indexing.embedded import Embedded, Failure, embed
+from indexing.models import Models
 from storage import documents, fence, indexes, pending, vectors
 from storage.documents import NewDocument, StoredState
 from storage.errors import DocumentChanged, IndexChanged
@@ -21,21 +19,6 @@ from storage.indexes import IndexRow
 # With an HNSW index an inserted row costs about 1.8 ms: others wait less for short transactions.
 MAX_CHUNKS_WITH_HNSW = 100
 MAX_CHUNKS = 1000
-
-
-@dataclasses.dataclass(frozen=True)
-class Embedded:
-    """A text's chunks and vectors, (chunks, dimensions), by the model of `fingerprint`."""
-
-    prepared: chunking.Prepared
-    vectors: NDArray[np.float32]
-    fingerprint: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Failure:
-    reason: str
-    detail: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,36 +82,12 @@ class Batch:
                 for document in plan.embed.values()
                 if (index.id, document.text_hash) not in self._done
             ]
-            await self._embed_for(index, loaded, todo)
-
-    async def _embed_for(
-        self, index: IndexRow, loaded: Loaded, todo: Sequence[NewDocument]
-    ) -> None:
-        if not todo:
-            return
-        found = await loaded.model.prepare(
-            [document.text for document in todo], catalog.chunking_of(index)
-        )
-        ready = [
-            (document, prepared)
-            for document, prepared in zip(todo, found, strict=True)
-            if isinstance(prepared, chunking.Prepared)
-        ]
-        for document, prepared in zip(todo, found, strict=True):
-            if isinstance(prepared, NoTokens):
-                self._done[index.id, document.text_hash] = Failure("no-tokens", str(prepared))
-        flat = [chunk for _, prepared in ready for chunk in prepared.chunks]
-        encoded = await loaded.model.encode_chunks(flat)
-        start = 0
-        for document, prepared in ready:
-            stop = start + len(prepared.chunks)
-            bad = [encoded.failures[no] for no in range(start, stop) if no in encoded.failures]
-            self._done[index.id, document.text_hash] = (
-                Failure("encoder-failed", bad[0])
-                if bad
-                else Embedded(prepared, encoded.vectors[start:stop], encoded.fingerprint)
-            )
-            start = stop
+            if not todo:
+                continue
+            texts = [document.text for document in todo]
+            found = await embed(loaded, texts, catalog.chunking_of(index))
+            for document, done in zip(todo, found, strict=True):
+                self._done[index.id, document.text_hash] = done
 
     async def write(self, collection: Collection, plan: Plan) -> None:
         """Write the plan in transactions of bounded size.
@@ -205,7 +164,7 @@ class Batch:
                 lacking[document.doc_key] = document.text_hash
                 continue
             space_id = await _space_id(self._models, conn, index, embedded.fingerprint)
-            rows.extend(vector_rows(document.doc_key, document.text_hash, embedded))
+            rows.extend(embedded.rows(document.doc_key, document.text_hash))
         await vectors.remove(conn, index.id, keys)
         await vectors.copy_in(conn, index.id, space_id, rows)
         await pending.clear(conn, index.id, keys)
@@ -268,18 +227,3 @@ async def _space_id(
     if found is None:
         raise errors.LoadRefused(f"the encoder's space {fingerprint} is not stored")
     return found
-
-
-def vector_rows(doc_key: UUID, text_hash: bytes, embedded: Embedded) -> list[vectors.VectorRow]:
-    return [
-        vectors.VectorRow(
-            doc_key=doc_key,
-            chunk_no=chunk.no,
-            text_hash=text_hash,
-            char_start=chunk.char_start,
-            char_end=chunk.char_end,
-            token_count=chunk.token_count,
-            embedding=vector,
-        )
-        for chunk, vector in zip(embedded.prepared.chunks, embedded.vectors, strict=True)
-    ]

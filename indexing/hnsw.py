@@ -22,6 +22,9 @@ log = structlog.get_logger()
 _EVERY_S = 1.0
 # Rows a second above which somebody is loading in bulk: the build waits for the end of it.
 _BULK_ROWS_S = 100
+# Looks without a trace after which a build, or a tuning, is taken for abandoned.
+_BUILD_LOOKS = 10
+_TUNING_LOOKS = 120
 _CALIBRATION_QUERIES = 200
 _CANDIDATES = (40, 60, 80, 100, 120, 160, 200, 300, 400, 600, 800, 1000)
 _K = 10
@@ -63,7 +66,7 @@ class HnswKeeper:
         while True:
             try:
                 await self.tick()
-            except database.FAILURES as error:
+            except Exception as error:  # it is looked at again
                 if not database.is_unavailable(error):
                     log.exception("hnsw_keeper_failed")
             await asyncio.sleep(_EVERY_S)
@@ -94,13 +97,17 @@ class HnswKeeper:
         return await vectors.has_rows(conn, index.id, max(1, self._min_rows))
 
     async def _give_back_abandoned(self, conn: AsyncConnection, active: list[IndexRow]) -> None:
-        """A build is abandoned when nothing of it is seen for ten looks in a row."""
+        """A build is abandoned when nothing of it is seen for many looks in a row.
+
+        An index that is whole is being tuned, of which PostgreSQL shows nothing.
+        """
         for index in active:
             if index.hnsw != "building" or await hnsw.progress(conn, index.id) is not None:
                 self._abandoned.pop(index.id, None)
                 continue
-            self._abandoned[index.id] = self._abandoned.get(index.id, 0) + 1
-            if self._abandoned[index.id] > 10 and await hnsw.release_abandoned(conn, index.id):
+            looks = self._abandoned[index.id] = self._abandoned.get(index.id, 0) + 1
+            most = _TUNING_LOOKS if await hnsw.is_valid(conn, index.id) else _BUILD_LOOKS
+            if looks > most and await hnsw.release_abandoned(conn, index.id):
                 log.warning("hnsw_build_abandoned", index=index.id)
 
     async def _build(self, index: IndexRow) -> None:

@@ -35,7 +35,7 @@ class Sweeper:
             await asyncio.sleep(_EVERY_S)
             try:
                 await self.sweep()
-            except database.FAILURES as error:
+            except Exception as error:  # it is swept again
                 self._woken.set()
                 if not database.is_unavailable(error):
                     log.exception("sweep_failed")

@@ -1,0 +1,73 @@
+"""Texts with their chunks and vectors: what writes and the backlog store."""
+
+import dataclasses
+from collections.abc import Sequence
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedding import chunking
+from embedding.errors import NoTokens
+from indexing.models import Loaded
+from storage import vectors
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedded:
+    """A text's chunks and vectors, (chunks, dimensions), by the model of `fingerprint`."""
+
+    prepared: chunking.Prepared
+    vectors: NDArray[np.float32]
+    fingerprint: str
+
+    def rows(self, doc_key: UUID, text_hash: bytes) -> list[vectors.VectorRow]:
+        return [
+            vectors.VectorRow(
+                doc_key=doc_key,
+                chunk_no=chunk.no,
+                text_hash=text_hash,
+                char_start=chunk.char_start,
+                char_end=chunk.char_end,
+                token_count=chunk.token_count,
+                embedding=vector,
+            )
+            for chunk, vector in zip(self.prepared.chunks, self.vectors, strict=True)
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """Why a text has no vectors: `no-tokens` or `encoder-failed`."""
+
+    reason: str
+    detail: str
+
+
+async def embed(
+    loaded: Loaded, texts: Sequence[str], cutting: chunking.Chunking
+) -> list[Embedded | Failure]:
+    """All texts in their order, their chunks encoded together. Raises EncoderFailed."""
+    found = await loaded.model.prepare(texts, cutting)
+    flat = [
+        chunk
+        for prepared in found
+        if isinstance(prepared, chunking.Prepared)
+        for chunk in prepared.chunks
+    ]
+    encoded = await loaded.model.encode_chunks(flat)
+    done: list[Embedded | Failure] = []
+    start = 0
+    for prepared in found:
+        if isinstance(prepared, NoTokens):
+            done.append(Failure("no-tokens", str(prepared)))
+            continue
+        stop = start + len(prepared.chunks)
+        bad = [encoded.failures[no] for no in range(start, stop) if no in encoded.failures]
+        done.append(
+            Failure("encoder-failed", bad[0])
+            if bad
+            else Embedded(prepared, encoded.vectors[start:stop], encoded.fingerprint)
+        )
+        start = stop
+    return done

@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+
+from api import settings
+
+
+def test_flags_win_over_variables() -> None:
+    found = settings.load({"VECMARK_PORT": "8001", "VECMARK_HOST": "::1"}, port=8002, host=None)
+    assert (found.port, found.host) == (8002, "::1")
+
+
+@pytest.mark.parametrize("prefix", ["", "VECMARK_"])
+def test_names_of_other_services_are_accepted(prefix: str) -> None:
+    found = settings.load({f"{prefix}MODEL_PATH": "./files", f"{prefix}MODEL_SEQ_LEN": "128"})
+    assert (found.model, found.max_tokens) == ("./files", 128)
+
+
+def test_own_names_win_over_those_of_others() -> None:
+    found = settings.load({"VECMARK_MODEL": "bundled", "MODEL_PATH": "./files"})
+    assert found.model == "bundled"
+
+
+def test_an_empty_prompt_means_none_and_is_not_unset() -> None:
+    assert settings.load({"VECMARK_QUERY_PROMPT": ""}).query_prompt == ""
+    assert settings.load({}).query_prompt is None
+
+
+def test_roots_are_a_list() -> None:
+    found = settings.load({"VECMARK_MODEL_ROOTS": "/srv/a:/srv/b"})
+    assert found.model_roots == (Path("/srv/a"), Path("/srv/b"))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("VECMARK_PORT", "yes"),
+        ("VECMARK_PORT", "0"),
+        ("VECMARK_DEVICE", "tpu"),
+        ("VECMARK_MAX_TOKENS", "1"),
+        ("VECMARK_TARGET_RECALL", "1.5"),
+        ("MODEL_SEQ_LEN", "long"),
+    ],
+)
+def test_a_value_that_can_not_be_used_is_named(variable: str, value: str) -> None:
+    with pytest.raises(settings.SettingsError, match=variable):
+        settings.load({variable: value})
