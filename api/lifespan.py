@@ -30,7 +30,7 @@ from migrations import schema
 from storage import engine as database
 from storage import spaces
 from storage.embedded.postgres import EmbeddedPostgres
-from storage.errors import SchemaBehind, StorageError
+from storage.errors import SchemaAhead, SchemaBehind, StorageError
 
 log = structlog.get_logger()
 
@@ -55,7 +55,7 @@ async def opened(
     """
     async with contextlib.AsyncExitStack() as stack:
         if settings.database_url is not None:
-            # Before the model, whose conversion would hold up the refusal.
+            # First: a conversion would hold up the refusal.
             await _require_schema(database.psycopg_url(settings.database_url))
         announce(f"loading the model {settings.model}")
         # Beside the start of the database: each takes a second of its own.
@@ -78,8 +78,9 @@ async def _database(settings: Settings, announce: Announce) -> AsyncIterator[Asy
         if settings.database_url is None:
             announce("starting PostgreSQL")
             server = EmbeddedPostgres(settings.data_dir, report=announce)
-            url = await asyncio.to_thread(server.start)
+            # Before the start: `stop` waits for one that is cancelled while it is under way.
             stack.push_async_callback(asyncio.to_thread, server.stop)
+            url = await asyncio.to_thread(server.start)
             await asyncio.to_thread(schema.upgrade, url)
         else:
             server = None
@@ -101,6 +102,8 @@ async def _require_schema(url: str) -> None:
             f"the database cannot be used: {str(error.orig).strip()}. Is it running, and does "
             "VECMARK_DATABASE_URL name it?"
         ) from error
+    if state.is_ahead:
+        raise SchemaAhead(state.current, state.head)
     if not state.is_current:
         raise SchemaBehind(
             f"the schema of this database is at {state.current or 'nothing'}, this program needs "
@@ -190,10 +193,10 @@ def _announced(service: Service) -> Iterator[None]:
     """Tell the command line where this service runs, as long as it does."""
     settings = service.settings
     path = settings.data_dir / "service.json"
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     content = {
-        "url": f"http://{host}:{settings.port}",
+        "url": settings.local_url,
+        "store": settings.store,
         "pid": os.getpid(),
         "instance": service.instance,
     }

@@ -126,17 +126,6 @@ class DocumentResults(Struct, frozen=True, kw_only=True):
     results: list[DocumentResult]
 
 
-class StreamSummary(Struct, frozen=True, kw_only=True):
-    """The last line of a stream that was asked for failures only."""
-
-    created: int
-    updated: int
-    unchanged: int
-    superseded: int
-    failed: int
-    lines: int
-
-
 class Document(Struct, frozen=True, kw_only=True):
     id: str
     text: str
@@ -183,12 +172,17 @@ class Found(Struct, frozen=True, kw_only=True):
 
 
 class SearchResponse(Struct, frozen=True, kw_only=True):
+    """`complete`: widened until enough were found or none was left; `query_cut`: the query was
+    longer than the model's limit, and only its beginning was read.
+    """
+
     collection: str
     space: SpaceName
     index: int
     results: list[Found]
     complete: bool
     path: Literal["exact", "hnsw"]
+    query_cut: bool = False
 
 
 class ModelShown(Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """The settings of a process: the only place, with Alembic's env.py, that reads the environment."""
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -90,6 +91,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="The least level logged.")
     ] = "info"
+
+    @property
+    def store(self) -> str:
+        """Tells apart the databases that services of one data directory may use."""
+        named = self.database_url or f"embedded in {self.data_dir}"
+        return hashlib.sha256(named.encode()).hexdigest()
+
+    @property
+    def local_url(self) -> str:
+        """The address by which this machine reaches the service, whatever it listens on."""
+        wildcards = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
+        host = wildcards.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def models_dir(self) -> Path:

@@ -85,6 +85,7 @@ def answer(found: Answer) -> schemas.SearchResponse:
         results=_hits(found.nearest.hits),
         complete=found.nearest.complete,
         path=found.nearest.path,
+        query_cut=found.query_cut,
     )
 
 

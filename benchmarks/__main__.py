@@ -16,6 +16,7 @@ import benchmarks
 from benchmarks import (
     child,
     client,
+    crossover,
     environment,
     ingest,
     memory,
@@ -27,7 +28,15 @@ from benchmarks import (
 )
 
 # `search` uses the collection that `memory` leaves.
-PARTS = {"quality": quality.run, "ingest": ingest.run, "memory": memory.run, "search": search.run}
+PARTS = {
+    "quality": quality.run,
+    "ingest": ingest.run,
+    "memory": memory.run,
+    "search": search.run,
+    "crossover": crossover.run,
+}
+# Only when named: they measure what the service is built on, to choose a setting by.
+NAMED_ONLY = {"crossover"}
 FAILURES = (child.ChildFailed, client.Refused, plan.DataMissing, service.NotRunning)
 SIZES = {
     "scifact": "documents of the part quality, those that any query wants first",
@@ -36,6 +45,7 @@ SIZES = {
     "wordnet": "documents of the parts memory and search",
     "bare_wordnet": "of these, those that the bare encoder takes",
     "queries": "queries of each kind in the part search",
+    "crossover": "vectors in the largest table of the part crossover",
 }
 
 
@@ -46,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _folder(given.work) as folder:
             what = _plan(given, folder)
-            for line in _measure(what, given.parts or list(PARTS), rows):
+            for line in _measure(what, given.parts or _usual(), rows):
                 print(line, flush=True)
     except FAILURES as error:
         print(f"benchmarks: {error}", file=sys.stderr)
@@ -71,6 +81,10 @@ def _measure(what: plan.Plan, parts: Sequence[str], rows: list[table.Row]) -> It
         started = time.monotonic()
         rows += PARTS[part](what)
         yield f"{part}: done in {time.monotonic() - started:.0f} s"
+
+
+def _usual() -> list[str]:
+    return [part for part in PARTS if part not in NAMED_ONLY]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,6 +9,10 @@ from pathlib import Path
 from api import settings
 from benchmarks import corpora, service
 
+# Documents of the part crossover that are in none of its tables.
+CROSSOVER_QUERIES = 100
+CROSSOVER_INSERTS = 200
+
 
 class DataMissing(RuntimeError):
     """A part needs a data folder that was not given, or that does not hold what it should."""
@@ -24,6 +28,7 @@ class Sizes:
     wordnet: int = 0
     bare_wordnet: int = 20_000
     queries: int = 300
+    crossover: int = 20_000
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Plan:
         """DataMissing before anything is started, where a part's data is not there."""
         if not {"quality", "ingest"}.isdisjoint(parts):
             _given(self.scifact_folder, "SciFact")
-        if not {"memory", "search"}.isdisjoint(parts):
+        if not {"memory", "search", "crossover"}.isdisjoint(parts):
             _given(self.wordnet_folder, "WordNet")
 
     @property
@@ -78,6 +83,14 @@ class Plan:
     def wordnet(self) -> list[corpora.Document]:
         found = self._documents(self.wordnet_folder, "WordNet")
         return corpora.sample(found, self.sizes.wordnet)
+
+    @cached_property
+    def crossover(self) -> list[corpora.Document]:
+        """As many as the largest table takes, and those that are queries and inserted rows."""
+        size = self.sizes.crossover
+        apart = CROSSOVER_QUERIES + CROSSOVER_INSERTS
+        found = self._documents(self.wordnet_folder, "WordNet")
+        return corpora.sample(found, size + apart if size else 0, seed=5)
 
     def _documents(self, folder: Path | None, name: str) -> list[corpora.Document]:
         return corpora.documents(_given(folder, name))

@@ -19,7 +19,7 @@ NOT_FORWARD = frozenset(
         "do_sample", "dtype", "early_stopping", "encoder_no_repeat_ngram_size", "eos_token_id",
         "exponential_decay_length_penalty", "finetuning_task", "forced_bos_token_id",
         "forced_eos_token_id", "gradient_checkpointing", "id2label", "initializer_cutoff_factor",
-        "initializer_factor", "initializer_range", "is_decoder", "is_encoder_decoder", "label2id",
+        "initializer_factor", "initializer_range", "is_encoder_decoder", "label2id",
         "length_penalty", "mask_token_id", "max_length", "min_length", "no_repeat_ngram_size",
         "num_beam_groups", "num_beams", "num_labels", "num_return_sequences", "output_attentions",
         "output_hidden_states", "output_past", "output_scores", "prefix", "pretraining_tp",
@@ -99,7 +99,7 @@ def _number(text: str) -> float | int:
 
 
 def _is_default(key: str, value: object, defaults: Mapping[str, Any] | None) -> bool:
-    if key == "rope_scaling" and value is None:
+    if (key == "rope_scaling" and value is None) or (key == "is_decoder" and value is False):
         return True
     if defaults is None:
         return False  # an architecture not known here may mean something by a null

@@ -35,12 +35,14 @@ Arguments = TypeVarTuple("Arguments")
 class Encoded:
     """Vectors of one space, (n, dimensions): finite and of unit length, but for `failures`.
 
-    `failures` says why, by place, for what the encoder gave no vector; these rows are NaN.
+    `failures` says why, by place, for what the encoder gave no vector; these rows are NaN. `cut`:
+    a query was longer than the limit, and only its beginning was read.
     """
 
     fingerprint: str
     vectors: NDArray[np.float32]
     failures: Mapping[int, str] = field(default_factory=dict)
+    cut: bool = False
 
 
 class LoadedModel:
@@ -75,8 +77,8 @@ class LoadedModel:
 
     async def encode_query(self, text: str) -> Encoded:
         """One vector, (1, dimensions), with the query prompt; NoTokens, EncoderFailed."""
-        vectors = await _on(self._query_thread, self._query, text)
-        return Encoded(self.space.fingerprint, vectors)
+        vectors, cut = await _on(self._query_thread, self._query, text)
+        return Encoded(self.space.fingerprint, vectors, cut=cut)
 
     async def encode_chunks(self, chunks: Sequence[chunking.Chunk]) -> Encoded:
         """The vectors in the order given; EncoderFailed only where the encoder fails at all texts.
@@ -137,16 +139,18 @@ class LoadedModel:
             threads.shutdown(cancel_futures=True)
         self._encoder.close()
 
-    def _query(self, text: str) -> NDArray[np.float32]:
+    def _query(self, text: str) -> tuple[NDArray[np.float32], bool]:
         prompt = self.description.query_prompt.text
         limit = self.tokenizer.limit
+        cut = False
         if limit is None:
             tokens = self.tokenizer.encode(text, prompt)
         else:
-            tokens = self.tokenizer.beginning(text, prompt, limit).tokens
+            beginning = self.tokenizer.beginning(text, prompt, limit)
+            tokens, cut = beginning.tokens, beginning.cut
         if tokens.own <= 0:
             raise errors.NoTokens("the query has no token that carries content; give it some words")
-        return encoder.unit(self._encoder.query([tokens.ids], self._pooled_from(prompt)))
+        return encoder.unit(self._encoder.query([tokens.ids], self._pooled_from(prompt))), cut
 
     def _bulk(self, rows: encoder.Rows) -> tuple[list[encoder.Vectors], dict[int, str]]:
         vectors, failures = encoder.isolate(self._bulk_run, rows)

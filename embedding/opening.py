@@ -38,6 +38,8 @@ def begin(places: Places) -> "concurrent.futures.Future[model.LoadedModel]":
     loading: concurrent.futures.Future[model.LoadedModel] = concurrent.futures.Future()
 
     def work() -> None:
+        if not loading.set_running_or_notify_cancel():
+            return
         try:
             source = places.source(places.default)
             described = sources.descriptions.get(source, places.options)

@@ -68,10 +68,10 @@ def _file(model: description.ModelDescription) -> Path:
 
 
 def _map(file: Path) -> dict[str, Array]:
-    """The tensors of a safetensors file, mapped: a page is read when a row of it is used."""
+    """The tensors of a safetensors file, read whole: a mapped one may be written over meanwhile."""
     try:
         start, header = _header(file)
-        content = np.memmap(file, mode="r", dtype=np.uint8)
+        content = np.fromfile(file, dtype=np.uint8)
         return {
             name: content[start + entry["data_offsets"][0] : start + entry["data_offsets"][1]]
             .view(DTYPES[entry["dtype"]])

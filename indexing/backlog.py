@@ -17,8 +17,11 @@ from storage.pending import Claim
 
 log = structlog.get_logger()
 
+# A `building` index is filled by its re-embed migration.
+_FILLED = ("active", "cutting", "retained")
 _EVERY_S = 2.0
 _AT_ONCE = 64
+_WRITE_AT_ONCE = 16
 _LEASE_S = 120
 _NOTE_AT_ONCE = 5000
 
@@ -47,8 +50,10 @@ class Backlog:
 
     async def _note_missing(self) -> bool:
         async with self._engine.connect() as conn:
-            live = await indexes.in_state(conn, "active", "cutting", "retained")
+            live = await indexes.in_state(conn, *_FILLED)
         for index in live:
+            async with self._engine.begin() as conn:
+                await pending.revive(conn, index.id)
             while True:
                 async with self._engine.begin() as conn:
                     count = await pending.add_missing(
@@ -63,7 +68,7 @@ class Backlog:
     async def tick(self) -> int:
         """One batch for each index that lacks something; how many documents were worked on."""
         async with self._engine.connect() as conn:
-            live = await indexes.in_state(conn, "active", "cutting", "retained")
+            live = await indexes.in_state(conn, *_FILLED)
         worked = 0
         for index in live:
             if not self._models.has(index.space_id):
@@ -99,6 +104,13 @@ class Backlog:
         failed: list[tuple[Claim, str]],
     ) -> None:
         ready.sort(key=lambda pair: pair[0].doc_key)
+        for start in range(0, len(ready), _WRITE_AT_ONCE):
+            await self._write_part(index, ready[start : start + _WRITE_AT_ONCE])
+        async with self._engine.begin() as conn:
+            for claim, reason in failed:
+                await pending.fail(conn, index.id, claim, reason)
+
+    async def _write_part(self, index: IndexRow, ready: list[tuple[Claim, Embedded]]) -> None:
         async with self._engine.begin() as conn:
             live = await fence.enter(conn, index.collection_id)
             if index.id not in {one.id for one in live}:
@@ -115,7 +127,5 @@ class Backlog:
                 for claim, embedded in good
                 for row in embedded.rows(claim.doc_key, claim.text_hash)
             ]
-            await vectors.copy_in(conn, index.id, index.space_id, rows)
+            await vectors.copy_in(conn, index.id, rows)
             await pending.settle(conn, index.id, [claim for claim, _ in ready])
-            for claim, reason in failed:
-                await pending.fail(conn, index.id, claim, reason)

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from embedding import chunking
-from indexing import catalog, errors, results
+from indexing import catalog, results
 from indexing.catalog import Collection
 from indexing.embedded import Embedded, Failure, embed
 from indexing.models import Models
@@ -157,16 +157,16 @@ class Batch:
         self, conn: AsyncConnection, index: IndexRow, new: Sequence[NewDocument]
     ) -> None:
         keys = [document.doc_key for document in new]
-        rows, lacking, space_id = [], {}, index.space_id
+        rows: list[vectors.VectorRow] = []
+        lacking: dict[UUID, bytes] = {}
         for document in new:
             embedded = self._embedded(index.id, document)
             if embedded is None:
                 lacking[document.doc_key] = document.text_hash
                 continue
-            space_id = await _space_id(self._models, conn, index, embedded.fingerprint)
             rows.extend(embedded.rows(document.doc_key, document.text_hash))
         await vectors.remove(conn, index.id, keys)
-        await vectors.copy_in(conn, index.id, space_id, rows)
+        await vectors.copy_in(conn, index.id, rows)
         await pending.clear(conn, index.id, keys)
         if lacking:
             await pending.add(conn, index.id, lacking)
@@ -215,15 +215,3 @@ async def _live(conn: AsyncConnection, collection: Collection) -> list[IndexRow]
     if collection.active.id not in {index.id for index in live}:
         raise IndexChanged(collection.row.name)
     return live
-
-
-async def _space_id(
-    models: Models, conn: AsyncConnection, index: IndexRow, fingerprint: str
-) -> int:
-    """The space that the encoder's result belongs to: the index's own, or the table refuses it."""
-    if fingerprint == index.fingerprint:
-        return index.space_id
-    found = await models.space_of(conn, fingerprint)
-    if found is None:
-        raise errors.LoadRefused(f"the encoder's space {fingerprint} is not stored")
-    return found

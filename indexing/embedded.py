@@ -10,23 +10,24 @@ from numpy.typing import NDArray
 from embedding import chunking
 from embedding.errors import NoTokens
 from indexing.models import Loaded
-from storage import vectors
+from storage.vectors import VectorRow
 
 
 @dataclasses.dataclass(frozen=True)
 class Embedded:
-    """A text's chunks and vectors, (chunks, dimensions), by the model of `fingerprint`."""
+    """A text's chunks and vectors, (chunks, dimensions), in the space `space_id`."""
 
     prepared: chunking.Prepared
     vectors: NDArray[np.float32]
-    fingerprint: str
+    space_id: int
 
-    def rows(self, doc_key: UUID, text_hash: bytes) -> list[vectors.VectorRow]:
+    def rows(self, doc_key: UUID, text_hash: bytes) -> list[VectorRow]:
         return [
-            vectors.VectorRow(
+            VectorRow(
                 doc_key=doc_key,
                 chunk_no=chunk.no,
                 text_hash=text_hash,
+                space_id=self.space_id,
                 char_start=chunk.char_start,
                 char_end=chunk.char_end,
                 token_count=chunk.token_count,
@@ -56,6 +57,7 @@ async def embed(
         for chunk in prepared.chunks
     ]
     encoded = await loaded.model.encode_chunks(flat)
+    space_id = loaded.space_of(encoded)
     done: list[Embedded | Failure] = []
     start = 0
     for prepared in found:
@@ -67,7 +69,7 @@ async def embed(
         done.append(
             Failure("encoder-failed", bad[0])
             if bad
-            else Embedded(prepared, encoded.vectors[start:stop], encoded.fingerprint)
+            else Embedded(prepared, encoded.vectors[start:stop], space_id)
         )
         start = stop
     return done

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import random
+import time
 
 import numpy as np
 import structlog
@@ -20,6 +21,8 @@ from storage.indexes import IndexRow
 log = structlog.get_logger()
 
 _EVERY_S = 1.0
+# A build that failed (a full disk, say) is tried again after this, and by a new process.
+_AGAIN_AFTER_S = 600.0
 # Rows a second above which somebody is loading in bulk: the build waits for the end of it.
 _BULK_ROWS_S = 100
 # Looks without a trace after which a build, or a tuning, is taken for abandoned.
@@ -35,7 +38,7 @@ class Tuned:
     """The least ef_search whose recall@10, over `queries` queries, reaches the target."""
 
     ef_search: int
-    recall: float
+    recall: float | None
     queries: int
 
 
@@ -60,6 +63,7 @@ class HnswKeeper:
         self._workers = workers
         self._inserted: dict[int, int] = {}
         self._abandoned: dict[int, int] = {}
+        self._again_at: dict[int, float] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -86,7 +90,9 @@ class HnswKeeper:
                 return
 
     async def _is_due(self, conn: AsyncConnection, index: IndexRow) -> bool:
-        if index.hnsw != "none" or index.hnsw_error or self._indexer.streams:
+        if index.hnsw != "none" or self._indexer.streams:
+            return False
+        if index.hnsw_error and time.monotonic() < self._again_at.get(index.id, 0.0):
             return False
         if index.dimensions > vectors.MAX_HNSW_DIMENSIONS:
             return False
@@ -120,10 +126,11 @@ class HnswKeeper:
         except asyncio.CancelledError:
             await asyncio.shield(self._record(index, "none"))
             raise
-        except database.FAILURES as error:
+        except Exception as error:
             if database.is_unavailable(error):
                 raise
             log.exception("hnsw_build_failed", index=index.id)
+            self._again_at[index.id] = time.monotonic() + _AGAIN_AFTER_S
             await self._record(index, "none", error=str(error)[:500])
             return
         await self._record(index, "ready", tuned=tuned)
@@ -147,7 +154,7 @@ class HnswKeeper:
         ready = dataclasses.replace(index, hnsw="ready")
         queries = await self._queries(index)
         if not queries:
-            return Tuned(search.MIN_EF_SEARCH, 0.0, 0)
+            return Tuned(search.MIN_EF_SEARCH, None, 0)
         autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         async with autocommit.connect() as conn:
             truth = [

@@ -10,7 +10,7 @@ from indexing import errors, results, retries
 from indexing.batch import Batch
 from indexing.catalog import Catalog, Collection
 from indexing.models import Models
-from storage import documents, fence, filters, indexes, pending, vectors
+from storage import documents, fence, filters, pending, vectors
 from storage.documents import NewDocument
 from storage.errors import DocumentChanged, DocumentNotFound, IndexChanged
 
@@ -59,35 +59,53 @@ class Indexer:
 
     async def remove(self, name: str, document_id: str) -> None:
         """Delete one document and its vectors. Raises DocumentNotFound."""
-        collection = await self._catalog.find(name)
-        key = documents.key(collection.row.id, document_id)
-        if not await self._remove_keys(collection, [key]):
-            raise DocumentNotFound(name, document_id)
+        for _ in range(_MAX_ATTEMPTS):
+            collection = await self._catalog.find(name, to_write=True)
+            key = documents.key(collection.row.id, document_id)
+            try:
+                removed = await self._remove_keys(collection, [key])
+            except IndexChanged:
+                self._catalog.forget(name)
+                continue
+            if not removed:
+                raise DocumentNotFound(name, document_id)
+            return
+        raise errors.Busy("the collection kept changing; send the request again")
 
     async def remove_matching(self, name: str, condition: filters.Filter) -> int:
         """Delete the documents whose metadata fulfil the filter; how many there were."""
-        collection = await self._catalog.find(name)
         removed = 0
         while True:
+            collection = await self._catalog.find(name, to_write=True)
             async with self._engine.connect() as conn:
                 keys = await documents.matching(conn, collection.row.id, condition, _DELETE_AT_ONCE)
+            try:
+                removed += await self._remove_keys(collection, keys)
+            except IndexChanged:
+                self._catalog.forget(name)
+                continue
             if not keys:
                 return removed
-            removed += await self._remove_keys(collection, keys)
 
     async def _remove_keys(self, collection: Collection, keys: Sequence[UUID]) -> int:
         """The documents first, then their vectors in every live index, in one transaction."""
 
-        async def work() -> int:
+        gone: set[UUID] = set()
+
+        async def work() -> None:
             async with self._engine.begin() as conn:
-                await fence.enter(conn, collection.row.id)
+                live = await fence.enter(conn, collection.row.id)
+                if collection.active.id not in {index.id for index in live}:
+                    raise IndexChanged(collection.row.name)
                 removed = await documents.remove(conn, keys)
-                for index in await indexes.live(conn, collection.row.id):
+                # Also where the COMMIT gets through and its answer is lost.
+                gone.update(removed)
+                for index in live:
                     await vectors.remove(conn, index.id, removed)
                     await pending.clear(conn, index.id, removed)
-            return len(removed)
 
-        return await retries.writing(work)
+        await retries.writing(work)
+        return len(gone)
 
     def stream(self, name: str, *, bulk: bool = True) -> "Stream":
         """Many batches in one order; while a `bulk` one is open, no HNSW index is built here."""

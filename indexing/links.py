@@ -40,7 +40,7 @@ async def link(
         )
     async with engine.begin() as conn:
         await spaces.link(conn, own, row.id, worst)
-    models.move(loaded, row.id)
+    models.move(loaded, row)
     return row, worst
 
 

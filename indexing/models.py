@@ -3,15 +3,18 @@
 import asyncio
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Awaitable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from embedding import canaries, description, model, opening, sources
 from embedding.errors import EmbeddingError
-from indexing import errors
+from embedding.model import Encoded
+from indexing import errors, retries
 from storage import spaces
 
 log = structlog.get_logger()
@@ -25,6 +28,14 @@ class Loaded:
     space_id: int
     report: canaries.Report
     full: bool
+
+    def space_of(self, encoded: Encoded) -> int:
+        """The stored space that a result belongs to. Raises LoadRefused for a foreign one."""
+        if encoded.fingerprint != self.model.space.fingerprint:
+            raise errors.LoadRefused(
+                f"{self.model.description.name} gave a vector of the space {encoded.fingerprint}"
+            )
+        return self.space_id
 
 
 class Models:
@@ -159,37 +170,47 @@ class Models:
 
     async def check_rest(self) -> None:
         """Compare all canaries of models that started on a few; what moved stops serving."""
-        for space_id, loaded in list(self._by_space.items()):
+        for loaded in list(self._by_space.values()):
             if loaded.full:
                 continue
-            async with self._engine.connect() as conn:
-                row = await spaces.by_id(conn, space_id)
+            row = await retries.writing(functools.partial(self._space, loaded.space_id))
             try:
                 report = await check(loaded.model, row, canaries.ALL)
             except errors.LoadRefused as error:
-                self._refuse(space_id, loaded, str(error))
+                self._refuse(loaded, str(error))
                 continue
-            self._by_space[space_id] = dataclasses.replace(loaded, report=report, full=True)
+            self._replace(loaded, report=report, full=True)
 
-    def _refuse(self, space_id: int, loaded: Loaded, reason: str) -> None:
+    async def _space(self, space_id: int) -> spaces.SpaceRow:
+        async with self._engine.connect() as conn:
+            return await spaces.by_id(conn, space_id)
+
+    def _refuse(self, loaded: Loaded, reason: str) -> None:
         log.error("model_refused", model=loaded.model.description.name, reason=reason)
-        self.problems[loaded.model.description.name] = reason
-        del self._by_space[space_id]
-        if self.default is loaded:
+        self._by_space = {
+            key: one for key, one in self._by_space.items() if one.model is not loaded.model
+        }
+        if self.default is not None and self.default.model is loaded.model:
             self.default = None
+            self.problems[self.places.default] = reason
+        else:
+            self.problems[loaded.model.description.name] = reason
 
-    def move(self, loaded: Loaded, space_id: int) -> None:
+    def move(self, loaded: Loaded, row: spaces.SpaceRow) -> None:
         """Serve another space, which the model was shown to equal."""
-        self._by_space.pop(loaded.space_id, None)
-        moved = dataclasses.replace(loaded, space_id=space_id)
-        self._by_space[space_id] = moved
-        if self.default is loaded:
-            self.default = moved
+        self._replace(loaded, space_id=row.id)
+        self.problems.pop(row.fingerprint, None)
 
-    async def space_of(self, conn: AsyncConnection, fingerprint: str) -> int | None:
-        found = await spaces.by_link(conn, fingerprint)
-        found = found or await spaces.by_fingerprint(conn, fingerprint)
-        return None if found is None else found.id
+    def _replace(self, loaded: Loaded, **changes: Any) -> None:
+        """Another record of the same model, wherever it is held."""
+        held = next((one for one in self._by_space.values() if one.model is loaded.model), None)
+        if held is None:
+            return
+        changed = dataclasses.replace(held, **changes)
+        del self._by_space[held.space_id]
+        self._by_space.setdefault(changed.space_id, changed)
+        if self.default is not None and self.default.model is loaded.model:
+            self.default = changed
 
     def close(self) -> None:
         for loaded in self._by_space.values():
@@ -209,7 +230,8 @@ async def check(
         )
     reference = row.canaries[np.asarray(chosen)]
     together = await opened.encode_canaries(chosen)
-    alone = await opened.encode_canaries(chosen, alone=True)
+    # One at a time: queries of a model that serves already get their turn in between.
+    alone = np.concatenate([await opened.encode_canaries([no], alone=True) for no in chosen])
     report = canaries.worse(
         canaries.compare(reference, together, chosen), canaries.compare(reference, alone, chosen)
     )

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from embedding.model import Encoded
 from indexing import errors, retries
 from indexing.catalog import Catalog, Collection
 from indexing.models import Models
@@ -29,8 +30,11 @@ class Wish:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
+    """`query_cut`: the query was longer than the model's limit, only its beginning was read."""
+
     collection: Collection
     nearest: search.Nearest
+    query_cut: bool = False
 
 
 class Searcher:
@@ -43,9 +47,10 @@ class Searcher:
         """Raises CollectionNotFound, SpaceMismatch, ModelMissing, NoTokens, Busy."""
         for _ in range(_MAX_ATTEMPTS):
             collection = await self._expected(name, wish)
-            vector = await self._encode(collection, text)
             try:
-                return await self._nearest(collection, vector, wish)
+                encoded = await self._encode(collection, text)
+                found = await self._nearest(collection, encoded.vectors[0], wish)
+                return dataclasses.replace(found, query_cut=encoded.cut)
             except IndexChanged:
                 self._catalog.forget(name)
         raise errors.Busy("the active index kept changing; try again")
@@ -75,14 +80,15 @@ class Searcher:
             raise errors.SpaceMismatch(wish.expect_space, active.fingerprint, active.model_id)
         return collection
 
-    async def _encode(self, collection: Collection, text: str) -> NDArray[np.float32]:
+    async def _encode(self, collection: Collection, text: str) -> Encoded:
         active = collection.active
         loaded = self._models.get(
             active.space_id, model_id=active.model_id, fingerprint=active.fingerprint
         )
         encoded = await loaded.model.encode_query(text)
-        vector: NDArray[np.float32] = encoded.vectors[0]
-        return vector
+        if loaded.space_of(encoded) != active.space_id:
+            raise IndexChanged(active.table)
+        return encoded
 
     async def _nearest(
         self,

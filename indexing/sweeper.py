@@ -1,17 +1,19 @@
 """Removes what nobody can reach any more: tables of retired indexes, documents left behind."""
 
 import asyncio
+import functools
+from collections.abc import Awaitable, Callable
 
 import structlog
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage import collections, indexes, vectors
 from storage import engine as database
 
 log = structlog.get_logger()
 
-_EVERY_S = 5.0
+_GRACE_S = 5.0
 _AT_ONCE = 5000
 
 
@@ -32,7 +34,7 @@ class Sweeper:
             await self._woken.wait()
             self._woken.clear()
             # Searches under way may still read the tables of what was deleted just now.
-            await asyncio.sleep(_EVERY_S)
+            await asyncio.sleep(_GRACE_S)
             try:
                 await self.sweep()
             except Exception as error:  # it is swept again
@@ -52,7 +54,19 @@ class Sweeper:
                 if not database.is_conflict(error):
                     raise
                 self._woken.set()
+        await self._until_few(collections.sweep)
+        async with self._engine.connect() as conn:
+            live = await indexes.in_state(conn, *indexes.LIVE)
+        for index in live:
+            await self._until_few(functools.partial(_sweep_orphans, index_id=index.id))
+
+    async def _until_few(self, step: Callable[[AsyncConnection, int], Awaitable[int]]) -> None:
+        """Many short transactions: each deletes a bounded number of rows."""
         while True:
             async with self._engine.begin() as conn:
-                if await collections.sweep(conn, _AT_ONCE) < _AT_ONCE:
+                if await step(conn, _AT_ONCE) < _AT_ONCE:
                     return
+
+
+async def _sweep_orphans(conn: AsyncConnection, limit: int, *, index_id: int) -> int:
+    return await vectors.sweep_orphans(conn, index_id, limit)

@@ -30,6 +30,11 @@ class SchemaState:
     head: str
 
     @property
+    def is_ahead(self) -> bool:
+        """Made by a newer program than this one: revisions are numbered."""
+        return self.current is not None and self.current > self.head
+
+    @property
     def is_current(self) -> bool:
         return self.current == self.head
 
@@ -45,11 +50,14 @@ def _config(url: str) -> "Config":
 
 def upgrade(url: str) -> SchemaState:
     """Bring the database to `head`; safe when several start at once."""
-    engine = create_engine(url, poolclass=NullPool)
+    engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     with engine.connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _UPGRADE_LOCK})
         connection.commit()
-        if not _state(connection).is_current:
+        state = _state(connection)
+        if state.is_ahead:
+            raise errors.SchemaAhead(state.current, state.head)
+        if not state.is_current:
             from alembic import command
 
             _create_extension(connection)
@@ -59,7 +67,7 @@ def upgrade(url: str) -> SchemaState:
 
 def current(url: str) -> SchemaState:
     """The state of the database at `url`, changed in nothing."""
-    with create_engine(url, poolclass=NullPool).connect() as connection:
+    with create_engine(url, poolclass=NullPool, hide_parameters=True).connect() as connection:
         return _state(connection)
 
 

@@ -184,8 +184,9 @@ async def patch_metadata(
     """Replace the metadata; the text and its vectors stay. Raises DocumentNotFound."""
     done = await conn.execute(
         text(
-            "UPDATE documents SET metadata = CAST(:metadata AS jsonb), version = version + 1,"
-            " updated_at = now() WHERE doc_key = :key"
+            "UPDATE documents SET metadata = n.metadata,"
+            " version = version + (documents.metadata <> n.metadata)::int, updated_at = now()"
+            " FROM (SELECT CAST(:metadata AS jsonb)) AS n(metadata) WHERE doc_key = :key"
         ),
         {
             "key": key(collection.id, document_id),

@@ -51,6 +51,8 @@ def create_engine(url: str, *, pool_size: int) -> AsyncEngine:
     engine = create_async_engine(
         psycopg_url(url),
         pool_size=pool_size,
+        # The parameters of a failed statement are documents' texts: never in a log.
+        hide_parameters=True,
         max_overflow=0,
         pool_timeout=10,
         pool_recycle=1800,
@@ -102,7 +104,7 @@ def _sqlstate(error: BaseException) -> str | None:
 
 def is_unavailable(error: BaseException) -> bool:
     """Whether the database went away, so that the same work can be tried again."""
-    if isinstance(error, OSError | PoolTimeout):
+    if isinstance(error, ConnectionError | TimeoutError | PoolTimeout):
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
@@ -122,5 +124,10 @@ def is_conflict(error: BaseException) -> bool:
     return _CONFLICTS(_sqlstate(error))
 
 
+def is_gone(error: BaseException) -> bool:
+    """Whether a table that the statement names was dropped meanwhile."""
+    return _sqlstate(error) == "42P01"
+
+
 def is_out_of_space(error: BaseException) -> bool:
-    return _sqlstate(error) in {"53100", "53200"}
+    return _sqlstate(error) == "53100"

@@ -3,6 +3,7 @@
 StorageError
 ├── ExtensionUnusable      pgvector is missing or too old
 ├── SchemaBehind           the database's schema is not the one that this program needs
+├── SchemaAhead            a newer program has upgraded the database
 ├── CollectionNotFound
 ├── CollectionExists       with other properties than asked for
 ├── DocumentNotFound
@@ -23,6 +24,14 @@ class ExtensionUnusable(StorageError):
 
 class SchemaBehind(StorageError):
     pass
+
+
+class SchemaAhead(StorageError):
+    def __init__(self, current: str | None, head: str) -> None:
+        super().__init__(
+            f"the schema of this database is at {current}, this program knows it up to {head}: "
+            "install the newer version that made it"
+        )
 
 
 class CollectionNotFound(StorageError):

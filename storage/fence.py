@@ -2,11 +2,10 @@
 
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage import indexes
-from storage.tables import collections
 
 _ENTER = text("LOCK TABLE write_fence IN ROW SHARE MODE")
 _CLOSE = text("LOCK TABLE write_fence IN EXCLUSIVE MODE")
@@ -26,8 +25,3 @@ async def close(conn: AsyncConnection) -> None:
     """Wait for the writes under way and hold back new ones until this transaction ends."""
     await conn.execute(text("SET LOCAL lock_timeout = '250ms'"))
     await conn.execute(_CLOSE)
-
-
-async def collection_exists(conn: AsyncConnection, collection_id: UUID) -> bool:
-    found = await conn.execute(select(collections.c.id).where(collections.c.id == collection_id))
-    return found.first() is not None

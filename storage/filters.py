@@ -4,6 +4,7 @@ A plain value means equality; several fields, and several operators of one field
 hold. A comparison only holds between values of one JSON kind, so no value can raise in SQL.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -16,9 +17,6 @@ from storage.tables import documents
 Filter = Mapping[str, object]
 
 _MAX_DEPTH = 8
-_MAX_TERMS = 200
-# PostgreSQL takes 65,535 parameters in a statement.
-_MAX_VALUES = 10_000
 
 _COMPARE: dict[str, Callable[[ColumnElement[object], object], ColumnElement[bool]]] = {
     "$gt": lambda left, right: left > right,
@@ -28,22 +26,36 @@ _COMPARE: dict[str, Callable[[ColumnElement[object], object], ColumnElement[bool
 }
 
 
+@dataclasses.dataclass
+class _Budget:
+    """What the whole filter may still hold; values count where they are in lists."""
+
+    conditions: int = 200
+    # PostgreSQL takes 65,535 parameters in a statement.
+    values: int = 10_000
+
+    def spend(self, where: str, *, values: int = 0) -> None:
+        self.conditions -= 1
+        self.values -= values
+        if self.conditions < 0:
+            raise errors.FilterInvalid(where, "the filter has too many conditions (over 200)")
+        if self.values < 0:
+            raise errors.FilterInvalid(where, "the filter's lists have over 10,000 values")
+
+
 def clause(condition: Filter) -> ColumnElement[bool]:
     """The condition on `documents.metadata`; raises FilterInvalid naming the field."""
-    budget = [_MAX_TERMS]
-    return _object(condition, "filter", 0, budget)
+    return _object(condition, "filter", 0, _Budget())
 
 
-def _object(condition: object, where: str, depth: int, budget: list[int]) -> ColumnElement[bool]:
+def _object(condition: object, where: str, depth: int, budget: _Budget) -> ColumnElement[bool]:
     if depth > _MAX_DEPTH:
         raise errors.FilterInvalid(where, f"nested deeper than {_MAX_DEPTH} levels")
     if not isinstance(condition, Mapping) or not condition:
         raise errors.FilterInvalid(where, "an object with at least one field is needed")
     parts = []
     for name, value in condition.items():
-        budget[0] -= 1
-        if budget[0] < 0:
-            raise errors.FilterInvalid(where, f"more than {_MAX_TERMS} conditions")
+        budget.spend(where)
         at = f"{where}.{name}"
         if name in {"$and", "$or"}:
             parts.append(_list(name, value, at, depth, budget))
@@ -56,9 +68,7 @@ def _object(condition: object, where: str, depth: int, budget: list[int]) -> Col
     return and_(*parts)
 
 
-def _list(
-    name: str, value: object, where: str, depth: int, budget: list[int]
-) -> ColumnElement[bool]:
+def _list(name: str, value: object, where: str, depth: int, budget: _Budget) -> ColumnElement[bool]:
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
         raise errors.FilterInvalid(where, "a list with at least one filter is needed")
     parts = [_object(part, f"{where}[{no}]", depth + 1, budget) for no, part in enumerate(value)]
@@ -69,7 +79,7 @@ def _json(value: object) -> ColumnElement[object]:
     return cast(literal(msgspec.json.encode(value).decode()), JSONB)
 
 
-def _field(name: str, value: object, where: str, budget: list[int]) -> ColumnElement[bool]:
+def _field(name: str, value: object, where: str, budget: _Budget) -> ColumnElement[bool]:
     found: ColumnElement[object] = documents.c.metadata_[bindparam(None, name, unique=True)]
     if not isinstance(value, Mapping):
         return func.coalesce(found == _json(value), literal(value=False))
@@ -77,7 +87,7 @@ def _field(name: str, value: object, where: str, budget: list[int]) -> ColumnEle
         raise errors.FilterInvalid(where, "an operator such as $eq or $gte is needed")
     parts = []
     for operator, operand in value.items():
-        budget[0] -= 1
+        budget.spend(where, values=len(operand) if isinstance(operand, list) else 1)
         parts.append(_operation(found, operator, operand, f"{where}.{operator}"))
     return and_(*parts)
 
@@ -93,8 +103,6 @@ def _operation(
     if operator in {"$in", "$nin"}:
         if not isinstance(operand, Sequence) or isinstance(operand, str):
             raise errors.FilterInvalid(where, "a list of values is needed")
-        if len(operand) > _MAX_VALUES:
-            raise errors.FilterInvalid(where, f"more than {_MAX_VALUES:,} values")
         among = func.coalesce(found.in_([_json(one) for one in operand]), no)
         return among if operator == "$in" else not_(among)
     if operator == "$exists":

@@ -57,6 +57,24 @@ async def add_missing(conn: AsyncConnection, index_id: int, collection_id: UUID,
     return done.rowcount
 
 
+async def revive(conn: AsyncConnection, index_id: int) -> None:
+    """Try again what was given up without a reason; drop what nobody waits for any more."""
+    await conn.execute(
+        text(
+            "DELETE FROM pending p WHERE p.index_id = :index AND NOT EXISTS (SELECT 1"
+            " FROM documents d WHERE d.doc_key = p.doc_key AND d.text_hash = p.text_hash)"
+        ),
+        {"index": index_id},
+    )
+    await conn.execute(
+        text(
+            "UPDATE pending SET attempts = 0, lease_until = NULL WHERE index_id = :index"
+            " AND error IS NULL AND attempts >= :most"
+        ),
+        {"index": index_id, "most": MAX_ATTEMPTS},
+    )
+
+
 async def claim(
     conn: AsyncConnection, index_id: int, *, owner: str, limit: int, lease_s: int
 ) -> list[Claim]:

@@ -26,17 +26,24 @@ class Service:
 
     async def request(self, method: str, path: str, **arguments: Any) -> Any:
         """The answer's JSON, None for an empty one; Failure with the problem's message."""
-        try:
-            response = await self.http.request(method, path, **arguments)
-        except httpx.TransportError as error:
-            raise unreachable(self.url, error) from error
+        response = await self._answer(method, path, **arguments)
         if response.is_error:
             raise failure.from_problem(response.status_code, _json(response))
         return _json(response) if response.content else None
 
     async def collection(self, name: str) -> dict[str, Any] | None:
         """A collection's description, or None where there is no such collection."""
-        response = await self.http.get(collection_path(name))
+        return await self._found(collection_path(name))
+
+    async def has_document(self, collection: str, document: str) -> bool:
+        path = f"{collection_path(collection)}/documents/{quote(document, safe='')}"
+        return await self._found(path) is not None
+
+    async def collections(self) -> list[dict[str, Any]]:
+        return await self._all("/v1/collections")
+
+    async def _found(self, path: str) -> dict[str, Any] | None:
+        response = await self._answer("GET", path)
         if response.status_code == 404:
             return None
         if response.is_error:
@@ -44,15 +51,11 @@ class Service:
         found: dict[str, Any] = response.json()
         return found
 
-    async def has_document(self, collection: str, document: str) -> bool:
-        path = f"{collection_path(collection)}/documents/{quote(document, safe='')}"
-        response = await self.http.get(path)
-        if response.is_error and response.status_code != 404:
-            raise failure.from_problem(response.status_code, _json(response))
-        return response.status_code != 404
-
-    async def collections(self) -> list[dict[str, Any]]:
-        return await self._all("/v1/collections")
+    async def _answer(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        try:
+            return await self.http.request(method, path, **arguments)
+        except httpx.TransportError as error:
+            raise unreachable(self.url, error) from error
 
     async def _all(self, path: str) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []

@@ -7,9 +7,12 @@ from api import settings
 from api.cli import failure, flags, output
 
 
-@click.group()
-def collections() -> None:
-    """Show, make and delete collections."""
+@click.group(invoke_without_command=True)
+@click.pass_context
+def collections(context: click.Context) -> None:
+    """Show, make and delete collections; alone, list them."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_)
 
 
 @collections.command("list")

@@ -40,7 +40,10 @@ async def running(chosen: settings.Settings) -> str | None:
         return url
     announced = _announced(chosen.data_dir)
     if announced is not None:
-        url, instance = announced
+        url, instance, store = announced
+        # A service of this data directory may use another database than the one named here.
+        if chosen.database_url is not None and store is not None and store != chosen.store:
+            return None
         return url if await _instance(url) == instance else None
     # A store that was named is never taken for the one of whatever listens on the port.
     named = chosen.data_dir != settings.Settings().data_dir or chosen.database_url is not None
@@ -48,10 +51,10 @@ async def running(chosen: settings.Settings) -> str | None:
     return url if not named and await _instance(url) is not None else None
 
 
-def _announced(data_dir: Path) -> tuple[str, str] | None:
+def _announced(data_dir: Path) -> tuple[str, str, str | None] | None:
     try:
         found = json.loads((data_dir / ANNOUNCEMENT).read_text())
-        return str(found["url"]), str(found["instance"])
+        return str(found["url"]), str(found["instance"]), found.get("store")
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -59,29 +59,41 @@ def count(path: Path) -> int:
     if kind in TEXTS:
         return 1
     if kind in LINES:
-        with path.open("rb") as file:
+        with _told(path), path.open("rb") as file:
             return sum(1 for line in file if line.strip())
-    with _open(path) as file:
+    with _told(path), _open(path) as file:
         return max(sum(1 for row in _rows(file) if row) - 1, 0)
 
 
 def read(path: Path, name: str, fields: Fields) -> Iterator[Record]:
     """The records of a file; `name` is what ids are derived from where records carry none."""
     kind = path.suffix.lower()
-    if kind in TEXTS:
-        yield _whole(path, name)
-        return
-    with _open(path) as file:
-        if kind in LINES:
-            yield from _from_lines(file, name, fields, derive=True)
-        else:
-            yield from _from_table(file, name, fields)
+    with _told(path):
+        if kind in TEXTS:
+            yield _whole(path, name)
+            return
+        with _open(path) as file:
+            if kind in LINES:
+                yield from _from_lines(file, name, fields, derive=True)
+            else:
+                yield from _from_table(file, name, fields)
 
 
 def read_stdin(fields: Fields) -> Iterator[Record]:
     """JSON Lines from standard input; a record without an id leaves it to the service."""
     file = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", errors="surrogateescape")
     yield from _from_lines(file, "-", fields, derive=False)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """A file that can't be read becomes a Failure that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise failure.Failure(f"{path}: {error.strerror or error}") from error
+    except csv.Error as error:
+        raise failure.Failure(f"{path}: not a CSV table ({error})") from error
 
 
 @contextmanager

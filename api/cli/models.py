@@ -1,15 +1,19 @@
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from api import settings
-from api.cli import flags, output
+from api.cli import failure, flags, output
 
 
-@click.group()
-def models() -> None:
-    """Show, download and check embedding models."""
+@click.group(invoke_without_command=True)
+@click.pass_context
+def models(context: click.Context) -> None:
+    """Show, download and check embedding models; alone, list them."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_)
 
 
 @models.command("list")
@@ -82,7 +86,7 @@ def add(name: str, **given: Any) -> None:
 @click.argument("name", required=False)
 @flags.options((*flags.MODELS, "device"))
 def check(name: str | None, **given: Any) -> None:
-    """Load a model and compare its vectors with those that torch makes."""
+    """Load a model and compare its vectors with those that torch made at its conversion."""
     chosen = flags.load(given)
     from embedding import model
 
@@ -90,12 +94,21 @@ def check(name: str | None, **given: Any) -> None:
     output.line(f"Loading {found.name} ...", err=True)
     loaded = model.load(found, cache_dir=chosen.cache_dir, device=chosen.device)
     try:
-        encoded = asyncio.run(loaded.encode_query("a small animal that lives in water"))
+        report = asyncio.run(loaded.check_canaries())
     finally:
         loaded.close()
-    output.line(f"{found.name} makes vectors of {encoded.vectors.shape[1]} dimensions.")
-    output.line(f"space: {encoded.fingerprint}")
-    for key, value in loaded.build.items():
+    output.line(f"{found.name} makes vectors of {loaded.space.dimensions} dimensions.")
+    output.line(f"space: {loaded.space.fingerprint}")
+    output.line(f"compared with torch: {report.describe()}")
+    _show_build(loaded.build)
+    if report.level == "refuse":
+        raise failure.Failure(f"{found.name} makes other vectors here than with torch")
+    if report.level == "warn":
+        output.line("Warning: the vectors differ slightly from torch's", err=True)
+
+
+def _show_build(build: Mapping[str, Any]) -> None:
+    for key, value in build.items():
         parts = value.items() if isinstance(value, dict) else [("", value)]
         for name_of_part, part in parts:
             if part not in (None, ""):

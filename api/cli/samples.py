@@ -25,9 +25,9 @@ async def show(service: client.Service) -> None:
 
 
 async def _is_there(service: client.Service, file: Path) -> bool:
-    """Whether its last document is in: a stream commits in order, so then all of them were.
+    """Whether its last document is in: a stream commits in order, so then those before it were.
 
-    Documents of the sample that somebody has deleted since stay deleted.
+    Others that somebody has deleted since stay deleted; without the last one all are sent again.
     """
     if await service.collection(COLLECTION) is None:
         return False

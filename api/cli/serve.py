@@ -42,7 +42,7 @@ async def _serve(chosen: settings.Settings, listening: socket.socket, *, sample:
         from api.cli import client, samples, server
 
         async with server.serving(application, listening) as task:
-            async with client.open_http(_local_url(chosen)) as service:
+            async with client.open_http(chosen.local_url) as service:
                 await _say_ready(service, chosen)
                 if sample:
                     await samples.show(service)
@@ -62,13 +62,6 @@ def _announce(started: float) -> Any:
     return announce
 
 
-def _local_url(chosen: settings.Settings) -> str:
-    """The address by which this machine reaches the service, whatever it listens on."""
-    anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-    host = anywhere.get(chosen.host, chosen.host)
-    return f"http://[{host}]:{chosen.port}" if ":" in host else f"http://{host}:{chosen.port}"
-
-
 async def _say_ready(service: Any, chosen: settings.Settings) -> None:
     collections = await service.collections()
     documents = sum(collection["documents"] for collection in collections)
@@ -79,4 +72,4 @@ async def _say_ready(service: Any, chosen: settings.Settings) -> None:
         content = f"{output.count(len(collections), 'collection')}: {content}"
     else:
         content = "no collection yet"
-    output.line(f"Vecmark is ready on {_local_url(chosen)}  ({content})")
+    output.line(f"Vecmark is ready on {chosen.local_url}  ({content})")

@@ -32,6 +32,13 @@ async def post(
     sending = asyncio.create_task(
         _send(connection, writer, service.url, path, lines), name="ndjson upload"
     )
+
+    def hang_up(_: object) -> None:
+        # The service would wait for the rest of the body, and we for its answer.
+        if _input_error(sending) is not None:
+            writer.transport.abort()
+
+    sending.add_done_callback(hang_up)
     try:
         async for line in _lines(connection, reader):
             yield line
@@ -39,6 +46,8 @@ async def post(
         if sending.done():
             sending.result()
     except (h11.RemoteProtocolError, ConnectionError) as error:
+        if (own := _input_error(sending)) is not None:
+            raise own from None
         raise failure.Failure(
             "the service went away before it had answered everything. Documents that were "
             "acknowledged are kept: run the command again for the rest"
@@ -48,6 +57,14 @@ async def post(
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await sending
         writer.close()
+
+
+def _input_error(sending: "asyncio.Task[None]") -> BaseException | None:
+    """Why the lines couldn't be sent to their end, unless it is the connection's fault."""
+    if not sending.done() or sending.cancelled():
+        return None
+    error = sending.exception()
+    return None if isinstance(error, ConnectionError) else error
 
 
 async def _connect(service: client.Service) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

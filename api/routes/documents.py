@@ -66,9 +66,9 @@ async def _index(
     if len(done) == 1 and done[0].status == "failed":
         only = done[0]
         field, _, detail = (only.detail or "").partition(": ")
-        if only.reason == "validation":
-            raise problems.Invalid(field, detail)
-        raise problems.Invalid("documents[0].text", only.detail or "", only.reason or "failed")
+        if not field.startswith("documents[0]"):
+            field, detail = "documents[0].text", only.detail or ""
+        raise problems.Invalid(field, detail, only.reason or "failed")
     found = await service.collection(name)
     return schemas.DocumentResults(
         collection=name,

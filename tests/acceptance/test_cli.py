@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,9 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from api.cli import samples as sample_command
+from embedding import conversion
 from tests import services
 
 Serve = Callable[..., services.Service]
@@ -105,6 +108,14 @@ def test_more_lines_than_fit_a_socket_are_all_acknowledged(vecmark, collection, 
     assert client.get(f"/v1/collections/{collection}").json()["documents"] == 3000
 
 
+def test_a_table_that_can_not_be_read_ends_the_command_midway(vecmark, collection, tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"id": "a", "text": "A hawk"}\n')
+    (tmp_path / "b.csv").write_text("id,note\nx,A newt\n")
+    done = vecmark("add", str(tmp_path), "--root", str(tmp_path), "-c", collection)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: b.csv: no column text; its columns: id, note")
+
+
 def test_a_search_says_what_it_found_a_line_each(vecmark, collection, notes):
     vecmark("add", str(notes / "music.csv"), "-c", collection)
     score, document, text = vecmark("search", "-c", collection, "music").stdout.strip().split("\t")
@@ -120,6 +131,7 @@ def test_collections_are_made_shown_listed_and_deleted(vecmark):
     assert re.search(r"^search: +exact", shown, re.MULTILINE)
     assert re.search(r"^space: +fp1:[0-9a-f]{64}$", shown, re.MULTILINE)
     assert "\nbox\t" in "\n" + vecmark("collections", "list").stdout
+    assert "\nbox\t" in "\n" + vecmark("collections").stdout
     assert vecmark("collections", "delete", "box", "--yes").returncode == 0
     assert "\nbox\t" not in "\n" + vecmark("collections", "list").stdout
 
@@ -154,6 +166,7 @@ def test_models_are_listed_with_their_space(vecmark, collection, notes):
     vecmark("add", str(notes / "pond.txt"), "-c", collection)
     listed = vecmark("models", "list").stdout
     assert "sentence-transformers/all-MiniLM-L6-v2\t384\t256\tloaded" in listed
+    assert vecmark("models").stdout == listed
     shown = vecmark("models", "show").stdout
     assert re.search(r"^limit: +256 tokens$", shown, re.MULTILINE)
     assert re.search(r"^space: +fp1:[0-9a-f]{64}$", shown, re.MULTILINE)
@@ -165,6 +178,26 @@ def test_a_model_is_checked(vecmark, tmp_path, model_cache):
     done = vecmark("models", "check")
     assert done.returncode == 0, done.stderr
     assert "vectors of 384 dimensions" in done.stdout
+    assert re.search(r"^compared with torch: .* at worst 0\.999\d+", done.stdout, re.MULTILINE)
+
+
+def test_a_model_that_makes_other_vectors_than_it_did_is_told(vecmark, tmp_path, model_cache):
+    cache = tmp_path / "unused" / "cache"
+    shutil.copytree(model_cache, cache, copy_function=os.symlink)
+    [reference] = cache.glob(f"*/{conversion.REFERENCE}")
+    vectors = np.load(reference)
+    reference.unlink()
+    np.save(reference, np.roll(vectors, 1, axis=0))
+    manifest = reference.with_name(conversion.MANIFEST)
+    content = json.loads(manifest.read_text())
+    content["files"][reference.name] = conversion.digest(reference)
+    manifest.unlink()
+    manifest.write_text(json.dumps(content))
+    done = vecmark("models", "check")
+    assert done.returncode == 1
+    assert "Error: " in done.stderr
+    assert "makes other vectors here than with torch" in done.stderr
+    assert "; moved: " in done.stdout
 
 
 def test_an_interrupted_add_is_taken_up_again(home, serve, tmp_path):

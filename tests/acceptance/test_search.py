@@ -211,3 +211,9 @@ def test_a_query_over_the_limit_is_cut_or_refused_but_answered(
 ):
     write(client, collection, {"id": "a", "text": "a boat"})
     assert ids(search(client, collection, q="a boat " * 5000)) == ["a"]
+
+
+def test_a_query_over_the_limit_says_that_it_was_cut(client: httpx.Client, collection: str):
+    long = client.get(f"/v1/collections/{collection}/search", params={"q": "frog " * 400})
+    short = client.get(f"/v1/collections/{collection}/search", params={"q": "frog"})
+    assert (long.json()["query_cut"], short.json()["query_cut"]) == (True, False)

@@ -9,6 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import NullPool, create_engine, inspect, text
 
 from migrations import schema
+from storage import errors
 
 
 def config(url: str) -> Config:
@@ -48,6 +49,14 @@ def test_a_missing_column_is_found(database_url: str) -> None:
         connection.execute(text("ALTER TABLE indexes DROP COLUMN recall"))
     with pytest.raises(Exception, match="recall"):
         schema.check(database_url)
+
+
+def test_a_newer_schema_is_told_from_an_older_one(database_url: str) -> None:
+    engine = create_engine(database_url, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(errors.SchemaAhead, match="install the newer version"):
+        schema.upgrade(database_url)
 
 
 def test_downgrade_leaves_nothing_behind(empty_database_url: str) -> None:

@@ -221,18 +221,16 @@ async def test_row_of_another_space_cannot_be_stored(
             doc_key=documents.key(collection.row.id, "x"),
             chunk_no=0,
             text_hash=b"0" * 16,
+            space_id=collection.active.space_id + 1,
             char_start=0,
             char_end=1,
             token_count=1,
             embedding=np.eye(1, 256, dtype=np.float32)[0],
         )
-        wrong = collection.active.space_id + 1
         with pytest.raises(psycopg.errors.CheckViolation, match="space_id"):
-            await store(database, collection.active.id, wrong, row)
+            await store(database, collection.active.id, row)
 
 
-async def store(
-    database: AsyncEngine, index_id: int, space_id: int, row: vectors.VectorRow
-) -> None:
+async def store(database: AsyncEngine, index_id: int, row: vectors.VectorRow) -> None:
     async with database.begin() as conn:
-        await vectors.copy_in(conn, index_id, space_id, [row])
+        await vectors.copy_in(conn, index_id, [row])

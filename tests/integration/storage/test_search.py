@@ -105,16 +105,18 @@ async def test_a_vector_of_another_space_cannot_be_stored(service: Service):
         doc_key=index.collection_id,
         chunk_no=0,
         text_hash=b"x" * 16,
+        space_id=index.space_id,
         char_start=0,
         char_end=1,
         token_count=1,
         embedding=vector,
     )
-    with pytest.raises(Exception, match="space_id"):
-        async with service.engine.begin() as conn:
-            await vectors.copy_in(conn, index.id, index.space_id + 1, [row])
+    wrong = dataclasses.replace(row, space_id=index.space_id + 1)
+    async with service.engine.connect() as conn:
+        with pytest.raises(Exception, match="space_id"):
+            await vectors.copy_in(conn, index.id, [wrong])
     async with service.engine.begin() as conn:
-        await vectors.copy_in(conn, index.id, index.space_id, [row])
+        await vectors.copy_in(conn, index.id, [row])
         assert await vectors.sweep_orphans(conn, index.id, 10) == 1
 
 
