@@ -38,6 +38,7 @@ Announce = Callable[[str], None]
 Loading = concurrent.futures.Future[LoadedModel]
 
 _WATCH_EVERY_S = 1.0
+_LOADING_GRACE_S = 30.0
 
 
 @contextlib.asynccontextmanager
@@ -60,6 +61,7 @@ async def opened(
         announce(f"loading the model {settings.model}")
         # Beside the start of the database: each takes a second of its own.
         loading = loading or opening.begin(places.of(settings))
+        stack.push_async_callback(_ended, loading)
         engine = await stack.enter_async_context(_database(settings, announce))
         models = Models(engine, places.of(settings))
         stack.callback(models.close)
@@ -70,6 +72,14 @@ async def opened(
         if public:
             stack.enter_context(_announced(service))
         yield
+
+
+async def _ended(loading: Loading) -> None:
+    """Wait for a load that a stop overtook: native threads that outlive Python abort it."""
+    done, _ = await asyncio.wait({asyncio.wrap_future(loading)}, timeout=_LOADING_GRACE_S)
+    for load in done:
+        # Retrieved: what hindered the load was told by `Models`, or no longer matters.
+        _ = load.cancelled() or load.exception()
 
 
 @contextlib.asynccontextmanager

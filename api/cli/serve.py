@@ -63,6 +63,9 @@ def _announce(started: float) -> Any:
 
 
 async def _say_ready(service: Any, chosen: settings.Settings) -> None:
+    problems = (await service.request("GET", "/v1/models"))["problems"]
+    for name, reason in problems.items():
+        output.line(f"Warning: the model {name} cannot be used: {reason}", err=True)
     collections = await service.collections()
     documents = sum(collection["documents"] for collection in collections)
     content = output.count(documents, "document")

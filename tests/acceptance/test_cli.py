@@ -184,15 +184,8 @@ def test_a_model_is_checked(vecmark, tmp_path, model_cache):
 def test_a_model_that_makes_other_vectors_than_it_did_is_told(vecmark, tmp_path, model_cache):
     cache = tmp_path / "unused" / "cache"
     shutil.copytree(model_cache, cache, copy_function=os.symlink)
-    [reference] = cache.glob(f"*/{conversion.REFERENCE}")
-    vectors = np.load(reference)
-    reference.unlink()
-    np.save(reference, np.roll(vectors, 1, axis=0))
-    manifest = reference.with_name(conversion.MANIFEST)
-    content = json.loads(manifest.read_text())
-    content["files"][reference.name] = conversion.digest(reference)
-    manifest.unlink()
-    manifest.write_text(json.dumps(content))
+    for reference in cache.glob(f"*/{conversion.REFERENCE}"):
+        change_reference(reference)
     done = vecmark("models", "check")
     assert done.returncode == 1
     assert "Error: " in done.stderr
@@ -331,6 +324,18 @@ def test_a_terminal_gets_a_table_and_a_bar(shared, collection, tmp_path):
     shown = in_terminal(shared, tmp_path, "search", "-c", collection, "bird")
     assert "score" in shown
     assert "A [bold]hawk[/bold] hunts" in shown
+
+
+def change_reference(file: Path) -> None:
+    """Let every text have had another one's vector when the model was converted."""
+    vectors = np.roll(np.load(file), 1, axis=0)
+    file.unlink()
+    np.save(file, vectors)
+    manifest = file.with_name(conversion.MANIFEST)
+    content = json.loads(manifest.read_text())
+    content["files"][file.name] = conversion.digest(file)
+    manifest.unlink()
+    manifest.write_text(json.dumps(content))
 
 
 def in_terminal(service: services.Service, folder: Path, *arguments: str) -> str:
