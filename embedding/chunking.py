@@ -138,6 +138,10 @@ def _split(
     while start < len(text):
         end, tokens = _fit(layout, start, room=room, size=size, tokenizer=tokenizer, prompt=prompt)
         end = layout.with_empty_rest(end)
+        if spans and end <= spans[-1][1]:
+            # Tokenized by itself the overlap fills the chunk: go on without one.
+            start = spans[-1][1]
+            continue
         _append(spans, (start, end, tokens))
         start = end if end == len(text) else layout.overlapped(start, end, overlap)
     return spans

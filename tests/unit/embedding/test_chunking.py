@@ -53,6 +53,12 @@ def check(text, tokenizer, prepared, size, prompt=""):
         assert chunk.ids.tolist() == again.tolist()[: len(chunk.ids)]
 
 
+def test_an_overlap_that_fills_the_chunk_is_left_out(wordllama):
+    """By itself it has more tokens than within the text, so the next chunk would add nothing."""
+    text = ". BY>: Baagn:: 00000000\u0800" + "\U00010000" * 4
+    check(text, wordllama, prepare(text, wordllama, SMALL), SMALL.size)
+
+
 @pytest.mark.parametrize("prompt", ["", "passage: "])
 @given(text=TEXT)
 @settings(deadline=None, max_examples=150)
