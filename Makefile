@@ -25,7 +25,7 @@ run: $(VENV)/.installed  ## serve on http://127.0.0.1:8000, with sample document
 	@$(BIN)/vecmark serve --sample $(ARGS)
 
 test: $(VENV)/.installed-dev  ## run the test suite
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## check style, types, imports, and the schema against its migrations
 	$(BIN)/ruff check .

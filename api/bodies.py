@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import msgspec
 from litestar import Request
 
+from api import body_budget
+
 T = TypeVar("T")
 
 MAX_DEPTH = 16
@@ -18,8 +20,8 @@ JSON = "application/json"
 class BodyTooLarge(Exception):
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"the body is longer than {limit:,} bytes; send less at once or stream it as "
-            "application/x-ndjson, one document a line"
+            f"the body is longer than {limit:,} bytes; send less at once (documents can also be "
+            "streamed as application/x-ndjson, one a line)"
         )
 
 
@@ -37,7 +39,10 @@ class BodyInvalid(Exception):
 
 
 async def read(request: Request[Any, Any, Any], kind: type[T], limit: int) -> T:
-    """The body as `kind`. Raises BodyTooLarge, BodyInvalid."""
+    """The body as `kind`. Raises BodyTooLarge, BodyInvalid, BodiesFull.
+
+    Its bytes count as held until the request is answered.
+    """
     media_type = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
     if media_type not in {JSON, "application/x-www-form-urlencoded", ""}:
         raise BodyInvalid(
@@ -58,8 +63,11 @@ def check_encoding(request: Request[Any, Any, Any]) -> None:
 
 
 async def _collect(request: Request[Any, Any, Any], limit: int) -> bytes:
-    if int(request.headers.get("content-length") or 0) > limit:
+    length = int(request.headers.get("content-length") or 0)
+    if length > limit:
         raise BodyTooLarge(limit)
+    share = body_budget.share_of(request)
+    share.expect(length)
     parts, size = [], 0
     while True:
         message = await request.receive()
@@ -69,6 +77,7 @@ async def _collect(request: Request[Any, Any, Any], limit: int) -> bytes:
         size += len(part)
         if size > limit:
             raise BodyTooLarge(limit)
+        share.take(len(part))
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)

@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any
@@ -28,7 +29,6 @@ from indexing.searcher import Searcher
 from indexing.sweeper import Sweeper
 from migrations import schema
 from storage import engine as database
-from storage import spaces
 from storage.embedded.postgres import EmbeddedPostgres
 from storage.errors import SchemaAhead, SchemaBehind, StorageError
 
@@ -62,13 +62,14 @@ async def opened(
         # Beside the start of the database: each takes a second of its own.
         loading = loading or opening.begin(places.of(settings))
         stack.push_async_callback(_ended, loading)
-        engine = await stack.enter_async_context(_database(settings, announce))
-        models = Models(engine, places.of(settings))
-        stack.callback(models.close)
-        await _load_models(engine, models, asyncio.wrap_future(loading))
-        service = _service(settings, engine, models)
+        died: dict[str, str] = {}
+        engine = await stack.enter_async_context(_database(settings, announce, died))
+        models = Models(engine, places.of(settings), settings.model_memory)
+        stack.push_async_callback(models.close)
+        await _load_models(models, asyncio.wrap_future(loading))
+        service = _service(settings, engine, models, died)
         app.state.service = service
-        await stack.enter_async_context(_running(_tasks(service)))
+        await stack.enter_async_context(_running(_tasks(service), died))
         if public:
             stack.enter_context(_announced(service))
         yield
@@ -83,7 +84,9 @@ async def _ended(loading: Loading) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _database(settings: Settings, announce: Announce) -> AsyncIterator[AsyncEngine]:
+async def _database(
+    settings: Settings, announce: Announce, died: dict[str, str]
+) -> AsyncIterator[AsyncEngine]:
     async with contextlib.AsyncExitStack() as stack:
         if settings.database_url is None:
             announce("starting PostgreSQL")
@@ -100,7 +103,7 @@ async def _database(settings: Settings, announce: Announce) -> AsyncIterator[Asy
         async with engine.connect() as conn:
             await database.check_extension(conn)
         if server is not None:
-            await stack.enter_async_context(_running([_watch(engine, server)]))
+            await stack.enter_async_context(_running([_watch(engine, server)], died))
         yield engine
 
 
@@ -136,19 +139,21 @@ async def _watch(engine: AsyncEngine, server: EmbeddedPostgres) -> None:
                 log.error("postgresql_not_restarted", reason=str(error))
 
 
-async def _load_models(
-    engine: AsyncEngine, models: Models, default: Awaitable[LoadedModel]
-) -> None:
+async def _load_models(models: Models, default: Awaitable[LoadedModel]) -> None:
     """The default model and that of every space in use; none that is missing hinders the start."""
     await models.load_default(default)
-    async with engine.connect() as conn:
-        used = [await spaces.by_id(conn, id_) for id_ in await spaces.in_use(conn)]
-        links = await spaces.links(conn)
-    for row in used:
-        await models.load_space(row, links)
+    await models.load_needed()
+    log.info(
+        "models_loaded",
+        models=[loaded.name for loaded in models.loaded],
+        bytes=models.memory_bytes,
+        limit_bytes=models.memory_limit,
+    )
 
 
-def _service(settings: Settings, engine: AsyncEngine, models: Models) -> Service:
+def _service(
+    settings: Settings, engine: AsyncEngine, models: Models, died: dict[str, str]
+) -> Service:
     catalog = Catalog(engine)
     return Service(
         settings=settings,
@@ -158,6 +163,7 @@ def _service(settings: Settings, engine: AsyncEngine, models: Models) -> Service
         indexer=Indexer(engine, models, catalog),
         searcher=Searcher(engine, models, catalog),
         sweeper=Sweeper(engine),
+        died=died,
     )
 
 
@@ -174,17 +180,20 @@ def _tasks(service: Service) -> list[Coroutine[Any, Any, None]]:
         keeper.run(),
         Backlog(service.engine, service.models).run(),
         service.sweeper.run(),
-        service.models.check_rest(),
+        service.models.run(),
     ]
 
 
 @contextlib.asynccontextmanager
-async def _running(coroutines: list[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+async def _running(
+    coroutines: list[Coroutine[Any, Any, None]], died: dict[str, str]
+) -> AsyncIterator[None]:
+    """Tasks that end before they are cancelled are told in the log and in `died`."""
     tasks = [
         asyncio.create_task(one, name=getattr(one, "__qualname__", None)) for one in coroutines
     ]
     for task in tasks:
-        task.add_done_callback(_told)
+        task.add_done_callback(functools.partial(_tell, died))
     try:
         yield
     finally:
@@ -193,9 +202,12 @@ async def _running(coroutines: list[Coroutine[Any, Any, None]]) -> AsyncIterator
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _told(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("task_died", task=task.get_name(), exc_info=error)
+def _tell(died: dict[str, str], task: asyncio.Task[None]) -> None:
+    if task.cancelled():
+        return
+    error = task.exception()
+    died[task.get_name()] = "it ended" if error is None else f"{type(error).__name__}: {error}"
+    log.error("task_died", task=task.get_name(), exc_info=error)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ Line = tuple[int, bytes | None]
 
 
 class ClientGone(Exception):
-    """The connection ended before the body did."""
+    """The client went away before its request was done."""
 
 
 async def windows(

@@ -18,4 +18,5 @@ def of(settings: Settings) -> Places:
         models_dir=settings.models_dir,
         cache_dir=settings.cache_dir,
         device=settings.device,
+        max_queued_tokens=settings.max_queued_tokens,
     )

@@ -12,6 +12,8 @@ from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
 
 from api.bodies import BodyInvalid, BodyTooLarge
+from api.body_budget import BodiesFull
+from api.lines import ClientGone
 from embedding import chunking
 from embedding import errors as embedding
 from indexing import errors as indexing
@@ -22,6 +24,8 @@ log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
+# What nginx logs for a client that went away; nobody is left to read it.
+CLIENT_GONE = 499
 
 
 class FieldError(msgspec.Struct, frozen=True):
@@ -49,6 +53,16 @@ class Invalid(Exception):
         self.slug = slug
 
 
+class OtherSpace(Exception):
+    """The caller demanded another space than the vectors would belong to."""
+
+    def __init__(self, expected: str, found: str, model: str) -> None:
+        super().__init__(
+            f"expect_space is {expected!r}, but the vectors would belong to {found!r} ({model}); "
+            "nothing was done"
+        )
+
+
 def make(status: int, slug: str, detail: str, *errors: FieldError) -> Problem:
     title = slug.replace("-", " ").capitalize()
     return Problem(
@@ -65,13 +79,21 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (storage.ExtensionUnusable, 503, "extension-unusable"),
     (storage.StorageError, 503, "storage-unavailable"),
     (indexing.SpaceMismatch, 409, "space-mismatch"),
+    (BodyTooLarge, 413, "too-large"),
+    (BodiesFull, 429, "too-many-bodies"),
+    (ClientGone, CLIENT_GONE, "client-gone"),
     (indexing.ModelMissing, 503, "model-missing"),
     (indexing.LoadRefused, 503, "model-refused"),
+    (indexing.NoMemory, 503, "no-memory"),
     (indexing.LinkRefused, 409, "link-refused"),
     (indexing.ModelUnknown, 422, "unknown-model"),
     (indexing.Busy, 503, "database-unavailable"),
     (chunking.ChunkingInvalid, 422, "validation"),
     (embedding.NoTokens, 422, "no-tokens"),
+    (embedding.TextTooLong, 422, "text-too-long"),
+    (embedding.TokenIdsInvalid, 422, "token-ids-invalid"),
+    (embedding.TooMuch, 413, "too-many-tokens"),
+    (embedding.Overloaded, 429, "overloaded"),
     (embedding.EncoderFailed, 503, "encoder-failed"),
     (embedding.ModelNotFound, 422, "unknown-model"),
     (embedding.EmbeddingError, 422, "model-unusable"),
@@ -83,8 +105,8 @@ def of(error: Exception) -> Problem:
     match error:
         case Invalid():
             return make(422, error.slug, str(error), FieldError(error.field, error.detail))
-        case BodyTooLarge():
-            return make(413, "too-large", str(error))
+        case OtherSpace():
+            return make(409, "space-mismatch", str(error), FieldError("expect_space", "differs"))
         case BodyInvalid():
             return make(error.status, error.slug, str(error), *_fields(error.field, error.reason))
         case storage.FilterInvalid():
@@ -151,10 +173,22 @@ def told(error: Exception) -> Problem:
 def respond(_: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     """Litestar's exception handler for everything."""
     problem = told(error)
+    return Response(
+        problem,
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers=headers_of(problem, error),
+    )
+
+
+def headers_of(problem: Problem, error: Exception) -> dict[str, str]:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
-    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
-    return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+    if problem.status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
+        after_s = RETRY_AFTER_S
+        if isinstance(error, embedding.Overloaded):
+            after_s = error.retry_after_s
+        headers["Retry-After"] = str(after_s)
+    return headers
 
 
 def documented(*statuses: int) -> dict[int, ResponseSpec]:

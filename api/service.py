@@ -1,16 +1,18 @@
 """What the routes work with: opened by `api.lifespan`, kept as `app.state.service`."""
 
+import contextlib
 import dataclasses
 import uuid
+from collections.abc import Mapping
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.settings import Settings
 from embedding.chunking import Chunking
-from indexing import errors
 from indexing.catalog import Catalog, Collection
 from indexing.indexer import Indexer
-from indexing.models import Loaded, Models
+from indexing.loaded import Loaded
+from indexing.models import Models
 from indexing.searcher import Searcher
 from indexing.sweeper import Sweeper
 from storage.errors import CollectionNotFound
@@ -20,6 +22,8 @@ DEFAULT_COLLECTION = "default"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Service:
+    """`died`: background tasks that ended, and why."""
+
     settings: Settings
     engine: AsyncEngine
     models: Models
@@ -27,6 +31,7 @@ class Service:
     indexer: Indexer
     searcher: Searcher
     sweeper: Sweeper
+    died: Mapping[str, str]
     instance: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
 
     async def collection(self, name: str) -> Collection:
@@ -44,23 +49,20 @@ class Service:
     ) -> tuple[Collection, bool]:
         """A collection of `model` (None: the default) and whether it is new.
 
-        Raises CollectionExists, ChunkingInvalid, EmbeddingError, ModelMissing.
+        Raises CollectionExists, ChunkingInvalid, and what `using` does.
         """
-        loaded = await self.model(model)
-        tokenizer, prompt = loaded.model.tokenizer, loaded.model.space.document_prompt
-        return await self.catalog.create(name, loaded, chunking.resolve(tokenizer, prompt))
+        async with self.models.using(model) as loaded:
+            tokenizer, prompt = loaded.model.tokenizer, loaded.model.space.document_prompt
+            resolved = chunking.resolve(tokenizer, prompt)
+            try:
+                return await self.catalog.create(name, loaded, resolved)
+            finally:
+                self.models.claim(loaded)
 
-    async def model(self, name: str | None) -> Loaded:
-        """The default model, or the one that a request names, loaded where it is not yet."""
-        default = self.models.default
-        if name is not None and (default is None or name not in self._default_names(default)):
-            return await self.models.load_named(name)
-        if default is None:
-            reason = self.models.problems.get(self.settings.model, "it is still being loaded")
-            raise errors.LoadRefused(
-                f"the default model {self.settings.model!r} cannot be used: {reason}"
-            )
-        return default
+    def using(self, name: str | None) -> contextlib.AbstractAsyncContextManager[Loaded]:
+        """The default model, or the one that a request names: loaded by need, kept in the block.
 
-    def _default_names(self, default: Loaded) -> set[str]:
-        return {self.settings.model, default.model.description.name}
+        A hub id, a directory's name under MODEL_ROOTS, `bundled`, or a space's fingerprint. Raises
+        EmbeddingError, ModelUnknown, ModelMissing, LoadRefused, NoMemory, Busy.
+        """
+        return self.models.using(name)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +13,8 @@ from msgspec import Meta
 PREFIX = "VECMARK_"
 # Names that other embedding services use for the same thing; with the prefix, too.
 ALIASES = {"MODEL_PATH": "model", "MODEL_SEQ_LEN": "max_tokens"}
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(?:([KMGT])(i)?)?B?", re.IGNORECASE)
 
 
 class SettingsError(ValueError):
@@ -61,6 +64,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"], Meta(description="Where models run.")
     ] = "auto"
+    model_memory: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(
+            description="What loaded models may take together, as `4GB` or in bytes; by default "
+            "half of what the machine or the container's limit gives."
+        ),
+    ] = None
+    max_queued_tokens: Annotated[
+        Annotated[int, Meta(ge=4096)],
+        Meta(
+            description="Tokens that wait for one model's encoder at most; past it a request gets "
+            "429."
+        ),
+    ] = 300_000
     host: Annotated[str, Meta(description="The address that the service listens on.")] = "127.0.0.1"
     port: Annotated[
         Annotated[int, Meta(ge=1, le=65535)], Meta(description="The port that it listens on.")
@@ -151,8 +168,19 @@ def _from_text(field: str, raw: str) -> object:
     return raw if raw != "" or field == "model" else None
 
 
+def _bytes(raw: str, origin: str) -> int:
+    match = _SIZE.fullmatch(raw.strip())
+    if match is None:
+        raise SettingsError(f"{origin}: {raw!r} is no size such as 4GB, 512MiB or 4000000000")
+    number, prefix, binary = match.groups()
+    power = " KMGT".index(prefix.upper()) if prefix else 0
+    return int(float(number) * (1024 if binary else 1000) ** power)
+
+
 def _convert(values: dict[str, object], origin: dict[str, str]) -> Settings:
     known = {name: value for name, value in values.items() if value is not None}
+    if isinstance(size := known.get("model_memory"), str):
+        known["model_memory"] = _bytes(size, origin["model_memory"])
     try:
         settings = msgspec.convert(
             known, Settings, strict=False, dec_hook=lambda kind, raw: kind(Path(raw).expanduser())

@@ -17,9 +17,14 @@ from benchmarks import (
     child,
     client,
     crossover,
+    embeddings,
     environment,
+    infinity,
     ingest,
+    int8,
+    latency,
     memory,
+    overload,
     plan,
     quality,
     search,
@@ -33,18 +38,29 @@ PARTS = {
     "ingest": ingest.run,
     "memory": memory.run,
     "search": search.run,
+    "embeddings": embeddings.run,
+    "latency": latency.run,
+    "int8": int8.run,
+    "overload": overload.run,
     "crossover": crossover.run,
 }
 # Only when named: they measure what the service is built on, to choose a setting by.
 NAMED_ONLY = {"crossover"}
-FAILURES = (child.ChildFailed, client.Refused, plan.DataMissing, service.NotRunning)
+FAILURES = (
+    child.ChildFailed,
+    client.Refused,
+    plan.DataMissing,
+    service.CommandFailed,
+    service.NotRunning,
+)
 SIZES = {
-    "scifact": "documents of the part quality, those that any query wants first",
+    "scifact": "documents of the parts quality and int8, those that any query wants first",
     "ingest": "documents of the part ingest",
     "torch": "of these, those that sentence-transformers takes too",
     "wordnet": "documents of the parts memory and search",
     "bare_wordnet": "of these, those that the bare encoder takes",
-    "queries": "queries of each kind in the part search",
+    "queries": "queries of each kind in the part search, and of the part latency",
+    "embeddings": "texts of the parts embeddings, latency, int8 and overload",
     "crossover": "vectors in the largest table of the part crossover",
 }
 
@@ -91,19 +107,36 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=benchmarks.__doc__,
+        epilog=f"To measure Infinity too, {infinity.ADVICE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help="; ".join(PARTS))
     parser.add_argument("--data", type=Path, help="the folder that holds scifact/ and wordnet/")
     parser.add_argument("--scifact", type=Path, help="where SciFact lies, if elsewhere")
     parser.add_argument("--wordnet", type=Path, help="where WordNet lies, if elsewhere")
-    parser.add_argument("--runs", type=int, default=3, help="of the part ingest (default: 3)")
-    parser.add_argument("--full", action="store_true", help="all documents in every measurement")
+    parser.add_argument(
+        "--runs", type=int, default=3, help="of each rate that is measured in turns (default: 3)"
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="all documents in the parts ingest and memory"
+    )
     defaults = plan.Sizes()
     for name, help_ in SIZES.items():
         size = getattr(defaults, name)
         option = f"--{name.replace('_', '-')}-size"
         parser.add_argument(option, type=int, help=f"{help_} (0: all; default: {size})")
+    parser.add_argument(
+        "--overload-clients", type=int, default=200, help="of the part overload (default: 200)"
+    )
+    parser.add_argument(
+        "--overload-seconds", type=float, default=60, help="how long they send (default: 60)"
+    )
+    parser.add_argument(
+        "--infinity",
+        type=Path,
+        metavar="ENV",
+        help=f"the environment of Infinity {infinity.VERSION}, for the part embeddings",
+    )
     parser.add_argument("--work", type=Path, help="where to keep the data (default: not kept)")
     parser.add_argument(
         "--set",
@@ -132,6 +165,9 @@ def _plan(given: argparse.Namespace, folder: Path) -> plan.Plan:
         wordnet_folder=given.wordnet or (given.data and given.data / "wordnet"),
         sizes=plan.Sizes(**{**vars(usual), **sizes}),
         runs=max(1, given.runs),
+        infinity=given.infinity and given.infinity.absolute(),
+        overload_clients=given.overload_clients,
+        overload_s=given.overload_seconds,
         settings=dict(one.split("=", 1) for one in given.set),
         say=_say,
     )

@@ -4,6 +4,7 @@ By SQL over vectors that the service made: it has no index of its own here.
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from pgvector.psycopg import register_vector
 from benchmarks import corpora, metrics, plan, service, table
 from storage import search, vectors
 
+PART = "crossover"
 COLLECTION = "bench-crossover"
 SIZES = (1000, 2000, 5000, 10_000, 20_000)
 K = 10
@@ -196,52 +198,34 @@ def _insert(conn: psycopg.Connection, name: str, rows: Sequence[tuple[object, ..
 
 def _shown(found: Sequence[Measured]) -> list[table.Row]:
     """Each measure at all sizes, so that the sizes can be compared."""
+    by_size = [_rows(one) for one in found]
+    return [row for of_all_sizes in zip(*by_size, strict=True) for row in of_all_sizes]
+
+
+def _rows(one: Measured) -> list[table.Row]:
+    row = functools.partial(table.Row, PART)
+    by_hnsw = f"HNSW, ef_search {EF_SEARCH}"
+    searches = f"{len(one.exact)} searches each by SQL; {one.planned}"
+    recalled = f"{len(one.hnsw)} searches at ef_search {EF_SEARCH} against exact scans"
+    built = f"m {vectors.M}, ef_construction {vectors.EF_CONSTRUCTION}"
+    inserted = f"mean of {INSERTS} statements in one transaction, without its commit"
     return [
-        *map(_search_row, found),
-        *map(_recall_row, found),
-        *map(_build_row, found),
-        *map(_insert_row, found),
+        table.medians(
+            PART,
+            f"exact scan of {one.rows:,}",
+            one.exact,
+            beside=by_hnsw,
+            others=one.hnsw,
+            note=searches,
+        ),
+        row(f"recall@{K}, HNSW of {one.rows:,}", one.recall, note=recalled),
+        row(f"HNSW build of {one.rows:,}", one.build_s, unit="s", note=built),
+        row(
+            f"a row inserted beside {one.rows:,}, HNSW",
+            one.insert_hnsw_ms,
+            unit="ms",
+            beside="without an index",
+            other=one.insert_ms,
+            note=inserted,
+        ),
     ]
-
-
-def _search_row(one: Measured) -> table.Row:
-    return table.Row(
-        "crossover",
-        f"median, exact scan of {one.rows:,}",
-        metrics.median(one.exact),
-        unit="ms",
-        beside=f"HNSW, ef_search {EF_SEARCH}",
-        other=metrics.median(one.hnsw),
-        note=f"{len(one.exact)} searches each by SQL; {one.planned}",
-    )
-
-
-def _recall_row(one: Measured) -> table.Row:
-    return table.Row(
-        "crossover",
-        f"recall@{K}, HNSW of {one.rows:,}",
-        one.recall,
-        note=f"{len(one.hnsw)} searches at ef_search {EF_SEARCH} against exact scans",
-    )
-
-
-def _build_row(one: Measured) -> table.Row:
-    return table.Row(
-        "crossover",
-        f"HNSW build of {one.rows:,}",
-        one.build_s,
-        unit="s",
-        note=f"m {vectors.M}, ef_construction {vectors.EF_CONSTRUCTION}",
-    )
-
-
-def _insert_row(one: Measured) -> table.Row:
-    return table.Row(
-        "crossover",
-        f"a row inserted beside {one.rows:,}, HNSW",
-        one.insert_hnsw_ms,
-        unit="ms",
-        beside="without an index",
-        other=one.insert_ms,
-        note=f"mean of {INSERTS} statements in one transaction, without its commit",
-    )

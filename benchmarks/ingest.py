@@ -18,14 +18,10 @@ class Rates:
     http: list[float] = field(default_factory=list)
     http_few: list[float] = field(default_factory=list)
     torch: list[float] = field(default_factory=list)
-    bare: dict[str, list[float]] = field(default_factory=dict)
+    alone: bare.Runs = field(default_factory=bare.Runs)
     tokenizing: list[float] = field(default_factory=list)
     http_cpu_ms: list[float] = field(default_factory=list)
     bare_cpu_ms: list[float] = field(default_factory=list)
-
-    def best_bare(self) -> tuple[str, list[float]]:
-        """The rows of a batch whose median is the best, and its rates."""
-        return max(self.bare.items(), key=lambda item: metrics.median(item[1]))
 
 
 def run(what: plan.Plan) -> list[table.Row]:
@@ -36,9 +32,8 @@ def run(what: plan.Plan) -> list[table.Row]:
     found = Rates()
     for no in range(1, what.runs + 1):
         what.say(f"ingest, run {no} of {what.runs}: {len(chosen):,} documents by the bare encoder")
-        alone = bare.rates(bare.Job(texts, str(what.cache_dir), "none"))
-        for rows, rate in alone.by_rows.items():
-            found.bare.setdefault(rows, []).append(rate)
+        alone = bare.rates(bare.Job(texts, str(what.data_dir), "none"))
+        found.alone.add(alone)
         found.tokenizing.append(alone.tokenizing)
         found.bare_cpu_ms.append(alone.cpu_ms)
         what.say(f"ingest, run {no} of {what.runs}: {len(chosen):,} documents over HTTP")
@@ -68,10 +63,10 @@ def _rate(running: service.Running, chosen: list[corpora.Document]) -> float:
 
 
 def _rows(found: Rates, many: int, few: int) -> list[table.Row]:
-    rows, alone = found.best_bare()
+    rows, alone = found.alone.best()
     medians = "; ".join(
         f"{size} a batch: {metrics.figure(metrics.median(rates))}"
-        for size, rates in found.bare.items()
+        for size, rates in found.alone.by_rows.items()
     )
     shown = [
         table.Row(
@@ -82,7 +77,7 @@ def _rows(found: Rates, many: int, few: int) -> list[table.Row]:
             beside=f"bare encoder, {rows} a batch",
             other=metrics.median(alone),
             target=BESIDE_BARE,
-            note=f"{_runs(found.http)} beside {metrics.spread(alone)}; {_cpu(found)}; "
+            note=f"{metrics.runs(found.http)} beside {metrics.spread(alone)}; {_cpu(found)}; "
             f"bare: {medians}, tokenizing takes {metrics.median(found.tokenizing):.1%}",
         )
     ]
@@ -101,7 +96,7 @@ def _beside_torch(found: Rates, few: int) -> table.Row:
         other=metrics.median(found.torch),
         # Without bf16 in the CPU both compute in fp32, and less is to be won.
         target=BESIDE_TORCH if cpu.has_bf16() else None,
-        note=f"{_runs(found.http_few)} beside {metrics.spread(found.torch)}",
+        note=f"{metrics.runs(found.http_few)} beside {metrics.spread(found.torch)}",
     )
 
 
@@ -109,8 +104,3 @@ def _cpu(found: Rates) -> str:
     """What other processes on the machine change less than the rates."""
     over_http, alone = map(metrics.median, (found.http_cpu_ms, found.bare_cpu_ms))
     return f"CPU a document {over_http:.1f} ms beside {alone:.1f}"
-
-
-def _runs(values: list[float]) -> str:
-    runs = "one run" if len(values) == 1 else f"{len(values)} runs"
-    return f"{runs}, {metrics.spread(values)}"

@@ -32,7 +32,7 @@ def run(what: plan.Plan) -> list[table.Row]:
     few = corpora.sample(documents, what.sizes.bare_wordnet)
     what.say(f"memory: {len(few):,} documents by the bare encoder")
     alone = bare.rates(
-        bare.Job([one.whole for one in few], str(what.cache_dir), "sentence", (16, 32, 64))
+        bare.Job([one.whole for one in few], str(what.data_dir), "sentence", (16, 32, 64))
     )
     size = f"{len(documents):,} documents as one stream"
     beside = f"bare encoder, best of {', '.join(alone.by_rows)} a batch"

@@ -2,7 +2,15 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+T = TypeVar("T")
 
 
 def ndcg(ranked: Sequence[str], relevance: Mapping[str, int], k: int) -> float:
@@ -23,6 +31,14 @@ def recall(truth: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> fl
     return hits / wanted if wanted else 0.0
 
 
+def cosines(found: Vectors, truth: Vectors) -> NDArray[np.float64]:
+    """Of each row with its like, (rows,), in float64."""
+    a, b = found.astype(np.float64), truth.astype(np.float64)
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    result: NDArray[np.float64] = (a * b).sum(axis=1) / lengths
+    return result
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
     """The smallest value that at least `percent` of all values do not exceed."""
     ordered = sorted(values)
@@ -35,8 +51,20 @@ def spread(values: Sequence[float]) -> str:
     return f"{figure(min(values))} to {figure(max(values))}"
 
 
+def runs(values: Sequence[float]) -> str:
+    count = "one run" if len(values) == 1 else f"{len(values)} runs"
+    return f"{count}, {spread(values)}"
+
+
 def median(values: Sequence[float]) -> float:
     return statistics.median(values)
+
+
+def milliseconds(call: Callable[[T], object], argument: T) -> float:
+    """How long one call takes."""
+    started = time.perf_counter()
+    call(argument)
+    return 1e3 * (time.perf_counter() - started)
 
 
 def figure(value: float) -> str:

@@ -7,8 +7,10 @@ from functools import cached_property
 from pathlib import Path
 
 from api import settings
-from benchmarks import corpora, service
+from benchmarks import corpora, infinity, service
 
+NEED_SCIFACT = {"quality", "ingest", "embeddings", "latency", "int8", "overload"}
+NEED_WORDNET = {"memory", "search", "crossover", "int8"}
 # Documents of the part crossover that are in none of its tables.
 CROSSOVER_QUERIES = 100
 CROSSOVER_INSERTS = 200
@@ -29,11 +31,15 @@ class Sizes:
     bare_wordnet: int = 20_000
     queries: int = 300
     crossover: int = 20_000
+    embeddings: int = 1024
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`folder` holds the data directory of the services, `settings` are set for all of them."""
+    """`folder` holds the data directory of the services, `settings` are set for all of them.
+
+    `infinity` is the environment that Infinity is installed in.
+    """
 
     folder: Path
     scifact_folder: Path | None
@@ -41,19 +47,24 @@ class Plan:
     sizes: Sizes
     runs: int
     settings: Mapping[str, str]
+    infinity: Path | None
+    overload_clients: int
+    overload_s: float
     say: Callable[[str], None]
 
     def check(self, parts: Sequence[str]) -> None:
         """DataMissing before anything is started, where a part's data is not there."""
-        if not {"quality", "ingest"}.isdisjoint(parts):
+        if not NEED_SCIFACT.isdisjoint(parts):
             _given(self.scifact_folder, "SciFact")
-        if not {"memory", "search", "crossover"}.isdisjoint(parts):
+        if not NEED_WORDNET.isdisjoint(parts):
             _given(self.wordnet_folder, "WordNet")
+        if self.infinity and not infinity.program(self.infinity).is_file():
+            raise DataMissing(f"there is no {infinity.program(self.infinity)}: {infinity.ADVICE}")
 
     @property
-    def cache_dir(self) -> Path:
-        """Where the services under test keep the converted model."""
-        return self.folder / "data" / "cache"
+    def data_dir(self) -> Path:
+        """That of the services under test: the converted models are there, too."""
+        return service.data_dir(self.folder)
 
     @property
     def hnsw_min_rows(self) -> int:
@@ -91,6 +102,18 @@ class Plan:
         apart = CROSSOVER_QUERIES + CROSSOVER_INSERTS
         found = self._documents(self.wordnet_folder, "WordNet")
         return corpora.sample(found, size + apart if size else 0, seed=5)
+
+    @cached_property
+    def embedded(self) -> list[str]:
+        """Abstracts that are sent to be embedded."""
+        chosen = corpora.sample(self.scifact, self.sizes.embeddings, seed=6)
+        return [document.whole for document in chosen]
+
+    @property
+    def claims(self) -> list[str]:
+        count = self.sizes.queries
+        claims = [query.text for query in self.scifact_queries[0]]
+        return claims[:count] if count else claims
 
     def _documents(self, folder: Path | None, name: str) -> list[corpora.Document]:
         return corpora.documents(_given(folder, name))

@@ -8,16 +8,12 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
 
 import psycopg
 from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 
 from benchmarks import bare, client, corpora, memory, metrics, plan, service, table
-from embedding import model
-
-T = TypeVar("T")
 
 COLLECTION = memory.COLLECTION
 K = 10
@@ -75,12 +71,11 @@ def _ensure_loaded(what: plan.Plan, running: service.Running) -> None:
 
 def _queries(what: plan.Plan) -> dict[str, list[str]]:
     """Texts that are no documents: another corpus's questions, and titles without their text."""
-    count = what.sizes.queries
-    titles = [one.title for one in corpora.sample(what.wordnet, count, seed=3)]
+    few = corpora.sample(what.wordnet, what.sizes.queries, seed=3)
+    titles = [one.title for one in few]
     if what.scifact_folder is None:
         return {"titles of synsets": titles}
-    claims = [query.text for query in what.scifact_queries[0]]
-    return {"claims of SciFact": claims[:count] if count else claims, "titles of synsets": titles}
+    return {"claims of SciFact": what.claims, "titles of synsets": titles}
 
 
 def _recall(running: service.Running, name: str, texts: Sequence[str]) -> table.Row:
@@ -104,7 +99,7 @@ def _recall(running: service.Running, name: str, texts: Sequence[str]) -> table.
 def _parts(
     what: plan.Plan, running: service.Running, collection: dict[str, object]
 ) -> Iterator[Parts]:
-    loaded = bare.load(what.cache_dir)
+    loaded = bare.load(what.data_dir)
     try:
         with (
             service.database_url(running.data_dir) as url,
@@ -112,16 +107,10 @@ def _parts(
             asyncio.Runner() as runner,
         ):
             register_vector(conn)
-            yield Parts(_encoding(loaded, runner), _nearest(conn, collection))
+            encode = bare.query_encoder(loaded, runner)
+            yield Parts(lambda text: HalfVector(encode(text)), _nearest(conn, collection))
     finally:
         loaded.close()
-
-
-def _encoding(loaded: model.LoadedModel, runner: asyncio.Runner) -> Callable[[str], HalfVector]:
-    def encode(text: str) -> HalfVector:
-        return HalfVector(runner.run(loaded.encode_query(text)).vectors[0])
-
-    return encode
 
 
 def _nearest(
@@ -164,20 +153,14 @@ def _turn(
 ) -> None:
     """The same queries by the service, then by the parts; one connection, one after the other."""
     for _, target in some:
-        found.search.append(_ms(running.client.fetch, target))
+        found.search.append(metrics.milliseconds(running.client.fetch, target))
     for _ in some:
-        found.empty.append(_ms(running.client.fetch, "/healthz"))
+        found.empty.append(metrics.milliseconds(running.client.fetch, "/healthz"))
     for text, _ in some:
         started = time.perf_counter()
         vector = parts.encode(text)
         found.encoding.append(1e3 * (time.perf_counter() - started))
-        found.sql.append(_ms(parts.nearest, vector))
-
-
-def _ms(call: Callable[[T], object], argument: T) -> float:
-    started = time.perf_counter()
-    call(argument)
-    return 1e3 * (time.perf_counter() - started)
+        found.sql.append(metrics.milliseconds(parts.nearest, vector))
 
 
 def _times_shown(name: str, found: Times, collection: dict[str, object]) -> list[table.Row]:
@@ -189,13 +172,12 @@ def _times_shown(name: str, found: Times, collection: dict[str, object]) -> list
         f"an empty request {metrics.figure(metrics.median(found.empty))}"
     )
     return [
-        table.Row(
+        table.medians(
             "search",
-            f"median, {name}",
-            metrics.median(found.search),
-            unit="ms",
+            name,
+            found.search,
             beside=f"SQL, {knn}, + encoding",
-            other=metrics.median(found.parts),
+            others=found.parts,
             target=LATENCY,
             note=f"{len(found.search)} GET requests; {made_of}",
         ),

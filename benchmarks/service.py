@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,15 @@ from storage.embedded import postgres
 # The first start makes a database and converts the model.
 START_S = 600
 STOP_S = 60
+HOST = "127.0.0.1"
 
 
 class NotRunning(RuntimeError):
     """The service ended, or is not ready in time; the message holds the end of its log."""
+
+
+class CommandFailed(RuntimeError):
+    """A command of the program was not done; the message holds the end of its words."""
 
 
 @dataclass(frozen=True)
@@ -39,30 +44,61 @@ def running(folder: Path, settings: Mapping[str, str]) -> Iterator[Running]:
 
     `settings` are names without the prefix: {"HNSW_MIN_ROWS": "1000"}.
     """
-    data_dir, log, port = folder / "data", folder / "service.log", _free_port()
+    data, log, port = data_dir(folder), folder / "service.log", free_port()
+    environment = {**_environment(settings, data), "VECMARK_HOST": HOST, "VECMARK_PORT": str(port)}
+    child = start([_program(), "serve"], environment, folder, log)
+    try:
+        await_ready(child, port, log)
+        with contextlib.closing(client.Client(port)) as http:
+            yield Running(child.pid, port, http, data)
+    finally:
+        stop(child)
+        if child.returncode != 0 and data.exists():
+            # It may have left its PostgreSQL behind: whoever uses that last stops it.
+            with postgres.EmbeddedPostgres(data):
+                pass
+
+
+def command(folder: Path, settings: Mapping[str, str], *words: str) -> None:
+    """Run `vecmark` with these words over the data under `folder`; CommandFailed."""
+    done = subprocess.run(
+        [_program(), *words],
+        env=_environment(settings, data_dir(folder)),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = "\n".join(done.stderr.splitlines()[-10:])
+        raise CommandFailed(f"vecmark {' '.join(words)} ended with {done.returncode}:\n{said}")
+
+
+def data_dir(folder: Path) -> Path:
+    return folder / "data"
+
+
+def start(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path
+) -> subprocess.Popen[bytes]:
+    """A server whose words go to the end of `log`."""
     with log.open("ab") as output:
-        child = subprocess.Popen(
-            [_program(), "serve"],
-            env=_environment(settings, data_dir, port),
+        return subprocess.Popen(
+            command,
+            env=environment,
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            # Ctrl-C at the terminal is for the benchmark, which then stops the service.
+            # Ctrl-C at the terminal is for the benchmark, which then stops the server.
             start_new_session=True,
         )
-    try:
-        _await_ready(child, port, log)
-        with contextlib.closing(client.Client(port)) as http:
-            yield Running(child.pid, port, http, data_dir)
-    finally:
-        _stop(child, data_dir)
 
 
 @contextlib.contextmanager
-def database_url(data_dir: Path) -> Iterator[str]:
+def database_url(data: Path) -> Iterator[str]:
     """The embedded database of a running service, as psycopg wants its URL."""
-    shared = postgres.EmbeddedPostgres(data_dir)
+    shared = postgres.EmbeddedPostgres(data)
     try:
         yield shared.start().replace("postgresql+psycopg://", "postgresql://", 1)
     finally:
@@ -77,7 +113,7 @@ def _program() -> str:
     return str(program)
 
 
-def _environment(settings: Mapping[str, str], data_dir: Path, port: int) -> dict[str, str]:
+def _environment(settings: Mapping[str, str], data: Path) -> dict[str, str]:
     """This process's, without settings of the service but those given here."""
     dropped = {"MODEL_PATH", "MODEL_SEQ_LEN"}
     kept = {
@@ -85,25 +121,28 @@ def _environment(settings: Mapping[str, str], data_dir: Path, port: int) -> dict
         for name, value in os.environ.items()
         if not name.startswith("VECMARK_") and name not in dropped
     }
-    given = {**settings, "DATA_DIR": str(data_dir), "HOST": "127.0.0.1", "PORT": str(port)}
+    given = {**settings, "DATA_DIR": str(data)}
     return {**kept, **{f"VECMARK_{name}": value for name, value in given.items()}}
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _await_ready(child: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def await_ready(
+    child: subprocess.Popen[bytes], port: int, log: Path, path: str = "/readyz"
+) -> None:
+    """Until it answers 200 there; NotRunning where it ends, or after ten minutes."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if child.poll() is not None:
             raise NotRunning(f"the service ended with status {child.returncode}:\n{_tail(log)}")
         with contextlib.closing(client.Client(port)) as http:
             try:
-                http.fetch("/readyz")
+                http.fetch(path)
             except (OSError, client.Refused):
                 time.sleep(0.2)
             else:
@@ -115,7 +154,7 @@ def _tail(log: Path) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-20:])
 
 
-def _stop(child: subprocess.Popen[bytes], data_dir: Path) -> None:
+def stop(child: subprocess.Popen[bytes]) -> None:
     if child.poll() is None:
         child.send_signal(signal.SIGTERM)
         try:
@@ -123,7 +162,3 @@ def _stop(child: subprocess.Popen[bytes], data_dir: Path) -> None:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
-    if child.returncode != 0 and data_dir.exists():
-        # It may have left its PostgreSQL behind: whoever uses that last stops it.
-        with postgres.EmbeddedPostgres(data_dir):
-            pass

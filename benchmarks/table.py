@@ -12,9 +12,9 @@ NUMBERS = {1, 3, 4}
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure, or its ratio to the other one, should come to."""
+    """What a figure, or its ratio or difference to the other one, should come to."""
 
-    of: Literal["ratio", "figure"]
+    of: Literal["ratio", "figure", "difference"]
     sign: Literal[">=", "<=", "+-"]
     bound: float
     margin: float = 0.0
@@ -22,7 +22,7 @@ class Target:
     def __str__(self) -> str:
         if self.sign == "+-":
             return f"{self.bound:g} ± {self.margin:g}"
-        return f"{'ratio ' if self.of == 'ratio' else ''}{self.sign} {self.bound:g}"
+        return f"{'' if self.of == 'figure' else f'{self.of} '}{self.sign} {self.bound:g}"
 
     def is_met(self, value: float) -> bool:
         if self.sign == "+-":
@@ -48,11 +48,17 @@ class Row:
         return None if not self.other else self.value / self.other
 
     @property
+    def difference(self) -> float | None:
+        return None if self.other is None else self.value - self.other
+
+    @property
     def is_met(self) -> bool | None:
         """None where there is no target."""
         if self.target is None:
             return None
-        value = self.ratio if self.target.of == "ratio" else self.value
+        value = {"ratio": self.ratio, "figure": self.value, "difference": self.difference}[
+            self.target.of
+        ]
         return value is not None and self.target.is_met(value)
 
     def to_dict(self) -> dict[str, object]:
@@ -71,6 +77,21 @@ class Row:
             {None: "", True: "yes", False: "NO"}[self.is_met],
             self.note,
         )
+
+
+def medians(
+    part: str,
+    of: str,
+    values: Sequence[float],
+    *,
+    beside: str,
+    others: Sequence[float],
+    target: Target | None = None,
+    note: str = "",
+) -> Row:
+    """The row of medians of milliseconds."""
+    value, other = metrics.median(values), metrics.median(others)
+    return Row(part, f"median, {of}", value, "ms", beside, other, target, note)
 
 
 def _with_unit(value: float, unit: str) -> str:

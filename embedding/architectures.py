@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embedding import checkpoint, errors, forward_values, model_files, spaces
+from embedding import checkpoint, errors, forward_values, model_files, spaces, structure
 
 FILE = "config.json"
 
@@ -19,8 +19,6 @@ PREFIXES = {
 # Token states leave these models before the pooler; it is there in some saves and not in others.
 UNUSED_POOLER = {"bert", "roberta", "xlm-roberta", "camembert", "mpnet", "albert", "electra"}
 POOLER = re.compile(r"^pooler(\.|$)")
-LAYER = re.compile(r"^(?:encoder|transformer)?\.?layers?\.(\d+)\.")
-SHARED_LAYERS = {"albert"}
 
 # Positions of these begin after the padding token's, so a table of 514 serves 512 tokens.
 OFFSET_POSITIONS = {
@@ -80,7 +78,7 @@ def read_weights(folder: Path, architecture: Architecture) -> checkpoint.Checkpo
         if not (architecture.model_type in UNUSED_POOLER and POOLER.match(plain)):
             tensors[plain] = checkpoint.Tensor(plain, tensor.dtype, tensor.shape, tensor.sha256)
     weights = checkpoint.Checkpoint(found.file, tensors)
-    _check(architecture, weights)
+    structure.check(architecture, weights)
     return weights
 
 
@@ -120,40 +118,3 @@ def _positions(file: Path, config: Mapping[str, Any], model_type: str) -> int | 
         padding = model_files.whole_number(file, config, "pad_token_id")
         return int(table) - (1 if padding is None else padding) - 1
     return int(table)
-
-
-def _check(architecture: Architecture, weights: checkpoint.Checkpoint) -> None:
-    """Weights that contradict the configuration would be loaded in part, and the rest made up."""
-    for name in ("word_embeddings.weight", "embed_tokens.weight", "tok_embeddings.weight"):
-        shape = weights.shape(name)
-        if shape and architecture.vocabulary and shape[0] != architecture.vocabulary:
-            _contradict(weights, name, shape[0], "vocab_size", architecture)
-        if (
-            shape
-            and "embedding_size" not in architecture.config
-            and shape[1] != architecture.hidden_size
-        ):
-            _contradict(weights, name, shape[1], "hidden_size", architecture)
-    shape = weights.shape("position_embeddings.weight")
-    if shape and shape[0] != architecture.config.get("max_position_embeddings", shape[0]):
-        _contradict(
-            weights, "position_embeddings.weight", shape[0], "max_position_embeddings", architecture
-        )
-    numbers = {int(match[1]) for name in weights.tensors if (match := LAYER.match(name))}
-    key = "n_layers" if "n_layers" in architecture.config else "num_hidden_layers"
-    layers = architecture.config.get(key)
-    shared = architecture.model_type in SHARED_LAYERS
-    if numbers and layers is not None and not shared and numbers != set(range(layers)):
-        raise errors.ModelInvalid(
-            weights.file,
-            f"holds {len(numbers)} layers, but {architecture.file} says {key} {layers}",
-        )
-
-
-def _contradict(
-    weights: checkpoint.Checkpoint, tensor: str, found: int, key: str, architecture: Architecture
-) -> None:
-    raise errors.ModelInvalid(
-        weights.file,
-        f"{tensor} has {found} where {architecture.file} says {key} {architecture.config.get(key)}",
-    )

@@ -9,9 +9,9 @@ LENGTH_STEP = 16
 
 
 def plan(lengths: Sequence[int], *, batch_tokens: int, max_rows: int) -> list[list[int]]:
-    """Indexes in batches, longest first; rows x padded length stays within `batch_tokens`.
+    """All rows known beforehand: indexes in batches of like lengths, the longest first.
 
-    A row that alone is over the budget makes a batch of its own.
+    Rows x padded length stays within `batch_tokens`; a row over it makes a batch of its own.
     """
     batches: list[list[int]] = []
     budget = 0

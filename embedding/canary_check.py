@@ -17,7 +17,7 @@ class Check:
     ) -> None:
         self.reference = reference
         prompt = model.document_prompt.text
-        self.rows = [_row(tokenizer, canary.text, prompt) for canary in canaries.TEXTS]
+        self.rows = [row(tokenizer, canary.text, prompt) for canary in canaries.TEXTS]
         self.pooled_from = 0 if model.space.include_prompt else tokenizer.pooled_from(prompt)
 
     def run(self, encodes: encoder.Encoder, which: Sequence[int] = canaries.ALL) -> canaries.Report:
@@ -46,7 +46,8 @@ class Check:
         return result
 
 
-def _row(tokenizer: tokenizing.Tokenizer, text: str, prompt: str) -> tokenizing.Ids:
+def row(tokenizer: tokenizing.Tokenizer, text: str, prompt: str) -> tokenizing.Ids:
+    """A document's tokens as far as the model reads."""
     if tokenizer.limit is None:
         return tokenizer.encode(text, prompt).ids
     return tokenizer.beginning(text, prompt, tokenizer.limit).tokens.ids

@@ -3,17 +3,12 @@ import dataclasses
 import fcntl
 import json
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-import embedding
-from embedding import conversion, cpu, description, errors
-
-TIMEOUT_S = 3600
+from embedding import child, conversion, cpu, description, errors, int8_graph
 
 
 def ensure(
@@ -21,8 +16,11 @@ def ensure(
 ) -> tuple[Path, conversion.Result]:
     """The folder with the converted model, made in a child process where it is missing or damaged.
 
-    Several processes may ask at once: one converts, the others wait. CanaryMoved, EncoderFailed.
+    Several processes may ask at once: one converts, the others wait. A model in int8 brings its
+    graph: its own folder is given. CanaryMoved, ModelInvalid, EncoderFailed.
     """
+    if model.int8 is not None:
+        return model.directory / int8_graph.FOLDER, _quantised(model, model.int8)
     cache_dir.mkdir(parents=True, exist_ok=True)
     entry = cache_dir / _name(model, device)
     with _lock(cache_dir / f"{entry.name}.lock"):
@@ -35,11 +33,38 @@ def ensure(
     return entry, found
 
 
+def forget(model: description.ModelDescription, *, cache_dir: Path) -> None:
+    """Delete what was converted of a model that is no longer there."""
+    for entry in cache_dir.glob(f"{_prefix(model)}-*"):
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
+
+
+def _quantised(
+    model: description.ModelDescription, graph: int8_graph.Int8Graph
+) -> conversion.Result:
+    if int8_graph.read(model.directory, of=graph.of).sha256 != graph.sha256:
+        raise errors.ModelInvalid(model.directory, "changed while it was being loaded; try again")
+    return conversion.Result(
+        backend="openvino",
+        dtype="int8",
+        reason="the model was added with this precision",
+        checks={"when it was quantised": graph.describe()},
+        versions=dict(graph.versions),
+        files=dict(graph.files),
+    )
+
+
+def _prefix(model: description.ModelDescription) -> str:
+    return model.space.fingerprint.partition(":")[2][:32]
+
+
 def _name(model: description.ModelDescription, device: str) -> str:
     """All that decides which conversion fits: another one of these never finds this folder."""
-    space = model.space.fingerprint.partition(":")[2][:32]
     version = metadata.version("openvino").replace("+", "-")
-    return f"{space}-v{conversion.VERSION}-openvino{version}-{cpu.kind()}-{device}"
+    return f"{_prefix(model)}-v{conversion.VERSION}-openvino{version}-{cpu.kind()}-{device}"
 
 
 @contextlib.contextmanager
@@ -69,30 +94,9 @@ def _convert(model: description.ModelDescription, entry: Path, device: str) -> N
         )  # of a process that was killed: the lock is ours
     folder = Path(tempfile.mkdtemp(prefix=f"{entry.name}.", suffix=".new", dir=entry.parent))
     try:
-        _run(conversion.Job.of(model, device), folder)
+        job = conversion.Job.of(model, device)
+        child.run(conversion.__name__, dataclasses.asdict(job), folder)
         shutil.rmtree(entry, ignore_errors=True)
         folder.rename(entry)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _run(job: conversion.Job, folder: Path) -> None:
-    child = subprocess.run(
-        [sys.executable, "-m", conversion.__name__, str(folder)],
-        # `-m` looks in the working directory first: the child runs the same code as this process.
-        cwd=Path(embedding.__file__).parent.parent,
-        input=json.dumps(dataclasses.asdict(job)),
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    if child.returncode == 0:
-        return
-    last = (child.stderr.strip().splitlines() or ["no message"])[-1]
-    kind, _, reason = last.partition(": ")
-    if kind == errors.CanaryMoved.__name__:
-        raise errors.CanaryMoved(reason)
-    raise errors.EncoderFailed(
-        f"{job.name}: the conversion ended with status {child.returncode}: {last}"
-    )

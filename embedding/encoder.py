@@ -18,12 +18,13 @@ class Encoder(Protocol):
 
     backend: str
     dtype: str
+    query_apart: bool  # `query` has an instance of its own, which `bulk` doesn't slow
     lanes: int  # batches that `bulk` takes at once, each from a thread of its own
     batch_tokens: int  # rows x padded length of a batch that is encoded fast
     batch_rows: int
 
     def query(self, rows: Rows, pooled_from: int) -> Vectors:
-        """From one thread at a time; soon done even while `bulk` is busy."""
+        """Used where `query_apart`: soon done even while `bulk` is busy."""
         ...
 
     def bulk(self, rows: Rows, pooled_from: int) -> Vectors: ...

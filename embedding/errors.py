@@ -46,5 +46,57 @@ class CanaryMoved(EmbeddingError):
     """The encoder's vectors are not those that the space was made with."""
 
 
+class EncoderDied(EncoderFailed):
+    """The thread that encodes ended; it is started again."""
+
+
 class NoTokens(EmbeddingError):
-    """The text has no token that carries content."""
+    """The text has no token that carries content; `index` is its place among others."""
+
+    def __init__(self, message: str, index: int | None = None) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+class TextTooLong(EmbeddingError):
+    """A text has more tokens than the model reads, and must not be cut."""
+
+    def __init__(self, index: int, tokens: int, limit: int) -> None:
+        super().__init__(
+            f"text {index} has {tokens:,} tokens with prompt and special tokens; the model reads "
+            f"{limit:,}. Shorten it, or let it be cut"
+        )
+        self.index = index
+        self.tokens = tokens
+        self.limit = limit
+
+
+class TokenIdsInvalid(EmbeddingError):
+    """A row of token ids is none that the model's tokenizer gives."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(f"row {index} of token ids: {reason}")
+        self.index = index
+        self.reason = reason
+
+
+class Overloaded(EmbeddingError):
+    """More work waits than is taken at once; `retry_after_s` is when there should be room."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(
+            f"more texts are waiting than are taken at once; try again in {retry_after_s} s"
+        )
+        self.retry_after_s = retry_after_s
+
+
+class TooMuch(EmbeddingError):
+    """One request has more tokens than can ever wait; splitting it helps."""
+
+    def __init__(self, tokens: int, limit: int) -> None:
+        super().__init__(
+            f"the texts have about {tokens:,} tokens together; at most {limit:,} are taken in one "
+            "request: send fewer texts at once"
+        )
+        self.tokens = tokens
+        self.limit = limit

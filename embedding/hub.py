@@ -1,7 +1,9 @@
+import errno
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from embedding import description, errors, sources
@@ -41,7 +43,7 @@ def download(
         models_dir.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=".download-", dir=models_dir))
         try:
-            _fetch(model_id, commit, part)
+            fetch(model_id, commit, part)
             description.describe(name, part, revision=commit, options=options)
             publish(part, target, {"id": model_id, "revision": commit, "asked": revision})
         finally:
@@ -64,7 +66,9 @@ def _commit(model_id: str, revision: str | None) -> str:
     return str(found)
 
 
-def _fetch(model_id: str, commit: str, part: Path) -> None:
+def fetch(model_id: str, revision: str | None, part: Path) -> str:
+    """Download what a model is read from into an empty folder; its commit. ModelUnavailable."""
+    commit = _commit(model_id, revision)
     import huggingface_hub  # noqa: PLC0415
 
     try:
@@ -78,18 +82,29 @@ def _fetch(model_id: str, commit: str, part: Path) -> None:
     except Exception as exc:
         raise unavailable(model_id, commit, exc) from exc
     shutil.rmtree(part / ".cache", ignore_errors=True)  # the hub client's own notes
+    return commit
 
 
-def publish(part: Path, target: Path, record: dict[str, str | None]) -> None:
-    """Make a finished download visible at once: everything on disk first, then one rename."""
-    (part / sources.RECORD).write_text(json.dumps(record, indent=2))
+def publish(
+    part: Path, target: Path, record: Mapping[str, object], name: str = sources.RECORD
+) -> None:
+    """Make a finished folder visible at once: everything on disk first, then one rename.
+
+    `name` is the record's file. ModelRefused where another process was faster.
+    """
+    (part / name).write_text(json.dumps(record, indent=2))
     part.chmod(0o755)  # mkdtemp keeps it to its owner
     for file in sorted(part.rglob("*")):
         _sync(file)
     _sync(part)
-    if target.exists():
-        shutil.rmtree(target)  # left by a copy that stopped: it has no record
-    part.rename(target)
+    if target.exists() and not (target / name).exists():
+        shutil.rmtree(target)  # left by a copy that stopped
+    try:
+        part.rename(target)
+    except OSError as exc:
+        if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise errors.ModelRefused(f"{target} was added meanwhile by another process") from exc
     _sync(target.parent)
 
 

@@ -1,52 +1,68 @@
 import asyncio
 import concurrent.futures
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embedding import (
-    accelerator,
-    batching,
     canaries,
     canary_check,
     chunking,
-    conversion,
-    conversion_cache,
-    cpu,
     description,
     encoder,
     errors,
-    openvino_encoder,
+    executor,
+    reading,
     spaces,
-    static_encoder,
     tokenizing,
-    torch_encoder,
 )
+from embedding.scheduler import Urgency
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
+
+MAX_QUEUED_TOKENS = 300_000
+# Queries have an encoder of their own: one that waits for others' texts would not be served soon.
+# So only what is soon done goes there.
+_FEW_ROWS = 4
+_SHORT_TOKENS = 64
 
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
     """Vectors of one space, (n, dimensions): finite and of unit length, but for `failures`.
 
-    `failures` says why, by place, for what the encoder gave no vector; these rows are NaN. `cut`:
-    a query was longer than the limit, and only its beginning was read.
+    `failures` says why, by place, for what the encoder gave no vector; these rows are NaN.
+    `tokens` were read of each text, prompt and special tokens included; `cut`: there were more.
     """
 
     fingerprint: str
     vectors: NDArray[np.float32]
     failures: Mapping[int, str] = field(default_factory=dict)
-    cut: bool = False
+    tokens: tuple[int, ...] = ()
+    cut: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
+class Status:
+    """How busy a model is, and what keeps it from encoding (None where all is well)."""
+
+    waiting_tokens: int
+    capacity: int
+    tokens_per_second: float
+    problem: str | None
 
 
 class LoadedModel:
-    """A model ready to encode, with its threads; `close` it when no call is running."""
+    """A model ready to encode, with its threads; `close` it when no call is running.
+
+    Its coroutines are called from one event loop. A call that is cancelled takes its texts out of
+    the queue.
+    """
 
     def __init__(
         self,
@@ -55,6 +71,8 @@ class LoadedModel:
         check: canary_check.Check,
         tokenizer: tokenizing.Tokenizer,
         build: Mapping[str, spaces.Json],
+        *,
+        max_queued_tokens: int = MAX_QUEUED_TOKENS,
     ) -> None:
         self.description = model
         self.tokenizer = tokenizer
@@ -62,9 +80,15 @@ class LoadedModel:
         self.dtype = encodes.dtype
         self._encoder = encodes
         self._check = check
-        self._query_thread = _threads("query", 1)
-        self._bulk_threads = _threads("bulk", encodes.lanes)
-        self._text_thread = _threads("tokenize", 1)
+        self._reader = reading.Reader(model, tokenizer)
+        self._text_thread = concurrent.futures.ThreadPoolExecutor(1, "tokenize")
+        self._executor = executor.Executor(
+            encodes,
+            dimensions=model.space.dimensions,
+            sound=check.rows[canaries.QUICK[0]],
+            capacity=max_queued_tokens,
+        )
+        self._admission = self._executor.admission
 
     @property
     def space(self) -> spaces.Space:
@@ -75,34 +99,79 @@ class LoadedModel:
         """The canaries' torch fp32 vectors, (canaries, dimensions)."""
         return self._check.reference
 
-    async def encode_query(self, text: str) -> Encoded:
-        """One vector, (1, dimensions), with the query prompt; NoTokens, EncoderFailed."""
-        vectors, cut = await _on(self._query_thread, self._query, text)
-        return Encoded(self.space.fingerprint, vectors, cut=cut)
+    def status(self) -> Status:
+        load = self._admission
+        return Status(load.waiting, load.capacity, load.rate, self._executor.problem)
 
-    async def encode_chunks(self, chunks: Sequence[chunking.Chunk]) -> Encoded:
-        """The vectors in the order given; EncoderFailed only where the encoder fails at all texts.
+    def require_room(self) -> None:
+        """Raises Overloaded where no more texts are taken at present."""
+        self._admission.require_room()
 
-        Calls may overlap: their batches share the lanes.
+    async def encode_texts(
+        self,
+        texts: Sequence[str],
+        *,
+        role: reading.Role = "document",
+        truncate: bool = False,
+        urgency: Urgency | None = None,
+    ) -> Encoded:
+        """The vectors in the order given, with the prompt of `role`.
+
+        Raises NoTokens and TextTooLong (where not `truncate`) with the text's index, TooMuch,
+        Overloaded, EncoderDied, EncoderFailed.
         """
-        rows = [chunk.ids for chunk in chunks]
-        vectors = np.full((len(rows), self.space.dimensions), np.nan, np.float32)
-        failures: dict[int, str] = {}
-        batches = batching.plan(
-            [len(row) for row in rows],
-            batch_tokens=self._encoder.batch_tokens,
-            max_rows=self._encoder.batch_rows,
+        estimate = self._reader.estimate(texts)
+        if estimate // 2 > self._admission.capacity:
+            raise errors.TooMuch(estimate, self._admission.capacity)
+        read = functools.partial(self._reader.read, texts, role, truncate=truncate)
+        rows = await self._admitted(min(estimate, self._admission.capacity), texts, read)
+        try:
+            urgency = self._urgency(rows, role) if urgency is None else urgency
+            return await self._encode(rows, urgency)
+        finally:
+            self._admission.release(sum(rows.tokens))
+
+    async def encode_ids(
+        self, given: Sequence[Sequence[int]], *, truncate: bool = False
+    ) -> Encoded:
+        """Rows of ids exactly as `tokenize` gives them; TokenIdsInvalid, and as `encode_texts`."""
+        rows = self._reader.take(given, truncate=truncate)
+        tokens = sum(rows.tokens)
+        self._admission.admit(tokens)
+        try:
+            return await self._encode(rows, self._urgency(rows, "document"))
+        finally:
+            self._admission.release(tokens)
+
+    async def encode_query(self, text: str) -> Encoded:
+        """One vector, (1, dimensions), with the query prompt, of the beginning of a long text."""
+        return await self.encode_texts([text], role="query", truncate=True, urgency=Urgency.QUERY)
+
+    async def encode_chunks(
+        self, chunks: Sequence[chunking.Chunk], urgency: Urgency = Urgency.WRITE
+    ) -> Encoded:
+        """The vectors in the order given, as soon as there is room; EncoderFailed, EncoderDied."""
+        prompt = self.description.document_prompt.text
+        rows = reading.Rows(
+            [chunk.ids for chunk in chunks],
+            (False,) * len(chunks),
+            self._reader.pooled_from(prompt),
         )
-        encoded = await asyncio.gather(
-            *(_on(self._bulk_threads, self._bulk, [rows[no] for no in batch]) for batch in batches)
-        )
-        for batch, (found, failed) in zip(batches, encoded, strict=True):
-            for place, no in enumerate(batch):
-                if place in failed:
-                    failures[no] = failed[place]
-                else:
-                    vectors[no] = found[place]
-        return Encoded(self.space.fingerprint, vectors, failures)
+        tokens = sum(rows.tokens)
+        await self._admission.wait(tokens)
+        try:
+            return await self._encode(rows, urgency)
+        finally:
+            self._admission.release(tokens)
+
+    async def tokenize(
+        self, texts: Sequence[str], *, role: reading.Role = "document"
+    ) -> list[reading.Tokenized]:
+        """Whole texts as the encoder would see them; TooMuch."""
+        estimate = self._reader.estimate(texts, whole=True)
+        if estimate // 2 > self._admission.capacity:
+            raise errors.TooMuch(estimate, self._admission.capacity)
+        return await _on(self._text_thread, self._reader.tokenize, texts, role)
 
     async def prepare(
         self, texts: Sequence[str], chunking_: chunking.Chunking
@@ -121,8 +190,7 @@ class LoadedModel:
         self, which: Sequence[int] = canaries.ALL, *, alone: bool = False
     ) -> NDArray[np.float32]:
         """Canaries as documents, in padded batches or each by itself; those that fail are NaN."""
-        thread = self._query_thread if alone else self._bulk_threads
-        return await _on(thread, self._canaries, which, alone)
+        return await asyncio.to_thread(self._canaries, which, alone)
 
     async def check_canaries(self, which: Sequence[int] = canaries.ALL) -> canaries.Report:
         """Compare both instances with the reference of the conversion; queries wait meanwhile."""
@@ -135,37 +203,43 @@ class LoadedModel:
 
     def close(self) -> None:
         """Stop the threads and free the model; blocks until running batches are done."""
-        for threads in (self._query_thread, self._bulk_threads, self._text_thread):
-            threads.shutdown(cancel_futures=True)
-        self._encoder.close()
+        self._text_thread.shutdown(cancel_futures=True)
+        self._executor.close()
 
-    def _query(self, text: str) -> tuple[NDArray[np.float32], bool]:
-        prompt = self.description.query_prompt.text
-        limit = self.tokenizer.limit
-        cut = False
-        if limit is None:
-            tokens = self.tokenizer.encode(text, prompt)
-        else:
-            beginning = self.tokenizer.beginning(text, prompt, limit)
-            tokens, cut = beginning.tokens, beginning.cut
-        if tokens.own <= 0:
-            raise errors.NoTokens("the query has no token that carries content; give it some words")
-        return encoder.unit(self._encoder.query([tokens.ids], self._pooled_from(prompt))), cut
+    async def _admitted(
+        self, estimate: int, texts: Sequence[str], read: Callable[[], reading.Rows]
+    ) -> reading.Rows:
+        """Rows whose tokens count as waiting; refused by an estimate before they are read."""
+        self._admission.admit(estimate)
+        try:
+            short = sum(map(len, texts)) <= tokenizing.HOLDING_CHARS
+            # A change of threads costs more than reading a few words.
+            rows = read() if short else await _on(self._text_thread, read)
+            tokens = sum(rows.tokens)
+            if tokens > self._admission.capacity:
+                raise errors.TooMuch(tokens, self._admission.capacity)
+        except BaseException:
+            self._admission.release(estimate)
+            raise
+        self._admission.correct(estimate, tokens)
+        return rows
 
-    def _bulk(self, rows: encoder.Rows) -> tuple[list[encoder.Vectors], dict[int, str]]:
-        vectors, failures = encoder.isolate(self._bulk_run, rows)
-        if failures:
-            # A text that fails alone is that text's failure only if the encoder still works.
-            sound = self._check.rows[canaries.QUICK[0]]
-            encoder.unit(self._bulk_run([sound]))
-        return vectors, failures
+    def _urgency(self, rows: reading.Rows, role: reading.Role) -> Urgency:
+        if len(rows.ids) > _FEW_ROWS:
+            return Urgency.WRITE
+        if role == "query":
+            return Urgency.QUERY
+        # A single short text is most likely a query of a client that knows no roles.
+        soon = sum(rows.tokens) <= _SHORT_TOKENS and self._executor.queries_idle
+        return Urgency.QUERY if soon else Urgency.WRITE
 
-    def _bulk_run(self, rows: encoder.Rows) -> encoder.Vectors:
-        prompt = self.description.document_prompt.text
-        return self._encoder.bulk(rows, self._pooled_from(prompt))
-
-    def _pooled_from(self, prompt: str) -> int:
-        return 0 if self.space.include_prompt else self.tokenizer.pooled_from(prompt)
+    async def _encode(self, rows: reading.Rows, urgency: Urgency) -> Encoded:
+        vectors = np.empty((0, self.space.dimensions), np.float32)
+        failures: Mapping[int, str] = {}
+        if rows.ids:
+            job = await self._executor.run(rows.ids, urgency, pooled_from=rows.pooled_from)
+            vectors, failures = job.vectors, job.failures
+        return Encoded(self.space.fingerprint, vectors, failures, rows.tokens, rows.cut)
 
     def _canaries(self, which: Sequence[int], alone: bool) -> NDArray[np.float32]:
         return self._check.vectors(self._encoder, which, alone=alone)
@@ -177,54 +251,3 @@ async def _on(
     *arguments: *Arguments,
 ) -> T:
     return await asyncio.get_running_loop().run_in_executor(threads, call, *arguments)
-
-
-def load(
-    model: description.ModelDescription, *, cache_dir: Path, device: str = "auto"
-) -> LoadedModel:
-    """Load a model, converting it first where the cache lacks it (many seconds); blocks.
-
-    CanaryMoved where no encoder gives sentence-transformers' vectors, EncoderFailed, ModelInvalid.
-    """
-    if model.space.precision != "float":
-        raise errors.ModelRefused(
-            f"{model.name}: the precision {model.space.precision} is not served"
-        )
-    chosen = accelerator.choose(device)
-    entry, result = conversion_cache.ensure(model, cache_dir=cache_dir, device=chosen)
-    tokenizer = tokenizing.load(model)
-    check = canary_check.Check(tokenizer, model, np.load(entry / conversion.REFERENCE))
-    encodes = _encoder(model, result, entry, chosen)
-    return LoadedModel(model, encodes, check, tokenizer, _build(model, result, chosen))
-
-
-def _encoder(
-    model: description.ModelDescription, result: conversion.Result, entry: Path, device: str
-) -> encoder.Encoder:
-    if result.backend == "openvino":
-        limit = model.space.max_tokens
-        return openvino_encoder.OpenVINOEncoder(entry, dtype=result.dtype, limit=limit)
-    if result.backend == "static":
-        return static_encoder.load(model)
-    return torch_encoder.TorchEncoder(model, device=device, dtype=result.dtype)
-
-
-def _build(
-    model: description.ModelDescription, result: conversion.Result, device: str
-) -> dict[str, spaces.Json]:
-    """What made the vectors, beside the space: equal builds need no second full check."""
-    return {
-        "backend": result.backend,
-        "dtype": result.dtype,
-        "device": device,
-        "cpu": cpu.kind(),
-        "versions": conversion.versions(),
-        "converted_with": result.versions,
-        "query_prompt": model.query_prompt.text,
-        "reason": result.reason,
-        "checks": result.checks,
-    }
-
-
-def _threads(name: str, count: int) -> concurrent.futures.ThreadPoolExecutor:
-    return concurrent.futures.ThreadPoolExecutor(count, thread_name_prefix=name)

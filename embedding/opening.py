@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedding import description, model, sources
+from embedding import description, loading, model, sources
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +19,7 @@ class Places:
     models_dir: Path
     cache_dir: Path
     device: str
+    max_queued_tokens: int = model.MAX_QUEUED_TOKENS
 
     def __str__(self) -> str:
         return ", ".join([self.default, *map(str, self.roots), str(self.models_dir)])
@@ -30,7 +31,12 @@ class Places:
 
 def load(places: Places, described: description.ModelDescription) -> model.LoadedModel:
     """Blocks, for many seconds where the model has to be converted. Raises EmbeddingError."""
-    return model.load(described, cache_dir=places.cache_dir, device=places.device)
+    return loading.load(
+        described,
+        cache_dir=places.cache_dir,
+        device=places.device,
+        max_queued_tokens=places.max_queued_tokens,
+    )
 
 
 def begin(places: Places) -> "concurrent.futures.Future[model.LoadedModel]":
@@ -42,7 +48,7 @@ def begin(places: Places) -> "concurrent.futures.Future[model.LoadedModel]":
             return
         try:
             source = places.source(places.default)
-            described = sources.descriptions.get(source, places.options)
+            described = sources.descriptions.get(source, places.options.over(source.options))
             loading.set_result(load(places, described))
         except BaseException as error:
             loading.set_exception(error)

@@ -6,7 +6,7 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from embedding import batching, cpu, encoder
+from embedding import batching, cpu, encoder, errors
 
 MODEL = "model.xml"
 QUERY_STEP = 8  # a query stands alone, so padding costs it more than a batch
@@ -16,6 +16,7 @@ class OpenVINOEncoder:
     """A converted model on the CPU, compiled twice: for one query at once, and for throughput."""
 
     backend = "openvino"
+    query_apart = True
 
     def __init__(self, folder: Path, *, dtype: str, limit: int | None) -> None:
         self.dtype = dtype
@@ -41,20 +42,25 @@ class OpenVINOEncoder:
             },
         )
         self._query = compiled.create_infer_request()
+        self._query_lock = threading.Lock()
+        self._closed = False
         for tokens in range(QUERY_STEP, 5 * QUERY_STEP, QUERY_STEP):  # the usual lengths of queries
             self.query([np.zeros(tokens, np.int32)], 0)
         self._requests = _bulk_requests(core, model, dtype, self.lanes)
 
     def query(self, rows: encoder.Rows, pooled_from: int) -> encoder.Vectors:
         # On the calling thread: under load a handover to another costs up to 4 ms (p90).
-        self._query.infer(
-            self._inputs(rows, pooled_from, QUERY_STEP), share_inputs=True, share_outputs=True
-        )
-        return _output(self._query)
+        given = self._inputs(rows, pooled_from, QUERY_STEP)
+        with self._query_lock:
+            self._require_open()
+            self._query.infer(given, share_inputs=True, share_outputs=True)
+            return _output(self._query)
 
     def bulk(self, rows: encoder.Rows, pooled_from: int) -> encoder.Vectors:
+        self._require_open()
         request = self._requests.get()
         try:
+            self._require_open()
             request.start_async(self._inputs(rows, pooled_from), share_inputs=True)
             request.wait()
             return _output(request)
@@ -62,10 +68,14 @@ class OpenVINOEncoder:
             self._requests.put(request)
 
     def close(self) -> None:
-        """Give back the threads and the memory; no call may be running."""
-        while not self._requests.empty():
-            self._requests.get()
-        del self._query
+        """Wait for running batches; later calls fail. The memory goes with the object."""
+        self._closed = True
+        for request in [self._requests.get() for _ in range(self.lanes)]:
+            self._requests.put(request)  # for those who wait for one, to find it closed
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise errors.EncoderFailed("the model was closed")
 
     def _inputs(
         self, rows: encoder.Rows, pooled_from: int, step: int = batching.LENGTH_STEP

@@ -1,7 +1,7 @@
 """sentence-transformers' modules, loaded offline in fp32; imports torch when called, not before."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import openvino
 import tokenizers
@@ -35,6 +35,13 @@ def load(model: description.ModelDescription, device: str = "cpu") -> "SentenceT
     elif limit is not None:
         loaded.max_seq_length = limit
     return loaded.eval()
+
+
+def missing(loaded: "SentenceTransformer", folder: Path) -> list[str]:
+    """Parameters of the transformer that its files don't hold, which are filled by chance."""
+    kind: Any = type(loaded[0].auto_model)
+    _, info = kind.from_pretrained(str(folder), local_files_only=True, output_loading_info=True)
+    return [str(name) for name in info["missing_keys"]]
 
 
 def is_static(model: description.ModelDescription) -> bool:

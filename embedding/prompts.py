@@ -229,3 +229,10 @@ def similarity(directory: Path) -> str | None:
     config: Mapping[str, Any] = model_files.read_optional(directory / FILE)
     name = config.get("similarity_fn_name")
     return None if name is None else str(name)
+
+
+def names_matryoshka(directory: Path, folder: Path) -> bool:
+    """If a model says that it was trained so that the beginning of its vectors is enough."""
+    keys: list[str] = [*model_files.read_optional(directory / FILE)]
+    keys += model_files.read_optional(folder / "config.json")
+    return "matryoshka" in " ".join([readme(directory), *keys]).lower()

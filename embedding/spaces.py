@@ -1,7 +1,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 FORMAT = "fp1"
@@ -21,6 +21,18 @@ class Space:
     lower_case: bool
     precision: str
     manifest: Mapping[str, Json] = field(compare=False, repr=False)
+
+    def shortened(self, dimensions: int) -> "Space":
+        """The space of the same vectors cut to their first `dimensions` and normalised again."""
+        given = self.manifest["dimensions"]
+        kept = {**given, "kept": dimensions} if isinstance(given, Mapping) else dimensions
+        manifest = {**self.manifest, "dimensions": kept}
+        return replace(
+            self,
+            fingerprint=fingerprint(manifest),
+            dimensions=dimensions,
+            manifest=manifest,
+        )
 
 
 def canonical(value: Json) -> str:

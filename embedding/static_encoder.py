@@ -17,6 +17,7 @@ class StaticEncoder:
 
     backend = "static"
     dtype = "f32"
+    query_apart = True
     lanes = 1
     batch_rows = 256
     batch_tokens = 256 * 512

@@ -10,8 +10,11 @@ from embedding import description, errors, tokenizer_files
 
 Ids = NDArray[np.int32]
 
-# Tokenizer.encode holds the GIL (0.6 s/MB): longer texts go through it in pieces, 5 ms each.
+# What is read of a long text at once.
 PIECE_CHARS = 8192
+# Tokenizer.encode holds the GIL (0.6 s/MB), encode_batch does not; up to this many characters
+# giving the GIL away costs more than it helps.
+HOLDING_CHARS = 512
 # What no tokenizer here reads across: a text may be cut behind one of these without changing the
 # tokens on either side. A normalizer may drop other white space before words are told apart.
 SPACES = " \t\r\n"
@@ -55,10 +58,30 @@ class Tokenizer:
         self._prompt_lengths: dict[str, int] = {}
 
     def encode(self, text: str, prompt: str = "") -> Tokens:
-        """The tokens of the whole text. Holds the GIL: for texts of at most PIECE_CHARS or so."""
+        """The tokens of the whole text."""
         encoding = self._encode(prompt + text)
         ids = np.array(encoding.ids, dtype=np.int32)
         return Tokens(ids, self._own(encoding, len(ids), prompt), self._unknown(ids))
+
+    def count(self, text: str, prompt: str) -> int:
+        """Tokens of all of a text, however long, with prompt and special tokens."""
+        if len(text) <= PIECE_CHARS:
+            return len(self._encode(prompt + text).ids)
+        whole = prompt + text
+        own = (
+            len(self._of(whole[start:end], special_tokens=False).ids)
+            for start, end in _pieces(whole)
+        )
+        return len(self.prefix) + sum(own) + len(self.suffix)
+
+    def whole(self, text: str, prompt: str) -> tokenizers.Encoding:
+        """All that the library tells; offsets are characters of the prompt and the text."""
+        return self._encode(prompt + text)
+
+    @property
+    def vocabulary(self) -> int:
+        """Token ids are below this."""
+        return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
 
     def offsets(self, text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where the text's own tokens start and end, in characters; linear in any length of text.
@@ -68,7 +91,7 @@ class Tokenizer:
         """
         spans: list[NDArray[np.int64]] = []
         for start, end in _pieces(text):
-            encoding = self._tokenizer.encode(text[start:end], add_special_tokens=False)
+            encoding = self._of(text[start:end], special_tokens=False)
             found = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
             spans.append(found[found[:, 1] > found[:, 0]] + start)
         joined = np.concatenate(spans) if spans else np.empty((0, 2), np.int64)
@@ -104,7 +127,12 @@ class Tokenizer:
         return len(self.prefix) + self.prompt_tokens(prompt) if prompt else 0
 
     def _encode(self, text: str) -> tokenizers.Encoding:
-        return self._tokenizer.encode(text, add_special_tokens=self._special_tokens)
+        return self._of(text, special_tokens=self._special_tokens)
+
+    def _of(self, text: str, *, special_tokens: bool) -> tokenizers.Encoding:
+        if len(text) <= HOLDING_CHARS:
+            return self._tokenizer.encode(text, add_special_tokens=special_tokens)
+        return self._tokenizer.encode_batch([text], add_special_tokens=special_tokens)[0]
 
     def _own(self, encoding: tokenizers.Encoding, length: int, prompt: str) -> int:
         if not prompt:

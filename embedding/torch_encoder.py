@@ -2,6 +2,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embedding import batching, description, encoder, openvino_encoder, pipeline
 
@@ -17,65 +18,85 @@ def usable(device: str) -> bool:
 
 
 class TorchEncoder:
-    """sentence-transformers' modules on a GPU, and wherever a model can't be converted."""
+    """sentence-transformers' modules on a GPU, and wherever a model can't be converted.
+
+    On CUDA two batches are under way: while one is computed, the next is padded, copied from
+    page-locked memory and queued behind it, so that the device never waits for the host.
+    """
 
     backend = "torch"
-    lanes = 1
-    batch_rows = 64
-    batch_tokens = 64 * 256
+    # One stream for both kinds: a query waits for the batches under way, and goes before others.
+    query_apart = False
 
     def __init__(self, model: description.ModelDescription, *, device: str, dtype: str) -> None:
         import torch  # noqa: PLC0415
 
         self.dtype = dtype
         self._device = device
+        self._on_cuda = device == "cuda"
+        self.lanes = 2 if self._on_cuda else 1
+        self.batch_rows = 256 if self._on_cuda else 64
+        self.batch_tokens = self.batch_rows * 256
         self._limit = model.space.max_tokens
         self._static = pipeline.is_static(model)
         loaded = pipeline.load(model, device)
         types = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
         steps = pipeline.from_ids(loaded, model.space.dimensions)
         self._steps = steps.to(device=device, dtype=types[dtype])
-        self._lock = threading.Lock()
+        self._queueing = threading.Lock()
 
     def query(self, rows: encoder.Rows, pooled_from: int) -> encoder.Vectors:
-        return self._run(rows, pooled_from)
+        return self.bulk(rows, pooled_from)
 
     def bulk(self, rows: encoder.Rows, pooled_from: int) -> encoder.Vectors:
-        # One stream for both kinds: a query waits for one batch of documents at most.
-        return self._run(rows, pooled_from)
+        import torch  # noqa: PLC0415
+
+        given = self._static_given(rows) if self._static else self._padded(rows, pooled_from)
+        with torch.inference_mode():
+            if not self._on_cuda:
+                with self._queueing:
+                    return self._computed([one.to(self._device) for one in given]).cpu().numpy()
+            with self._queueing:
+                vectors = self._computed([one.to("cuda", non_blocking=True) for one in given])
+                result = torch.empty(vectors.shape, dtype=torch.float32, pin_memory=True)
+                result.copy_(vectors, non_blocking=True)
+                copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+                copied.record()
+            # Outside the lock, and without the GIL: the next batch is queued meanwhile.
+            copied.synchronize()
+        found: encoder.Vectors = result.numpy().copy()
+        return found
 
     def close(self) -> None:
         """Free the device's memory."""
         del self._steps
+        if self._on_cuda:
+            import torch  # noqa: PLC0415
 
-    def _run(self, rows: encoder.Rows, pooled_from: int) -> encoder.Vectors:
+            torch.cuda.empty_cache()
+
+    def _computed(self, given: list["torch.Tensor"]) -> "torch.Tensor":
         import torch  # noqa: PLC0415
 
-        with self._lock, torch.inference_mode():
-            vectors = (
-                self._static_vectors(rows) if self._static else self._padded(rows, pooled_from)
-            )
-            result: encoder.Vectors = vectors.to(device="cpu", dtype=torch.float32).numpy()
-        return result
-
-    def _padded(self, rows: encoder.Rows, pooled_from: int) -> "torch.Tensor":
-        import torch  # noqa: PLC0415
-
-        ids, mask = batching.pad(rows, at_most=self._limit)
-        pooled = openvino_encoder.pooling_mask(mask, pooled_from)
-        given = [torch.from_numpy(array).to(self._device) for array in (ids, mask, pooled)]
-        vectors: torch.Tensor = self._steps(*given)
-        return vectors
-
-    def _static_vectors(self, rows: encoder.Rows) -> "torch.Tensor":
-        import torch  # noqa: PLC0415
-
-        offsets = np.cumsum([0, *(len(row) for row in rows[:-1])])
-        features = {
-            "input_ids": torch.from_numpy(np.concatenate(rows).astype(np.int64)).to(self._device),
-            "offsets": torch.from_numpy(offsets).to(self._device),
-        }
+        if not self._static:
+            vectors: torch.Tensor = self._steps(*given)
+            return vectors.to(torch.float32)
+        features = dict(zip(("input_ids", "offsets"), given, strict=True))
         for step in self._steps.children():
             for module in step.children():
                 features = module(features)
-        return features["sentence_embedding"]
+        return features["sentence_embedding"].to(torch.float32)
+
+    def _padded(self, rows: encoder.Rows, pooled_from: int) -> list["torch.Tensor"]:
+        ids, mask = batching.pad(rows, at_most=self._limit)
+        return self._tensors(ids, mask, openvino_encoder.pooling_mask(mask, pooled_from))
+
+    def _static_given(self, rows: encoder.Rows) -> list["torch.Tensor"]:
+        offsets = np.cumsum([0, *(len(row) for row in rows[:-1])])
+        return self._tensors(np.concatenate(rows).astype(np.int64), offsets)
+
+    def _tensors(self, *arrays: NDArray[np.int64]) -> list["torch.Tensor"]:
+        import torch  # noqa: PLC0415
+
+        tensors = [torch.from_numpy(array) for array in arrays]
+        return [tensor.pin_memory() for tensor in tensors] if self._on_cuda else tensors

@@ -7,6 +7,7 @@ import uuid
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from embedding.scheduler import Urgency
 from indexing import catalog
 from indexing.embedded import Embedded, embed
 from indexing.models import Models
@@ -83,11 +84,11 @@ class Backlog:
         return worked
 
     async def _work(self, index: IndexRow, claims: list[Claim]) -> None:
-        loaded = self._models.get(
-            index.space_id, model_id=index.model_id, fingerprint=index.fingerprint
-        )
         texts = [claim.text for claim in claims]
-        found = await embed(loaded, texts, catalog.chunking_of(index))
+        with self._models.held(
+            index.space_id, model_id=index.model_id, fingerprint=index.fingerprint
+        ) as loaded:
+            found = await embed(loaded, texts, catalog.chunking_of(index), Urgency.BACKFILL)
         ready: list[tuple[Claim, Embedded]] = []
         failed: list[tuple[Claim, str]] = []
         for claim, done in zip(claims, found, strict=True):

@@ -74,9 +74,6 @@ class Batch:
         for index in plan.live:
             if not self._models.has(index.space_id):
                 continue
-            loaded = self._models.get(
-                index.space_id, model_id=index.model_id, fingerprint=index.fingerprint
-            )
             todo = [
                 document
                 for document in plan.embed.values()
@@ -85,7 +82,10 @@ class Batch:
             if not todo:
                 continue
             texts = [document.text for document in todo]
-            found = await embed(loaded, texts, catalog.chunking_of(index))
+            with self._models.held(
+                index.space_id, model_id=index.model_id, fingerprint=index.fingerprint
+            ) as loaded:
+                found = await embed(loaded, texts, catalog.chunking_of(index))
             for document, done in zip(todo, found, strict=True):
                 self._done[index.id, document.text_hash] = done
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from embedding.chunking import CHUNKER_VERSION, Chunking
 from indexing import retries
-from indexing.models import Loaded
+from indexing.loaded import Loaded
 from storage import collections, errors, fence, indexes, vectors
 from storage.collections import CollectionRow
 from storage.indexes import IndexRow

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from embedding import chunking
 from embedding.errors import NoTokens
-from indexing.models import Loaded
+from embedding.scheduler import Urgency
+from indexing.loaded import Loaded
 from storage.vectors import VectorRow
 
 
@@ -46,7 +47,10 @@ class Failure:
 
 
 async def embed(
-    loaded: Loaded, texts: Sequence[str], cutting: chunking.Chunking
+    loaded: Loaded,
+    texts: Sequence[str],
+    cutting: chunking.Chunking,
+    urgency: Urgency = Urgency.WRITE,
 ) -> list[Embedded | Failure]:
     """All texts in their order, their chunks encoded together. Raises EncoderFailed."""
     found = await loaded.model.prepare(texts, cutting)
@@ -56,7 +60,7 @@ async def embed(
         if isinstance(prepared, chunking.Prepared)
         for chunk in prepared.chunks
     ]
-    encoded = await loaded.model.encode_chunks(flat)
+    encoded = await loaded.model.encode_chunks(flat, urgency)
     space_id = loaded.space_of(encoded)
     done: list[Embedded | Failure] = []
     start = 0

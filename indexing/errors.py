@@ -5,9 +5,12 @@ IndexingError
 ├── SpaceMismatch        the caller demanded another space
 ├── ModelUnknown         a request named a model that this service may not load
 ├── LoadRefused          a model's canaries moved: it may neither write nor serve
+├── NoMemory             the model does not fit beside those that must stay loaded
 ├── LinkRefused          two fingerprints are not shown to be the same space
 └── Busy                 the database stayed away, or a write kept losing against others
 """
+
+from collections.abc import Sequence
 
 
 class IndexingError(Exception):
@@ -40,6 +43,17 @@ class ModelUnknown(IndexingError):
 
 class LoadRefused(IndexingError):
     pass
+
+
+class NoMemory(IndexingError):
+    """No model may go for the one asked for; `taken` are the loaded ones, as text."""
+
+    def __init__(self, name: str, *, needs: str, limit: str, taken: Sequence[str]) -> None:
+        super().__init__(
+            f"there is no memory for the model {name}: it needs about {needs}, all models together "
+            f"may take {limit}, and none of those loaded can go now: {', '.join(taken) or 'none'}. "
+            "Raise VECMARK_MODEL_MEMORY, or delete collections that keep a model loaded"
+        )
 
 
 class LinkRefused(IndexingError):

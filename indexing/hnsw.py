@@ -181,9 +181,6 @@ class HnswKeeper:
         """
         if not self._models.has(index.space_id):
             return []
-        loaded = self._models.get(
-            index.space_id, model_id=index.model_id, fingerprint=index.fingerprint
-        )
         async with self._engine.connect() as conn:
             texts = await vectors.sample_texts(conn, index, 2 * _CALIBRATION_QUERIES)
         half = len(texts) // 2
@@ -192,9 +189,12 @@ class HnswKeeper:
             for one, other in zip(texts[:half], texts[half:], strict=False)
         ]
         encoded = []
-        for query in queries:
-            with contextlib.suppress(NoTokens):
-                encoded.append((await loaded.model.encode_query(query)).vectors[0])
+        with self._models.held(
+            index.space_id, model_id=index.model_id, fingerprint=index.fingerprint
+        ) as loaded:
+            for query in queries:
+                with contextlib.suppress(NoTokens):
+                    encoded.append((await loaded.model.encode_query(query)).vectors[0])
         return encoded
 
 

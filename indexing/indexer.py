@@ -57,6 +57,15 @@ class Indexer:
         await batch.write(collection, plan)
         return batch.outcome(collection, plan)
 
+    async def require_room(self, name: str) -> None:
+        """Raises Overloaded where the collection's encoder takes no more texts at present."""
+        active = (await self._catalog.find(name)).active
+        if self._models.has(active.space_id):
+            with self._models.held(
+                active.space_id, model_id=active.model_id, fingerprint=active.fingerprint
+            ) as loaded:
+                loaded.model.require_room()
+
     async def remove(self, name: str, document_id: str) -> None:
         """Delete one document and its vectors. Raises DocumentNotFound."""
         for _ in range(_MAX_ATTEMPTS):

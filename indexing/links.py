@@ -5,7 +5,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from embedding import canaries
 from indexing import errors
-from indexing.models import Loaded, Models
+from indexing.loaded import Loaded
+from indexing.models import Models
 from storage import spaces
 from storage.spaces import SpaceRow
 

@@ -1,67 +1,204 @@
-"""The models that this process has loaded, each found by the fingerprint of its space."""
+"""The models of this process: loaded at the start or by need, unloaded where memory is short."""
 
 import asyncio
 import contextlib
-import dataclasses
 import functools
-from collections.abc import Awaitable, Iterable, Mapping
+import re
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+)
 from typing import Any
 
-import numpy as np
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from embedding import canaries, description, model, opening, sources
-from embedding.errors import EmbeddingError
-from embedding.model import Encoded
-from indexing import errors, retries
+from embedding import canaries, model, opening, sources
+from embedding.errors import EmbeddingError, ModelNotFound
+from indexing import acceptance, errors, memory, names, retries
+from indexing.loaded import Loaded, LoadedModels
+from indexing.loader import Loader
+from indexing.room import Room
+from storage import engine as database
 from storage import spaces
 
 log = structlog.get_logger()
 
-
-@dataclasses.dataclass(frozen=True)
-class Loaded:
-    """A model that may write and serve: its canaries (all of them if `full`) did not move."""
-
-    model: model.LoadedModel
-    space_id: int
-    report: canaries.Report
-    full: bool
-
-    def space_of(self, encoded: Encoded) -> int:
-        """The stored space that a result belongs to. Raises LoadRefused for a foreign one."""
-        if encoded.fingerprint != self.model.space.fingerprint:
-            raise errors.LoadRefused(
-                f"{self.model.description.name} gave a vector of the space {encoded.fingerprint}"
-            )
-        return self.space_id
+_EVERY_S = 5.0
+_FINGERPRINT = re.compile(r"fp1:[0-9a-f]{64}")
 
 
 class Models:
-    """Loads models, checks their canaries against the stored ones, and finds them again."""
+    """Loads models, checks their canaries against the stored ones, and finds them again.
 
-    def __init__(self, engine: AsyncEngine, places: opening.Places) -> None:
+    Together they take `memory_limit` bytes (None: half of what the machine or its cgroup has). Only
+    the default and the models of live indexes are loaded beyond it.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, places: opening.Places, memory_limit: int | None = None
+    ) -> None:
         self._engine = engine
         self.places = places
-        self._by_space: dict[int, Loaded] = {}
-        self._loading = asyncio.Lock()
-        self.default: Loaded | None = None
+        self._loaded = LoadedModels()
+        self._room = Room(engine, self._loaded, memory_limit)
+        self._names = names.Names(places)
+        self._loader = Loader(engine, places, self._loaded, self._room)
+        self._under_way: dict[str, asyncio.Task[Loaded]] = {}
+        self._given_up: set[int] = set()
+        self._woken = asyncio.Event()
+        self.needed: frozenset[int] = frozenset()
         self.problems: dict[str, str] = {}
 
     @property
     def loaded(self) -> Iterable[Loaded]:
-        return self._by_space.values()
+        return iter(self._loaded)
 
-    def get(self, space_id: int, *, model_id: str, fingerprint: str) -> Loaded:
-        """Raises ModelMissing."""
-        found = self._by_space.get(space_id)
-        if found is None:
-            raise errors.ModelMissing(model_id, fingerprint, str(self.places))
-        return found
+    @property
+    def default(self) -> Loaded | None:
+        return self._loaded.default
+
+    @property
+    def memory_limit(self) -> int:
+        return self._room.limit
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the loaded models take."""
+        return self._loaded.memory_bytes
+
+    @property
+    def serving(self) -> list[Loaded]:
+        """The default and the models of live indexes."""
+        return [
+            one
+            for one in self._loaded
+            if one.space_id in self.needed or self._loaded.is_default(one)
+        ]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know beside `problems`."""
+        if self.memory_bytes <= self.memory_limit:
+            return []
+        return [
+            f"models take {memory.shown(self.memory_bytes)}, VECMARK_MODEL_MEMORY is "
+            f"{memory.shown(self.memory_limit)}: the default and those that collections need are "
+            "loaded all the same, others only when there is room"
+        ]
 
     def has(self, space_id: int) -> bool:
-        return space_id in self._by_space
+        return self._loaded.get(space_id) is not None
+
+    @contextlib.contextmanager
+    def held(self, space_id: int, *, model_id: str, fingerprint: str) -> Iterator[Loaded]:
+        """The model of a live index, not closed while in the block. Raises ModelMissing."""
+        found = self._loaded.get(space_id)
+        if found is None:
+            raise errors.ModelMissing(model_id, fingerprint, str(self.places))
+        with self._loaded.pinned(found):
+            yield found
+
+    @contextlib.asynccontextmanager
+    async def using(self, name: str | None) -> AsyncIterator[Loaded]:
+        """The default model or the one that a request names, loaded by need; kept in the block.
+
+        Raises EmbeddingError, ModelUnknown, ModelMissing, LoadRefused, NoMemory, Busy.
+        """
+        loaded = await self._find(name)
+        while not self._loaded.holds(loaded):  # unloaded again before its turn came
+            loaded = await self._find(name)
+        with self._loaded.pinned(loaded):
+            yield loaded
+
+    def claim(self, loaded: Loaded) -> None:
+        """A live index was made in its space: said after that, and in the block of `using`."""
+        self._room.claim(loaded.space_id)
+
+    async def _find(self, name: str | None) -> Loaded:
+        """Without a lock, a thread or the files where the name was looked up just now."""
+        if name is None or name in self._default_names():
+            if self.default is None:
+                reason = self.problems.get(self.places.default, "it is still being loaded")
+                raise errors.LoadRefused(
+                    f"the default model {self.places.default!r} cannot be used: {reason}"
+                )
+            return self.default
+        if name.startswith(names.FINGERPRINT):
+            known = self._loaded.of(name)
+            return known or await self._shared(name, self._by_fingerprint)
+        fresh = self._names.fresh(name)
+        known = None if fresh is None else self._loaded.of(fresh)
+        return known or await self._shared(name, self._by_name)
+
+    def _default_names(self) -> Iterable[str]:
+        named = self.places.default if self.default is None else self.default.name
+        aliases = sources.BUNDLED_NAMES if named in sources.BUNDLED_NAMES else ()
+        return (self.places.default, named, *aliases)
+
+    def _shared(
+        self, name: str, load: Callable[[str], Coroutine[Any, Any, Loaded]]
+    ) -> Awaitable[Loaded]:
+        """One load for all who wait for the name; it goes on when they have left."""
+        task = self._under_way.get(name)
+        if task is None:
+            task = asyncio.create_task(load(name), name=f"model {name}")
+            self._under_way[name] = task
+            task.add_done_callback(functools.partial(self._done, name))
+        return asyncio.shield(task)
+
+    def _done(self, name: str, task: asyncio.Task[Loaded]) -> None:
+        del self._under_way[name]
+        if not task.cancelled():
+            task.exception()  # told to those who still wait
+
+    async def _by_name(self, name: str) -> Loaded:
+        try:
+            place = await self._names.locate(name)
+        except (ModelNotFound, errors.ModelUnknown):
+            # What collections need is listed, and served whatever became of its files.
+            listed = [one for one in self.serving if one.name == name]
+            if len(listed) == 1:
+                return listed[0]
+            raise
+        fingerprint = self._names.recall(name, place)
+        known = None if fingerprint is None else self._loaded.of(fingerprint)
+        if known is not None:
+            return known
+        try:
+            loaded = await self._loader.by_source(place.source)
+        except (EmbeddingError, errors.LoadRefused) as error:
+            log.warning("model_unusable", model=name, reason=str(error))
+            self._names.remember_failure(name, place, error)
+            raise
+        self._names.remember(name, place, loaded.model.space.fingerprint)
+        self._woken.set()
+        return loaded
+
+    async def _by_fingerprint(self, fingerprint: str) -> Loaded:
+        self._names.recall(fingerprint, None)
+        row, links = await retries.reading(functools.partial(self._stored, fingerprint))
+        if row is None:
+            raise errors.ModelUnknown(
+                f"no space {fingerprint!r} is stored; see `vecmark models list`"
+            )
+        try:
+            return await self._loader.by_row(row, links, by_need=True)
+        except (EmbeddingError, errors.LoadRefused, errors.ModelMissing) as error:
+            self._names.remember_failure(fingerprint, None, error)
+            raise
+
+    async def _stored(self, fingerprint: str) -> tuple[spaces.SpaceRow | None, dict[str, int]]:
+        if not _FINGERPRINT.fullmatch(fingerprint):
+            return None, {}
+        async with self._engine.connect() as conn:
+            linked = await spaces.by_link(conn, fingerprint)
+            row = linked or await spaces.by_fingerprint(conn, fingerprint)
+            return row, await spaces.links(conn)
 
     async def load_default(self, default: Awaitable[model.LoadedModel]) -> None:
         """Take the default model, loaded while the database was starting.
@@ -70,197 +207,83 @@ class Models:
         """
         name = self.places.default
         try:
-            async with self._loading:
-                self.default = await self._take(await default, self.places.options)
+            await self._loader.default(default)
         except (EmbeddingError, errors.IndexingError) as error:
             self.problems[name] = str(error)
             log.warning("model_unusable", model=name, reason=str(error))
 
-    async def load_space(self, row: spaces.SpaceRow, links: Mapping[str, int]) -> bool:
-        """Find and load the files of a stored space; False where they are not on this machine."""
-        if self.has(row.id):
-            return True
-        wanted = {row.fingerprint, *(key for key, id_ in links.items() if id_ == row.id)}
-        options = description.ModelOptions(**row.options)  # type: ignore[arg-type]
-        found = await asyncio.to_thread(self._find, wanted, options)
-        if found is None:
-            missing = errors.ModelMissing(row.model_id, row.fingerprint, str(self.places))
-            self.problems[row.fingerprint] = str(missing)
-            log.warning("model_missing", model=row.model_id, space=row.fingerprint)
-            return False
-        try:
-            await self._load(found, options)
-        except (EmbeddingError, errors.IndexingError) as error:
-            self.problems[row.fingerprint] = str(error)
-            log.warning("model_unusable", model=row.model_id, reason=str(error))
-            return False
-        self.problems.pop(row.fingerprint, None)
-        return True
+    async def load_needed(self) -> None:
+        """The models of all live indexes; what hinders one is kept in `problems`."""
+        self.needed, rows, links = await retries.reading(self._lacking)
+        for row in rows:
+            try:
+                await self._loader.by_row(row, links, by_need=False)
+            except (EmbeddingError, errors.IndexingError) as error:
+                self._given_up.add(row.id)
+                self.problems[row.fingerprint] = str(error)
+                missing = isinstance(error, errors.ModelMissing)
+                event = "model_missing" if missing else "model_unusable"
+                log.warning(event, model=row.model_id, space=row.fingerprint, reason=str(error))
+            else:
+                self.problems.pop(row.fingerprint, None)
 
-    def _find(
-        self, wanted: set[str], options: description.ModelOptions
-    ) -> description.ModelDescription | None:
-        try:
-            default = self.places.source(self.places.default)
-        except EmbeddingError:
-            default = None
-        for fingerprint in wanted:
-            with contextlib.suppress(EmbeddingError):
-                return sources.find(
-                    fingerprint,
-                    options,
-                    roots=self.places.roots,
-                    models_dir=self.places.models_dir,
-                    default=default,
-                )
-        return None
+    async def _lacking(self) -> tuple[frozenset[int], list[spaces.SpaceRow], dict[str, int]]:
+        async with self._engine.connect() as conn:
+            needed = frozenset(await spaces.in_use(conn))
+            lacking = [
+                id_ for id_ in sorted(needed - self._given_up) if self._loaded.get(id_) is None
+            ]
+            rows = [await spaces.by_id(conn, id_) for id_ in lacking]
+            return needed, rows, await spaces.links(conn)
 
-    async def load(self, name: str, options: description.ModelOptions) -> Loaded:
-        """Load what a person names: a directory under the roots, the bundled model or a hub id.
-
-        Raises EmbeddingError, LoadRefused.
-        """
-        described = await asyncio.to_thread(self._describe, name, options)
-        return await self._load(described, options)
-
-    async def load_named(self, name: str) -> Loaded:
-        """Load a model that a request names: never by a path, so that none is probed."""
-        if name.startswith(("/", ".", "~")):
-            raise errors.ModelUnknown(
-                f"a request names a model by its folder's name under MODEL_ROOTS or by a hub id, "
-                f"not by a path ({name!r})"
-            )
-        return await self.load(name, description.ModelOptions())
-
-    def _describe(
-        self, name: str, options: description.ModelOptions
-    ) -> description.ModelDescription:
-        return sources.descriptions.get(self.places.source(name), options)
-
-    async def _load(
-        self, described: description.ModelDescription, options: description.ModelOptions
-    ) -> Loaded:
-        async with self._loading:
-            for loaded in self._by_space.values():
-                if loaded.model.space.fingerprint == described.space.fingerprint:
-                    return loaded
-            opened = await asyncio.to_thread(opening.load, self.places, described)
-            return await self._take(opened, options)
-
-    async def _take(self, opened: model.LoadedModel, options: description.ModelOptions) -> Loaded:
-        try:
-            loaded = await self._admit(opened, options)
-        except BaseException:
-            opened.close()
-            raise
-        self._by_space[loaded.space_id] = loaded
-        return loaded
-
-    async def _admit(self, opened: model.LoadedModel, options: description.ModelOptions) -> Loaded:
-        """Store the space if it is new; compare the canaries with the stored ones."""
-        async with self._engine.begin() as conn:
-            row = await spaces.ensure(conn, _new_space(opened, options))
-        full = row.build != opened.build
-        which = canaries.ALL if full else canaries.QUICK
-        report = await check(opened, row, which)
-        if full:
-            async with self._engine.begin() as conn:
-                await spaces.record_build(conn, row.id, opened.build)
-        return Loaded(opened, row.id, report, full)
+    async def run(self) -> None:
+        """Until cancelled: check models fully, and load what live indexes of others need."""
+        while True:
+            try:
+                await self.check_rest()
+                await self.load_needed()
+            except Exception as error:  # it is tried again
+                if not (database.is_unavailable(error) or isinstance(error, errors.Busy)):
+                    log.exception("models_failed")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_EVERY_S):
+                    await self._woken.wait()
+            self._woken.clear()
 
     async def check_rest(self) -> None:
         """Compare all canaries of models that started on a few; what moved stops serving."""
-        for loaded in list(self._by_space.values()):
+        for loaded in self._loaded:
             if loaded.full:
                 continue
-            row = await retries.writing(functools.partial(self._space, loaded.space_id))
-            try:
-                report = await check(loaded.model, row, canaries.ALL)
-            except errors.LoadRefused as error:
-                self._refuse(loaded, str(error))
-                continue
-            self._replace(loaded, report=report, full=True)
+            with self._loaded.pinned(loaded):
+                row = await retries.writing(functools.partial(self._space, loaded.space_id))
+                try:
+                    report = await acceptance.check(loaded.model, row, canaries.ALL)
+                except errors.LoadRefused as error:
+                    is_default = self._loaded.is_default(loaded)
+                    named = self.places.default if is_default else loaded.name
+                    self.problems[named] = str(error)
+                    self._given_up.add(loaded.space_id)
+                    self._loader.refuse(loaded, str(error))
+                else:
+                    self._loaded.replace(loaded, report=report, full=True)
 
     async def _space(self, space_id: int) -> spaces.SpaceRow:
         async with self._engine.connect() as conn:
             return await spaces.by_id(conn, space_id)
 
-    def _refuse(self, loaded: Loaded, reason: str) -> None:
-        log.error("model_refused", model=loaded.model.description.name, reason=reason)
-        self._by_space = {
-            key: one for key, one in self._by_space.items() if one.model is not loaded.model
-        }
-        if self.default is not None and self.default.model is loaded.model:
-            self.default = None
-            self.problems[self.places.default] = reason
-        else:
-            self.problems[loaded.model.description.name] = reason
-
     def move(self, loaded: Loaded, row: spaces.SpaceRow) -> None:
         """Serve another space, which the model was shown to equal."""
-        self._replace(loaded, space_id=row.id)
+        changed = self._loaded.replace(loaded, space_id=row.id, fingerprint=row.fingerprint)
         self.problems.pop(row.fingerprint, None)
+        if changed is not None and not self._loaded.holds(changed):  # its own model serves it
+            self._loader.leave(changed)
 
-    def _replace(self, loaded: Loaded, **changes: Any) -> None:
-        """Another record of the same model, wherever it is held."""
-        held = next((one for one in self._by_space.values() if one.model is loaded.model), None)
-        if held is None:
-            return
-        changed = dataclasses.replace(held, **changes)
-        del self._by_space[held.space_id]
-        self._by_space.setdefault(changed.space_id, changed)
-        if self.default is not None and self.default.model is loaded.model:
-            self.default = changed
-
-    def close(self) -> None:
-        for loaded in self._by_space.values():
-            loaded.model.close()
-        self._by_space.clear()
-
-
-async def check(
-    opened: model.LoadedModel, row: spaces.SpaceRow, which: Iterable[int]
-) -> canaries.Report:
-    """Compare the model's canaries with the space's stored ones; raises LoadRefused."""
-    chosen = list(which)
-    if row.canaries_version != canaries.VERSION:
-        raise errors.LoadRefused(
-            f"the space {row.fingerprint} keeps canaries of version {row.canaries_version}, this "
-            f"program has version {canaries.VERSION}: install the version that made it"
-        )
-    reference = row.canaries[np.asarray(chosen)]
-    together = await opened.encode_canaries(chosen)
-    # One at a time: queries of a model that serves already get their turn in between.
-    alone = np.concatenate([await opened.encode_canaries([no], alone=True) for no in chosen])
-    report = canaries.worse(
-        canaries.compare(reference, together, chosen), canaries.compare(reference, alone, chosen)
-    )
-    if report.level == "refuse":
-        raise errors.LoadRefused(
-            f"{opened.description.name} makes other vectors than those stored for its space: "
-            f"{report.describe()}. It neither writes nor serves: restore the former library "
-            "versions or hardware"
-        )
-    if report.level == "warn":
-        log.warning("canaries_moved", model=opened.description.name, report=report.describe())
-    return report
-
-
-def _new_space(opened: model.LoadedModel, options: description.ModelOptions) -> spaces.NewSpace:
-    described = opened.description
-    space = described.space
-    return spaces.NewSpace(
-        fingerprint=space.fingerprint,
-        model_id=described.name,
-        revision=described.revision,
-        dimensions=space.dimensions,
-        max_tokens=space.max_tokens,
-        document_prompt=space.document_prompt,
-        query_prompt=described.query_prompt.text,
-        precision=space.precision,
-        options=dataclasses.asdict(options),
-        manifest=space.manifest,
-        build=opened.build,
-        canaries=opened.reference,
-        canaries_version=canaries.VERSION,
-    )
+    async def close(self) -> None:
+        """Loads under way are given up; no request may be running."""
+        loads = list(self._under_way.values())
+        for load in loads:
+            load.cancel()
+        await asyncio.gather(*loads, return_exceptions=True)
+        self._names.close()
+        await self._loader.close()

@@ -50,7 +50,7 @@ class Searcher:
             try:
                 encoded = await self._encode(collection, text)
                 found = await self._nearest(collection, encoded.vectors[0], wish)
-                return dataclasses.replace(found, query_cut=encoded.cut)
+                return dataclasses.replace(found, query_cut=encoded.cut[0])
             except IndexChanged:
                 self._catalog.forget(name)
         raise errors.Busy("the active index kept changing; try again")
@@ -82,10 +82,10 @@ class Searcher:
 
     async def _encode(self, collection: Collection, text: str) -> Encoded:
         active = collection.active
-        loaded = self._models.get(
+        with self._models.held(
             active.space_id, model_id=active.model_id, fingerprint=active.fingerprint
-        )
-        encoded = await loaded.model.encode_query(text)
+        ) as loaded:
+            encoded = await loaded.model.encode_query(text)
         if loaded.space_of(encoded) != active.space_id:
             raise IndexChanged(active.table)
         return encoded

@@ -146,6 +146,21 @@ async def in_use(conn: AsyncConnection) -> Sequence[int]:
     return (await conn.execute(query)).scalars().all()
 
 
+async def used_by(conn: AsyncConnection) -> dict[int, list[str]]:
+    """space id -> names of the collections with a live index in it."""
+    query = (
+        select(indexes.c.space_id, collections.c.name)
+        .join(collections, collections.c.id == indexes.c.collection_id)
+        .where(indexes.c.state != "retired")
+        .distinct()
+        .order_by(collections.c.name)
+    )
+    found: dict[int, list[str]] = {}
+    for row in await conn.execute(query):
+        found.setdefault(row.space_id, []).append(row.name)
+    return found
+
+
 async def collections_of(conn: AsyncConnection) -> dict[int, list[str]]:
     """space id -> names of the collections that it answers searches of."""
     query = (

@@ -1,6 +1,8 @@
 """What every test stands on: a clean environment, and a migrated database of its own."""
 
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +14,11 @@ for _name in list(os.environ):
         del os.environ[_name]
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from tests import databases  # noqa: E402
+from tests import databases, models, processes  # noqa: E402
 
 _TEST_DATABASE_URL = os.environ.get("TEST_DATABASE_URL")
 _CHOICE = pytest.StashKey[databases.Choice]()
+_MODEL_CACHE = "TEST_MODEL_CACHE"
 
 
 @pytest.hookimpl(trylast=True)
@@ -28,6 +31,11 @@ def pytest_configure(config: pytest.Config) -> None:
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None:
         terminal.write_line(str(config.stash[_CHOICE]))
+    if _MODEL_CACHE not in os.environ:
+        # The processes among which pytest-xdist divides the tests inherit it.
+        folder = databases.make_open_directory()
+        config.add_cleanup(lambda: shutil.rmtree(folder))
+        os.environ[_MODEL_CACHE] = str(folder)
 
 
 @pytest.fixture(scope="session")
@@ -74,14 +82,22 @@ def data_dir() -> Iterator[Path]:
         yield folder / "data"
 
 
+@pytest.fixture
+def stranger() -> Iterator[subprocess.Popen[bytes]]:
+    with processes.stranger() as process:
+        yield process
+
+
 @pytest.fixture(scope="session")
-def model_cache() -> Iterator[Path]:
-    """Where converted models are kept: the bundled one is converted once for all tests.
+def static_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a small model that encodes a text in no time."""
+    return models.wordllama_directory(tmp_path_factory.mktemp("static") / "wordllama")
+
+
+@pytest.fixture(scope="session")
+def model_cache() -> Path:
+    """Where converted models are kept: each is converted once for all tests, which takes 10 s.
 
     TEST_MODEL_CACHE keeps them from one run to the next.
     """
-    if kept := os.environ.get("TEST_MODEL_CACHE"):
-        yield Path(kept)
-        return
-    with databases.open_directory() as folder:
-        yield folder
+    return Path(os.environ[_MODEL_CACHE])

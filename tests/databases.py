@@ -120,12 +120,17 @@ def open_directory() -> Iterator[Path]:
 
     pytest's own tmp_path is closed to all but its owner.
     """
-    folder = Path(tempfile.mkdtemp(prefix="vecmark-test-")).resolve()
-    folder.chmod(0o711)
+    folder = make_open_directory()
     try:
         yield folder
     finally:
         shutil.rmtree(folder)
+
+
+def make_open_directory() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="vecmark-test-")).resolve()
+    folder.chmod(0o711)
+    return folder
 
 
 @contextlib.contextmanager

@@ -1,12 +1,12 @@
 """A real `vecmark serve` in a process of its own, and what one looks at from outside."""
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +16,24 @@ import psutil
 import psycopg
 
 from storage.embedded import layout, postmaster
-from tests import databases
+from tests import databases, processes, waiting
 
 ROOT = Path(__file__).parents[1]
-_COMMAND = [sys.executable, "-c", "from api.cli.main import main; main()"]
+COMMAND = [sys.executable, "-c", "from api.cli.main import main; main()"]
 _START_S = 120.0
 
 
+# Not of the range from which the system takes a port for a connection: between the choice and the
+# start of who shall have it, one of those would be taken now and then.
+_ports = itertools.islice(itertools.cycle(range(10_000, 30_000)), os.getpid() * 61 % 20_000, None)
+
+
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port that nobody listens on; tests that run beside these ones get others."""
+    for port in _ports:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("unreachable: the ports come round again")
 
 
 def environment(data_dir: Path, **settings: object) -> dict[str, str]:
@@ -40,7 +47,7 @@ def environment(data_dir: Path, **settings: object) -> dict[str, str]:
 def run(data_dir: Path, *arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
     """Run a `vecmark` command to its end."""
     return subprocess.run(
-        [*_COMMAND, *arguments],
+        [*COMMAND, *arguments],
         env=environment(data_dir, **settings),
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
@@ -70,16 +77,17 @@ class Service:
     def said(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def wait_ready(self) -> None:
-        """Until `/readyz` says so; fails with what it said where the process ends instead."""
-        deadline = time.monotonic() + _START_S
-        while True:
+    def wait_ready(self, path: str = "/readyz") -> None:
+        """Until that route says so; fails with what it said where the process ends instead."""
+
+        def ready() -> bool:
             assert self.process.poll() is None, self.said()
-            assert time.monotonic() < deadline, self.said()
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}/readyz", timeout=10, trust_env=False).is_success:
-                    return
-            time.sleep(0.05)
+            try:
+                return httpx.get(f"{self.url}{path}", timeout=10, trust_env=False).is_success
+            except httpx.TransportError:
+                return False
+
+        waiting.until(ready, _START_S, said=self.said)
 
     def stop(self) -> int:
         """End it as a terminal or a container would; its exit status."""
@@ -104,7 +112,7 @@ def serving(
     log = data_dir.parent / f"service-{port}.log"
     with log.open("ab") as file:
         process = subprocess.Popen(
-            [*_COMMAND, "serve", *arguments],
+            [*COMMAND, "serve", *arguments],
             env=environment(data_dir, **settings),
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
@@ -137,6 +145,10 @@ def postgres_pid(data_dir: Path) -> int:
     found = postmaster.process(cluster(data_dir))
     assert found is not None
     return found.pid
+
+
+def kill_postgres(data_dir: Path) -> None:
+    processes.kill(postgres_pid(data_dir))
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import sqlalchemy
 
 from api import settings
 from api.cli import connection, database, failure, models, ports
-from embedding import description, model
+from embedding import description, loading
 from embedding import errors as embedding_errors
 from migrations import schema
 from storage import engine as storage_engine
@@ -146,7 +146,7 @@ def _model(chosen: settings.Settings) -> list[Finding]:
 
 def _encoder(chosen: settings.Settings, found: description.ModelDescription) -> Finding:
     try:
-        loaded = model.load(found, cache_dir=chosen.cache_dir, device=chosen.device)
+        loaded = loading.load(found, cache_dir=chosen.cache_dir, device=chosen.device)
     except (embedding_errors.EmbeddingError, OSError) as error:
         return Finding("fail", "encoder", str(error), "the log of `vecmark serve` says more")
     try:

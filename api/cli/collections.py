@@ -25,7 +25,7 @@ def list_(as_json: bool, **given: Any) -> None:
         output.as_json(found)
         return
     if not found:
-        output.line("No collection yet: `vecmark add FILE` makes one.", err=True)
+        output.line(f"No collection yet: `{output.command()} add FILE` makes one.", err=True)
         return
     rows = [
         (
@@ -105,7 +105,8 @@ async def _request(
         if method == "GET" and name is not None:
             found = await service.collection(name)
             if found is None:
-                raise failure.Failure(f"no collection {name}; see `vecmark collections list`")
+                known = f"`{output.command()} collections list`"
+                raise failure.Failure(f"no collection {name}; see {known}")
             return found
         path = "/v1/collections" if name is None else client.collection_path(name)
         return await service.request(method, path, json=body)

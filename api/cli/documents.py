@@ -63,6 +63,9 @@ async def _add(
     files = [None if name == "-" else path for name in sources for path in _files(name)]
     known = [formats.count(file) for file in files if file is not None]
     total = sum(known) if len(known) == len(files) else None
+    if total == 0:
+        _say_nothing(sources, files)
+        return 0
     async with connection.open_service(chosen) as service:
         if collection != "default" and await service.collection(collection) is None:
             await service.request("POST", "/v1/collections", json={"name": collection})
@@ -70,8 +73,17 @@ async def _add(
         started = time.monotonic()
         bar = progress.show(f"Adding to {collection}", total, quiet=quiet)
         tally = await loading.load(service, collection, _records(files, fields, root), bar)
-        loading.report(tally, time.monotonic() - started)
+        if tally.statuses:
+            loading.report(tally, time.monotonic() - started)
+        else:
+            _say_nothing(sources, files)
     return tally.failed
+
+
+def _say_nothing(sources: Sequence[str], files: Sequence[Path | None]) -> None:
+    names = ", ".join("standard input" if name == "-" else name for name in sources)
+    kinds = "" if files else f"; only {', '.join(sorted(formats.SUFFIXES))} files are read"
+    output.line(f"Nothing to add: no document in {names}{kinds}.")
 
 
 def _files(name: str) -> list[Path]:

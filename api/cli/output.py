@@ -1,7 +1,11 @@
 """What commands print: tables for a terminal, tab-separated lines for a pipe."""
 
 import json
+import shlex
+import shutil
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -34,6 +38,16 @@ def table(
         # Text, not str: a document's own square brackets are not markup.
         drawn.add_row(*(text.Text(str(cell)) for cell in row))
     screen.print(drawn)
+
+
+def command() -> str:
+    """What to type here for this program: `vecmark` where the PATH leads to it, else its file."""
+    own = Path(sys.executable).with_name("vecmark")
+    found = shutil.which("vecmark")
+    if not own.exists() or (found is not None and own.samefile(found)):
+        return "vecmark"
+    here = Path.cwd()
+    return shlex.quote(str(own.relative_to(here) if own.is_relative_to(here) else own))
 
 
 def count(number: int, noun: str) -> str:

@@ -19,7 +19,7 @@ async def show(service: client.Service) -> None:
         await _index(service, file)
     path = f"{client.collection_path(COLLECTION)}/search"
     found = await service.request("GET", path, params={"q": QUERY, "limit": SHOWN})
-    output.line(f'\nvecmark search --collection {COLLECTION} "{QUERY}"\n')
+    output.line(f'\n{output.command()} search --collection {COLLECTION} "{QUERY}"\n')
     hits.show(found)
     output.line(f"\nTry your own words on {service.url}/  (Ctrl+C stops the service)")
 

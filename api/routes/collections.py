@@ -18,7 +18,7 @@ from storage import collections, hnsw, vectors
     operation_id="create_collection",
     operation_class=described.body(schemas.NewCollection),
     summary="Make a collection",
-    responses=problems.documented(409, 413, 422, 503),
+    responses=problems.documented(409, 413, 415, 422, 429, 503),
 )
 async def create(
     service: NamedDependency[Service], request: AnyRequest

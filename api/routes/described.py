@@ -1,15 +1,34 @@
 """OpenAPI for routes whose bodies are read by `api.bodies`, and for those with a short form."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from litestar.datastructures import ResponseHeader
 from litestar.handlers import HTTPRouteHandler
-from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.spec import (
+    Example,
+    OpenAPIMediaType,
+    Operation,
+    Reference,
+    RequestBody,
+    Schema,
+)
 from litestar.types import Method, OperationIDCreator
 from litestar.types.internal_types import PathParameterDefinition
 
 from api import bodies, ndjson, schemas
+
+EMBEDDING_HEADERS = [
+    ResponseHeader(name=name, description=description, value="", documentation_only=True)
+    for name, description in (
+        ("X-Vecmark-Space", "The id of the space that the vectors belong to."),
+        ("X-Vecmark-Model", "The model that made them."),
+        ("X-Vecmark-Tokens", "Tokens read, prompts and special tokens included."),
+        ("X-Vecmark-Truncated", "`true` where a text was cut at the model's limit."),
+    )
+]
 
 
 def operation(name: str) -> OperationIDCreator:
@@ -23,9 +42,11 @@ def operation(name: str) -> OperationIDCreator:
     return identify
 
 
-def body(kind: type[msgspec.Struct]) -> type[Operation]:
-    """An operation whose JSON body is `kind`."""
-    return _operation({bodies.JSON: _schema(kind)})
+def body(
+    kind: type[msgspec.Struct], examples: Mapping[str, object] | None = None
+) -> type[Operation]:
+    """An operation whose JSON body is `kind`; `examples` by their names."""
+    return _operation({bodies.JSON: _schema(kind)}, examples)
 
 
 def documents_body() -> type[Operation]:
@@ -46,13 +67,22 @@ class _JsonSchema(Schema):
         return self.content
 
 
-def _operation(content: dict[str, _JsonSchema]) -> type[Operation]:
+def _operation(
+    content: dict[str, _JsonSchema], examples: Mapping[str, object] | None = None
+) -> type[Operation]:
+    shown: dict[str, Example | Reference] = {
+        name: Example(value=value) for name, value in (examples or {}).items()
+    }
+
     @dataclasses.dataclass
     class WithBody(Operation):
         def __post_init__(self) -> None:
             self.request_body = RequestBody(
                 required=True,
-                content={kind: OpenAPIMediaType(schema=schema) for kind, schema in content.items()},
+                content={
+                    kind: OpenAPIMediaType(schema=schema, examples=shown or None)
+                    for kind, schema in content.items()
+                },
             )
 
     return WithBody

@@ -28,7 +28,7 @@ AnyRequest = Request[None, None, State]
     summary="Index documents",
     status_code=200,
     operation_class=described.documents_body(),
-    responses=problems.documented(404, 413, 415, 422, 503),
+    responses=problems.documented(404, 413, 415, 422, 429, 503),
 )
 async def index(
     request: AnyRequest,
@@ -61,6 +61,8 @@ async def _index(
         )
         for no, raw in enumerate(sent.documents)
     ]
+    # A stream waits for its turn, held back by its connection; what lies in memory here must not.
+    await service.indexer.require_room(name)
     async with service.indexer.stream(name, bulk=False) as stream:
         done = await stream.all(items, WINDOW)
     if len(done) == 1 and done[0].status == "failed":
@@ -119,7 +121,7 @@ def _key(cursor: str) -> UUID:
     operation_class=described.body(schemas.Removal),
     summary="Delete documents by a filter",
     status_code=200,
-    responses=problems.documented(404, 422, 503),
+    responses=problems.documented(404, 413, 415, 422, 429, 503),
 )
 async def remove_matching(
     service: NamedDependency[Service],
@@ -155,7 +157,7 @@ async def get_one(
     operation_id=described.operation("patch_document"),
     operation_class=described.body(schemas.MetadataPatch),
     summary="Replace a document's metadata",
-    responses=problems.documented(404, 422, 503),
+    responses=problems.documented(404, 413, 415, 422, 429, 503),
 )
 async def patch_one(
     document_id: FromPath[str],

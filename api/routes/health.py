@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Iterator
 
 from litestar import Response, get
 from litestar.di import NamedDependency
@@ -6,6 +7,7 @@ from sqlalchemy import text
 
 from api import schemas
 from api.service import Service
+from embedding.errors import Overloaded
 from migrations import schema
 
 # Below the five seconds in which `/readyz` has to notice that PostgreSQL is gone.
@@ -44,13 +46,24 @@ async def healthcheck(service: NamedDependency[Service]) -> Response[schemas.Hea
 
 async def _checks(service: Service) -> tuple[dict[str, str], list[str]]:
     database, model = await asyncio.gather(_database(service), _model(service))
-    warnings = [
-        f"{loaded.model.description.name}: {loaded.report.describe()}"
-        for loaded in service.models.loaded
-        if loaded.report.level != "quiet"
-    ]
-    problems = [f"{name}: {reason}" for name, reason in service.models.problems.items()]
-    return {**database, "model": model}, warnings + problems
+    checks = {**database, "model": model, "tasks": _tasks(service)}
+    return checks, list(_warnings(service))
+
+
+def _warnings(service: Service) -> Iterator[str]:
+    models = service.models
+    for loaded in models.loaded:
+        if loaded.report.level != "quiet":
+            yield f"{loaded.name}: {loaded.report.describe()}"
+        if (problem := loaded.model.status().problem) is not None:
+            yield f"{loaded.name}: {problem}"
+    yield from (f"{name}: {reason}" for name, reason in models.problems.items())
+    yield from models.warnings
+
+
+def _tasks(service: Service) -> str:
+    died = [f"{name} ended ({reason})" for name, reason in service.died.items()]
+    return "; ".join([*died, "restart the service"]) if died else "ok"
 
 
 async def _database(service: Service) -> dict[str, str]:
@@ -87,13 +100,18 @@ def _answered(asking: asyncio.Task[str]) -> None:
 
 
 async def _model(service: Service) -> str:
-    """A real forward of the default model."""
-    default = service.models.default
-    if default is None:
-        return service.models.problems.get(service.settings.model, "not loaded")
+    """A real forward of the default model, and what is known of all that collections need."""
+    models = service.models
+    if models.default is None:
+        return models.problems.get(service.settings.model, "not loaded")
+    for loaded in models.serving:
+        if (problem := loaded.model.status().problem) is not None:
+            return f"{loaded.name}: {problem}"
     try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
+        async with asyncio.timeout(CHECK_TIMEOUT_S), models.using(None) as default:
             await default.model.encode_query("ready?")
+    except Overloaded:
+        return "ok"  # it encodes all the time
     except Exception as error:
         return f"gives no vector: {error or type(error).__name__}"
     return "ok"

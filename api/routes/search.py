@@ -23,7 +23,7 @@ Limit = Annotated[int, QueryParameter(ge=1, le=1000)]
     PATHS,
     operation_id=described.operation("search"),
     summary="Find the documents nearest to a text",
-    responses=problems.documented(404, 409, 422, 503),
+    responses=problems.documented(404, 409, 422, 429, 503),
 )
 async def search(
     *,
@@ -45,7 +45,7 @@ async def search(
     operation_class=described.body(schemas.SearchRequest),
     summary="Find documents, with filters and options",
     status_code=200,
-    responses=problems.documented(404, 409, 413, 422, 503),
+    responses=problems.documented(404, 409, 413, 415, 422, 429, 503),
 )
 async def search_filtered(
     service: NamedDependency[Service],

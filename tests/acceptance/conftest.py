@@ -1,6 +1,8 @@
 """Services that the tests talk to: one shared by all that leave no state, and ones of their own."""
 
+import functools
 import secrets
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -58,6 +60,30 @@ def sql(shared_url: str) -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture
+def vecmark(
+    shared: services.Service, tmp_path: Path
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a command against the shared service."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return services.run(tmp_path / "unused", *arguments, url=shared.url)
+
+    return run
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    """A folder with four documents: files, and rows and lines of files."""
+    folder = tmp_path / "notes"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "pond.txt").write_text("Newts live in ponds.")
+    (folder / "sub" / "bread.md").write_text("# Bread\n\nBake the dough at 220 degrees.")
+    (folder / "music.csv").write_text("id,text,year\nviolin,A violin has four strings,1999\n")
+    (folder / "more.jsonl").write_text('{"text": "A hawk hunts by day."}\n')
+    return folder
+
+
+@pytest.fixture
 def home() -> Iterator[Path]:
     """A data directory for an embedded PostgreSQL, which is gone afterwards."""
     with services.directory() as data_dir:
@@ -76,3 +102,11 @@ def serve(model_cache: Path, home: Path) -> Iterator[Callable[..., services.Serv
             return stack.enter_context(service)
 
         yield start
+
+
+@pytest.fixture
+def serve_static(
+    serve: Callable[..., services.Service], static_model: Path
+) -> Callable[..., services.Service]:
+    """Starts services with a model that takes next to no time, where it matters not which."""
+    return functools.partial(serve, model=static_model)

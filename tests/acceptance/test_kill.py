@@ -5,60 +5,20 @@ import os
 import random
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import psycopg
 import pytest
 
-from tests import services, streams
+from tests import services, streams, texts, waiting
 from tests.acceptance import truths
 
 Serve = Callable[..., services.Service]
 Acknowledged = dict[str, dict[str, Any]]
-
-_WORDS = [
-    "amber",
-    "bridge",
-    "copper",
-    "dolphin",
-    "engine",
-    "forest",
-    "garden",
-    "harbour",
-    "island",
-    "jacket",
-    "kettle",
-    "lantern",
-    "meadow",
-    "needle",
-    "orchard",
-    "pepper",
-    "quarry",
-    "river",
-    "saddle",
-    "tunnel",
-    "umbrella",
-    "valley",
-    "window",
-    "yellow",
-    "zipper",
-    "anchor",
-    "barrel",
-    "candle",
-    "dagger",
-    "eagle",
-    "feather",
-    "glacier",
-    "hammer",
-    "insect",
-    "jungle",
-    "kitchen",
-]
+AHEAD = 400
 
 
 def documents(seed: int) -> Iterator[dict[str, Any]]:
@@ -66,20 +26,11 @@ def documents(seed: int) -> Iterator[dict[str, Any]]:
     rng = random.Random(seed)
     for no in itertools.count():
         count = 350 if no % 40 == 7 else rng.randint(2, 6)
-        words = " ".join(rng.choice(_WORDS) for _ in range(count))
         yield {
             "id": f"{seed}-{no}",
-            "text": f"Number {no} of {seed}. {words}.",
+            "text": f"Number {no} of {seed}. {texts.words(rng, count)}.",
             "metadata": {"no": no},
         }
-
-
-def kill_postgres(data_dir: Path) -> None:
-    process = psutil.Process(services.postgres_pid(data_dir))
-    process.kill()
-    # It is a child of the service, which may leave it unreaped for a while.
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        time.sleep(0.01)
 
 
 def check(
@@ -104,39 +55,48 @@ def check(
 
 
 class Feed:
-    """A stream under way: what was sent, and what was acknowledged so far."""
+    """A stream under way: what was sent, and what was acknowledged so far.
 
-    def __init__(
-        self, service: services.Service, seed: int, count: int | None = None, *, ends: bool = True
-    ) -> None:
+    It goes on until it is told to `end`, some lines ahead of what was acknowledged; with a `count`
+    it then says no more, and does not end by itself either.
+    """
+
+    def __init__(self, service: services.Service, seed: int, count: int | None = None) -> None:
         self.sent: Acknowledged = {}
         self.acks: Acknowledged = {}
         self.error: dict[str, Any] | None = None
         self.lines = 0
-        self._many = documents(seed) if count is None else itertools.islice(documents(seed), count)
+        self._documents = itertools.islice(documents(seed), count)
         self._stream = streams.LineStream(service.port, "/v1/documents")
-        self._enough = threading.Event()
-        self._may_end = threading.Event()
-        if ends:
-            self._may_end.set()
+        self._ends = threading.Event()
         self._reader = threading.Thread(target=self._read, name="read")
 
     def __enter__(self) -> "Feed":
-        self._stream.feed(self._noted())
         self._reader.start()
+        self._stream.feed(self._noted())
         return self
 
     def __exit__(self, *_: object) -> None:
         self._reader.join(120)
-        self._may_end.set()
+        self._ends.set()
         self._stream.__exit__(None, None, None)
         assert not self._reader.is_alive()
 
+    def end(self) -> None:
+        self._ends.set()
+
+    def _may_send(self) -> bool:
+        near = len(self.sent) < self.lines + AHEAD
+        return near or self._ends.is_set() or not self._reader.is_alive()
+
     def _noted(self) -> Iterator[dict[str, Any]]:
-        for document in self._many:
+        for document in self._documents:
+            waiting.until(self._may_send, 120)
+            if self._ends.is_set() or not self._reader.is_alive():
+                return
             self.sent[document["id"]] = document
             yield document
-        self._may_end.wait(120)
+        self._ends.wait(120)
 
     def _read(self) -> None:
         for result in self._stream.results():
@@ -147,23 +107,26 @@ class Feed:
             assert result["line"] == self.lines
             assert result["status"] in {"created", "unchanged", "updated"}
             self.acks[result["id"]] = result
-            if self.lines >= 150:
-                self._enough.set()
 
-    def wait_acknowledged(self) -> None:
-        assert self._enough.wait(60), f"{self.lines} acknowledged, {self.error}"
+    def wait_acknowledged(self, lines: int = 150) -> None:
+        waiting.until(lambda: self.lines >= lines, said=lambda: f"{self.lines}, {self.error}")
+
+    def go_on(self) -> None:
+        """Until something was acknowledged that is sent after now; then it ends."""
+        self.wait_acknowledged(len(self.sent) + 50)
+        self.end()
 
 
 @pytest.mark.parametrize("killed", ["service", "both"])
-def test_service_killed_during_a_stream(home: Path, serve: Serve, killed: str):
-    service = serve(home)
+def test_service_killed_during_a_stream(home: Path, serve_static: Serve, killed: str):
+    service = serve_static(home)
     running = services.postgres_pid(home)
     with Feed(service, 1) as feed:
         feed.wait_acknowledged()
         if killed == "both":
-            kill_postgres(home)
+            services.kill_postgres(home)
         service.kill()
-    again = serve(home)
+    again = serve_static(home)
     # A PostgreSQL that was left running is found, not started a second time.
     assert (services.postgres_pid(home) == running) is (killed == "service")
     with again.client() as client, services.connected(home) as sql:
@@ -172,13 +135,14 @@ def test_service_killed_during_a_stream(home: Path, serve: Serve, killed: str):
     assert services.postgres_processes(home) == []
 
 
-def test_postgres_killed_during_a_stream(home: Path, serve: Serve):
+def test_postgres_killed_during_a_stream(home: Path, serve_static: Serve):
     """The service starts it again; the stream goes on, and every line is acknowledged."""
-    service = serve(home)
-    with Feed(service, 2, count=1400) as feed:
+    service = serve_static(home)
+    with Feed(service, 2) as feed:
         feed.wait_acknowledged()
         before = services.postgres_pid(home)
-        kill_postgres(home)
+        services.kill_postgres(home)
+        feed.go_on()
     assert feed.error is None
     assert feed.acks.keys() == feed.sent.keys()
     service.wait_ready()
@@ -189,10 +153,10 @@ def test_postgres_killed_during_a_stream(home: Path, serve: Serve):
     assert services.postgres_processes(home) == []
 
 
-def test_session_of_postgres_killed_during_a_stream(home: Path, serve: Serve):
+def test_session_of_postgres_killed_during_a_stream(home: Path, serve_static: Serve):
     """PostgreSQL then throws out every session and recovers; it has to be waited for."""
-    service = serve(home)
-    with Feed(service, 3, count=1000) as feed:
+    service = serve_static(home)
+    with Feed(service, 3) as feed:
         feed.wait_acknowledged()
         with services.connected(home) as sql:
             pid = sql.execute(
@@ -200,6 +164,7 @@ def test_session_of_postgres_killed_during_a_stream(home: Path, serve: Serve):
             ).fetchone()
         assert pid is not None
         os.kill(pid[0], signal.SIGKILL)
+        feed.go_on()
     assert feed.error is None
     assert feed.acks.keys() == feed.sent.keys()
     service.wait_ready()
@@ -210,7 +175,7 @@ def test_session_of_postgres_killed_during_a_stream(home: Path, serve: Serve):
 def test_stopped_during_a_stream(home: Path, serve: Serve):
     """A clean exit does not wait for a client that never ends; what it acknowledged is there."""
     service = serve(home)
-    with Feed(service, 4, count=180, ends=False) as feed:
+    with Feed(service, 4, count=180) as feed:
         feed.wait_acknowledged()
         assert service.stop() == 0
     assert feed.error is not None

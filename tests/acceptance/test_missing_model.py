@@ -1,15 +1,16 @@
 """The model is gone or was replaced: the service starts, keeps what is written, and says it."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests import models, services
+from tests import models, services, waiting
 
 Serve = Callable[..., services.Service]
+# What answers before a model does, and without one.
+HEALTH = "/healthz"
 
 
 @pytest.fixture
@@ -24,10 +25,6 @@ def index(client: httpx.Client, id_: str, text: str) -> dict[str, object]:
     assert answer.status_code == 200, answer.text
     (result,) = answer.json()["results"]
     return dict(result)
-
-
-def space(client: httpx.Client) -> str:
-    return str(client.get("/v1/collections/default").json()["space"]["id"])
 
 
 def check_missing(client: httpx.Client, lost: str) -> None:
@@ -52,23 +49,28 @@ def check_missing(client: httpx.Client, lost: str) -> None:
 
 
 def check_healed(service: services.Service, client: httpx.Client, lost: str) -> None:
-    deadline = time.monotonic() + 30
-    while client.get("/v1/collections/default").json()["pending"]:
-        assert time.monotonic() < deadline, service.said()
-        time.sleep(0.05)
+    waiting.until(
+        lambda: client.get("/v1/collections/default").json()["pending"] == 0, said=service.said
+    )
     found = client.get("/v1/search", params={"q": "bridge over the river", "exact": True})
     assert found.json()["space"]["id"] == lost
     assert [hit["id"] for hit in found.json()["results"]] == ["later", "early"]
 
 
-def test_another_model_named(home: Path, serve: Serve, database_url: str, model: Path):
-    first = serve(home, database_url=database_url, model=model)
-    with first.client() as client:
+@pytest.fixture
+def lost(home: Path, serve: Serve, database_url: str, model: Path) -> str:
+    """The space in which a document is indexed, by a service that has ended."""
+    service = serve(home, database_url=database_url, model=model)
+    with service.client() as client:
         index(client, "early", "a boat on the lake")
-        lost = space(client)
-    first.stop()
+        space = str(client.get("/v1/collections/default").json()["space"]["id"])
+    service.stop()
+    return space
+
+
+def test_another_model_named(home: Path, serve: Serve, database_url: str, model: Path, lost: str):
     other = serve(home, database_url=database_url, model="bundled", ready=False)
-    wait_healthy(other)
+    other.wait_ready(HEALTH)
     with other.client() as client:
         check_missing(client, lost)
     other.stop()
@@ -77,16 +79,13 @@ def test_another_model_named(home: Path, serve: Serve, database_url: str, model:
         check_healed(again, client, lost)
 
 
-def test_files_replaced_behind_the_path(home: Path, serve: Serve, database_url: str, model: Path):
-    first = serve(home, database_url=database_url, model=model)
-    with first.client() as client:
-        index(client, "early", "a boat on the lake")
-        lost = space(client)
-    first.stop()
+def test_files_replaced_behind_the_path(
+    home: Path, serve: Serve, database_url: str, model: Path, lost: str
+):
     tensors = models.load_tensors(model)
-    models.save_tensors(model, {name: -values for name, values in tensors.items()})
+    models.save_tensors(model, models.shaken(tensors))
     other = serve(home, database_url=database_url, model=model, ready=False)
-    wait_healthy(other)
+    other.wait_ready(HEALTH)
     with other.client() as client:
         check_missing(client, lost)
         client.post("/v1/collections", json={"name": "new"}).raise_for_status()
@@ -94,29 +93,17 @@ def test_files_replaced_behind_the_path(home: Path, serve: Serve, database_url: 
     other.stop()
     models.save_tensors(model, tensors)
     again = serve(home, database_url=database_url, model=model, ready=False)
-    wait_healthy(again)
+    again.wait_ready(HEALTH)
     with again.client() as client:
         check_healed(again, client, lost)
 
 
 def test_no_model_at_all(home: Path, serve: Serve, database_url: str, tmp_path: Path):
     service = serve(home, database_url=database_url, model=tmp_path / "nothing", ready=False)
-    wait_healthy(service)
+    service.wait_ready(HEALTH)
     with service.client() as client:
         assert client.get("/readyz").status_code == 503
         refused = client.post("/v1/documents", json={"documents": [{"text": "a boat"}]})
         assert refused.status_code == 503
         assert "nothing" in refused.json()["detail"]
         assert client.get("/v1/collections").status_code == 200
-
-
-def wait_healthy(service: services.Service) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        assert service.process.poll() is None, service.said()
-        try:
-            if httpx.get(f"{service.url}/healthz", trust_env=False).is_success:
-                return
-        except httpx.TransportError:
-            assert time.monotonic() < deadline, service.said()
-        time.sleep(0.05)

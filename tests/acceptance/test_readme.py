@@ -39,7 +39,7 @@ RUN = [
 
 def test_the_readme_holds_the_commands_that_a_new_user_needs():
     assert [line.split("#")[0].strip() for line in lines(SHELL[0])] == ["make run", "make test"]
-    assert len(CURLS) == 3
+    assert len(CURLS) == 4
     assert RUN
 
 
@@ -50,9 +50,9 @@ def test_the_commands_on_sample_documents_do_what_is_said(shared, tmp_path):
     assert "words" in done.stdout or "space:" in done.stdout
 
 
-def test_curl_indexes_searches_and_streams(shared, client):
-    client.post("/v1/collections", json={"name": "words"}).raise_for_status()
-    indexed, searched, streamed = [curl(line, shared) for line in CURLS]
+def test_curl_indexes_searches_makes_a_collection_and_streams(shared):
+    indexed, searched, made, streamed = [curl(line, shared) for line in CURLS]
+    assert json.loads(made)["name"] == "words"
     assert json.loads(indexed)["results"][0]["status"] in {"created", "unchanged"}
     found = json.loads(searched)
     [shown] = map(json.loads, re.findall(r"```json\n(.*?)```", README, re.DOTALL))

@@ -157,7 +157,9 @@ def filtered(shared) -> str:
     return "filtered"
 
 
-@pytest.mark.parametrize(("condition", "expected"), FILTERS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("condition", "expected"), FILTERS, ids=[str(condition)[:40] for condition, _ in FILTERS]
+)
 def test_filters(client: httpx.Client, filtered: str, condition, expected):
     found = search(client, filtered, filter=condition, limit=20)
     assert set(ids(found)) == expected

@@ -141,8 +141,8 @@ def test_a_bad_line_fails_alone(client: httpx.Client, collection: str):
     assert all(one["reason"] and one["detail"] for one in results[1:-1])
 
 
-def test_a_line_over_the_limit(home: Path, serve, database_url: str):
-    service = serve(home, database_url=database_url, max_body_bytes=20_000)
+def test_a_line_over_the_limit(home: Path, serve_static, database_url: str):
+    service = serve_static(home, database_url=database_url, max_body_bytes=20_000)
     long = b'{"id":"long","text":"' + b"word " * 10_000 + b'"}\n'
     with service.client() as client:
         body = b'{"id":"a","text":"a boat"}\n' + long + b'{"id":"b","text":"a bridge"}\n'

@@ -74,10 +74,8 @@ def test_wheel_holds_every_file_of_the_packages(wheel):
 
 
 def test_wheel_holds_the_samples_with_their_licence(wheel):
-    held = set(zipfile.ZipFile(wheel).namelist())
-    samples = {f"api/examples/{path.name}" for path in (ROOT / "examples").iterdir()}
-    assert samples <= held
-    assert {"api/examples/sample.jsonl", "api/examples/LICENSE-WordNet"} <= samples
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if "/examples/" in name}
+    assert held == {"api/examples/sample.jsonl", "api/examples/LICENSE-WordNet"}
 
 
 def test_wheel_holds_nothing_else(wheel):

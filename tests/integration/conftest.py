@@ -11,14 +11,8 @@ from api.app import create_app
 from api.service import Service
 from indexing import results
 from storage import documents
-from tests import models
 
 Open = Callable[..., AbstractAsyncContextManager[Service]]
-
-
-@pytest.fixture(scope="session")
-def static_model(tmp_path_factory) -> Path:
-    return models.wordllama_directory(tmp_path_factory.mktemp("static") / "wordllama")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -23,6 +24,7 @@ FILES = ["compose.yaml", ".env.example", "Dockerfile"]
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+EXAMPLE = ROOT / "examples" / "app"
 OURS = [name for name, service in SERVICES.items() if service["image"] == "vecmark"]
 
 
@@ -99,6 +101,34 @@ def test_database_is_the_one_that_the_tests_use():
 def test_nothing_is_published_beyond_this_machine():
     for service in SERVICES.values():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+
+
+def test_example_starts_only_when_asked_for():
+    asked_for = {name: service.get("profiles", []) for name, service in SERVICES.items()}
+    assert asked_for == {"database": [], "schema": [], "api": [], "app": ["example"]}
+    assert not any("app" in service.get("depends_on", {}) for service in SERVICES.values())
+
+
+def test_example_talks_to_the_service_once_it_is_ready():
+    app = SERVICES["app"]
+    url = urlsplit(app["environment"]["VECMARK_URL"])
+    (published,) = SERVICES[url.hostname]["ports"]
+    assert published.endswith(f":{url.port}")
+    assert app["depends_on"] == {url.hostname: {"condition": "service_healthy"}}
+    # It does its work once: with `always` it would do it for ever.
+    assert app["restart"] == "no"
+
+
+def test_example_is_built_from_what_is_there_and_not_run_by_root():
+    assert ROOT / SERVICES["app"]["build"] == EXAMPLE
+    dockerfile = (EXAMPLE / "Dockerfile").read_text()
+    (copied, folder) = re.findall(r"^COPY (\S+) (\S+)$", dockerfile, re.MULTILINE)[0]
+    assert (EXAMPLE / copied).is_file()
+    assert json.loads(re.findall(r"^CMD (\[.*\])$", dockerfile, re.MULTILINE)[0]) == [
+        "ruby",
+        folder + copied,
+    ]
+    assert int(re.findall(r"^USER (\d+)$", dockerfile, re.MULTILINE)[-1]) > 0
 
 
 def test_image_does_not_run_as_root():

@@ -32,8 +32,33 @@ def test_roots_are_a_list() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("4000000000", 4 * 10**9),
+        ("4GB", 4 * 10**9),
+        ("1.5 gb", 15 * 10**8),
+        ("512MiB", 512 * 2**20),
+        ("2g", 2 * 10**9),
+    ],
+)
+def test_memory_is_given_in_bytes_or_with_a_unit(value: str, expected: int) -> None:
+    assert settings.load({"VECMARK_MODEL_MEMORY": value}).model_memory == expected
+    assert settings.load({}, model_memory=value).model_memory == expected
+
+
+def test_memory_that_is_not_given_is_left_to_the_machine() -> None:
+    assert settings.load({}).model_memory is None
+    assert settings.load({"VECMARK_MODEL_MEMORY": ""}).model_memory is None
+
+
+@pytest.mark.parametrize(
     ("variable", "value"),
     [
+        ("VECMARK_MODEL_MEMORY", "much"),
+        ("VECMARK_MODEL_MEMORY", "-1GB"),
+        ("VECMARK_MODEL_MEMORY", "4PB"),
+        ("VECMARK_MODEL_MEMORY", "0"),
+        ("VECMARK_MAX_QUEUED_TOKENS", "4095"),
         ("VECMARK_PORT", "yes"),
         ("VECMARK_PORT", "0"),
         ("VECMARK_DEVICE", "tpu"),

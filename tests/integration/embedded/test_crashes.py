@@ -1,28 +1,16 @@
 """PostgreSQL killed, its user killed, both killed; and pids that came to mean something else."""
 
-import subprocess
 import threading
-import time
 
-import psutil
 import psycopg
 import pytest
 
-from storage.embedded import accounts, errors, postmaster
+from storage.embedded import errors, postmaster
+from tests import waiting
 from tests.integration.embedded.test_sharing import ask, server_pid
+from tests.processes import kill
 
 pytestmark = pytest.mark.usefixtures("prepared")
-
-
-def kill(pid: int | None) -> None:
-    """kill -9, and wait until it is dead (it may be a child of ours, not yet reaped)."""
-    assert pid is not None
-    process = psutil.Process(pid)
-    process.kill()
-    deadline = time.monotonic() + 10
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_killed_server_is_started_again(embedded, place):
@@ -73,10 +61,8 @@ def test_session_that_outlives_its_server_is_ended(embedded, place):
 
     thread = threading.Thread(target=run)
     thread.start()
-    deadline = time.monotonic() + 10
     running = f"SELECT count(*) FROM pg_stat_activity WHERE query = '{endless}'"
-    while ask(server.url, running) != 1:
-        assert time.monotonic() < deadline
+    waiting.until(lambda: ask(server.url, running) == 1)
     kill(server_pid(place))
     assert postmaster.processes(place.cluster)
     assert server.ensure_running()
@@ -84,22 +70,6 @@ def test_session_that_outlives_its_server_is_ended(embedded, place):
     busy.close()
     assert failed
     assert ask(server.url, "SELECT 1") == 1
-
-
-@pytest.fixture
-def stranger():
-    """A process of the user that PostgreSQL runs as, but not PostgreSQL."""
-    account = accounts.current()
-    process = subprocess.Popen(
-        ["sleep", "600"],
-        cwd="/",
-        user=account.uid if account.switch else None,
-        group=account.gid if account.switch else None,
-        extra_groups=[] if account.switch else None,
-    )
-    yield process
-    process.kill()
-    process.wait()
 
 
 def test_pid_that_now_belongs_to_another_process(embedded, place, stranger):

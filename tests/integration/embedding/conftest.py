@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedding import description, model
+from embedding import description, loading, model
 from tests import models
 from tests.integration.embedding import reference
 
@@ -15,9 +15,9 @@ Vectors = dict[str, np.ndarray]
 
 
 @pytest.fixture(scope="session")
-def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Converted models, shared by all tests that don't damage them: a conversion takes 10 s."""
-    return tmp_path_factory.mktemp("converted")
+def cache_dir(model_cache: Path) -> Path:
+    """Converted models, shared by all tests that don't damage them."""
+    return model_cache
 
 
 @pytest.fixture(scope="session")
@@ -75,6 +75,6 @@ def vectors(
 
 
 def _loaded(name: str, directory: Path, cache_dir: Path) -> Iterator[model.LoadedModel]:
-    loaded = model.load(description.describe(name, directory), cache_dir=cache_dir, device="cpu")
+    loaded = loading.load(description.describe(name, directory), cache_dir=cache_dir, device="cpu")
     yield loaded
     loaded.close()

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedding import conversion, description, errors, model
+from embedding import conversion, description, errors, loading
 from tests import models
 
 WARM_START = """
 import sys
 from pathlib import Path
-from embedding import description, model
+from embedding import description, loading
 
 found = description.describe("minilm", Path(sys.argv[1]))
-model.load(found, cache_dir=Path(sys.argv[2]), device="cpu").close()
+loading.load(found, cache_dir=Path(sys.argv[2]), device="cpu").close()
 heavy = {"torch", "sentence_transformers", "transformers"} & set(sys.modules)
 sys.exit(f"imported {sorted(heavy)}" if heavy else 0)
 """
@@ -50,7 +50,7 @@ def test_a_damaged_entry_is_converted_again_once_by_two_starts(wordllama, cache_
     with concurrent.futures.ThreadPoolExecutor(2) as threads:
         loaded = list(
             threads.map(
-                lambda _: model.load(wordllama.description, cache_dir=tmp_path, device="cpu"),
+                lambda _: loading.load(wordllama.description, cache_dir=tmp_path, device="cpu"),
                 range(2),
             )
         )
@@ -68,6 +68,6 @@ def test_files_that_change_while_a_model_is_loaded_are_noticed(wordllama_directo
     directory = shutil.copytree(wordllama_directory, tmp_path / "model")
     found = description.describe("changing", directory)
     models.save_tensors(directory, {"embedding.weight": np.ones((32000, 256), np.float32)})
-    with pytest.raises(errors.EncoderFailed, match="changed"):
-        model.load(found, cache_dir=tmp_path / "cache", device="cpu")
+    with pytest.raises(errors.ModelInvalid, match="changed"):
+        loading.load(found, cache_dir=tmp_path / "cache", device="cpu")
     assert entries(tmp_path / "cache") == []

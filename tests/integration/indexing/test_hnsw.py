@@ -11,28 +11,13 @@ from indexing.hnsw import HnswKeeper
 from indexing.searcher import Wish
 from storage import hnsw
 from storage.indexes import IndexRow
+from tests import texts as made
 from tests.integration.conftest import Open, write
-
-WORDS = [
-    "boat",
-    "bridge",
-    "copper",
-    "dolphin",
-    "engine",
-    "forest",
-    "garden",
-    "harbour",
-    "island",
-    "kettle",
-    "lantern",
-]
 
 
 def texts(count: int, start: int = 0) -> dict[str, str]:
     rng = random.Random(start)
-    return {
-        f"d{no}": f"{no} {' '.join(rng.choices(WORDS, k=8))}" for no in range(start, start + count)
-    }
+    return {f"d{no}": f"{no} {made.words(rng, 8)}" for no in range(start, start + count)}
 
 
 @pytest.fixture

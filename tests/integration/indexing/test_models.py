@@ -1,9 +1,6 @@
 """Spaces in the database: a model that moved is refused, one that is the same is linked."""
 
-import asyncio
-import contextlib
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
@@ -12,77 +9,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from embedding import opening
 from embedding.chunking import Chunking
-from embedding.description import ModelOptions
 from indexing import errors, links
 from indexing.catalog import Catalog, Collection
 from indexing.indexer import Indexer
 from indexing.models import Models
 from indexing.searcher import Searcher, Wish
-from storage import documents, engine, spaces, vectors
-from tests import models as files
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return files.wordllama_directory(tmp_path_factory.mktemp("models") / "original")
-
-
-@pytest.fixture(scope="module")
-def resaved(original: Path) -> Path:
-    """Other bytes, so another fingerprint, but the same vectors to six digits."""
-
-    def shaken(tensors: files.Tensors) -> files.Tensors:
-        noise = np.random.default_rng(1).uniform(-1e-4, 1e-4, 256).astype(np.float32)
-        return {name: tensor * (1 + noise) for name, tensor in tensors.items()}
-
-    return files.variant(original.parent / "resaved", source=original, tensors=shaken)
-
-
-@pytest.fixture(scope="module")
-def other(original: Path) -> Path:
-    """The same weights with another document prompt: equal dimensions, another space."""
-    prompts = {"query": "", "document": "the text is about: "}
-    return files.variant(
-        original.parent / "other",
-        source=original,
-        configs={"config_sentence_transformers.json": {"prompts": prompts}},
-    )
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[AsyncEngine]:
-    opened = engine.create_engine(database_url, pool_size=5)
-    yield opened
-    await opened.dispose()
-
-
-@contextlib.asynccontextmanager
-async def running(
-    database: AsyncEngine, directory: Path, cache: Path, *roots: Path
-) -> AsyncIterator[Models]:
-    """What a process does at its start: the default model, then that of every space in use."""
-    places = opening.Places(
-        default=str(directory),
-        options=ModelOptions(),
-        roots=roots,
-        models_dir=cache / "models",
-        cache_dir=cache,
-        device="cpu",
-    )
-    opened = Models(database, places)
-
-    await opened.load_default(asyncio.wrap_future(opening.begin(places)))
-    async with database.connect() as conn:
-        used = [await spaces.by_id(conn, id_) for id_ in await spaces.in_use(conn)]
-        linked = await spaces.links(conn)
-    for row in used:
-        await opened.load_space(row, linked)
-    try:
-        yield opened
-    finally:
-        opened.close()
+from storage import documents, spaces, vectors
+from tests.integration.indexing.conftest import running
 
 
 async def filled(database: AsyncEngine, opened: Models) -> Collection:

@@ -10,6 +10,7 @@ from benchmarks import __main__ as command
     [
         (["memory"], "--data FOLDER or --wordnet FOLDER"),
         (["quality", "--data", "/nonexistent"], "/nonexistent/scifact holds no corpus.jsonl"),
+        (["embeddings", "--wordnet", "."], "--data FOLDER or --scifact FOLDER"),
         (["speed"], "no part 'speed'; there are quality, ingest, memory, search"),
     ],
 )
@@ -25,6 +26,17 @@ def test_sizes_and_settings_come_from_the_arguments(tmp_path):
     assert (what.sizes.ingest, what.sizes.torch) == (0, 7)
     assert what.settings == {"POOL_SIZE": "4"}
     assert what.wordnet_folder == tmp_path / "wordnet"
+
+
+def test_an_environment_without_infinity_is_refused_with_how_to_make_one(capsys, tmp_path):
+    folder = tmp_path / "scifact"
+    folder.mkdir()
+    (folder / "corpus.jsonl").touch()
+    arguments = ["embeddings", "--scifact", str(folder), "--infinity", str(tmp_path / "env")]
+    assert command.main([*arguments, "--work", str(tmp_path / "work")]) == 1
+    said = capsys.readouterr().err
+    assert f"there is no {tmp_path / 'env' / 'bin' / 'infinity_emb'}" in said
+    assert "pip install" in said
 
 
 def test_wordnet_is_sampled_to_its_size(tmp_path):

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 
 from benchmarks import metrics
@@ -42,6 +43,19 @@ def test_percentile_is_one_of_the_values():
     values = [float(value) for value in range(100, 0, -1)]
     assert metrics.percentile(values, 95) == 95
     assert metrics.percentile([7.0], 50) == 7
+
+
+def test_cosines_are_of_each_row_with_its_like():
+    found = np.array([[3, 0], [1, 1], [0, -2]], np.float32)
+    truth = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
+    assert metrics.cosines(found, truth) == pytest.approx([1, 0.5**0.5, -1])
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"), [([3.0], "one run, 3.000 to 3.000"), ([3, 1], "2 runs, 1.000 to 3.000")]
+)
+def test_runs_show_their_count_and_spread(values, shown):
+    assert metrics.runs(values) == shown
 
 
 @pytest.mark.parametrize(

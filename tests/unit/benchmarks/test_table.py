@@ -10,6 +10,11 @@ from benchmarks import table
         (table.Target("ratio", ">=", 0.9), 44, 50, False),
         (table.Target("ratio", "<=", 1.6), 8, 5, True),
         (table.Target("ratio", "<=", 1.6), 8.1, 5, False),
+        (table.Target("difference", "<=", 1.5), 4.5, 3, True),
+        (table.Target("difference", "<=", 1.5), 4.6, 3, False),
+        (table.Target("difference", ">=", -0.01), 0.636, 0.645, True),
+        (table.Target("difference", ">=", -0.01), 0.634, 0.645, False),
+        (table.Target("difference", "<=", 1.5), 1, None, False),
         (table.Target("figure", "<=", 1200), 1201, None, False),
         (table.Target("figure", "+-", 0.645, 0.005), 0.6495, None, True),
         (table.Target("figure", "+-", 0.645, 0.005), 0.6395, None, False),
@@ -32,6 +37,19 @@ def test_a_row_shows_both_figures_and_their_ratio():
         "",
         "",
         "one run",
+    )
+
+
+def test_a_row_of_medians_is_in_milliseconds():
+    target = table.Target("difference", "<=", 1.5)
+    row = table.medians("part", "it", [1, 9, 2], beside="less", others=[1, 1, 5], target=target)
+    assert row.cells()[:6] == (
+        "part: median, it",
+        "2.000 ms",
+        "less",
+        "1.000 ms",
+        "2.000",
+        "difference <= 1.5",
     )
 
 

@@ -1,3 +1,6 @@
+import sys
+from pathlib import Path
+
 import pytest
 
 from api.cli import failure, hits, output, progress
@@ -46,3 +49,38 @@ def test_progress_without_a_terminal_says_rate_and_time_left(capsys, monkeypatch
     said = capsys.readouterr().err
     assert said.startswith("Adding: 1 of 2 documents, ")
     assert said.rstrip().endswith("left")
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch) -> Path:
+    """The command of an environment in the present folder, as `make install` makes one."""
+    command = tmp_path / ".venv" / "bin" / "vecmark"
+    command.parent.mkdir(parents=True)
+    command.touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(command.with_name("python")))
+    monkeypatch.setenv("PATH", "/usr/bin")
+    monkeypatch.chdir(tmp_path)
+    return command
+
+
+def test_a_command_off_the_path_is_named_by_its_file(installed, tmp_path, monkeypatch):
+    assert output.command() == ".venv/bin/vecmark"
+    (tmp_path / "a folder").mkdir()
+    monkeypatch.chdir(tmp_path / "a folder")
+    assert output.command() == str(installed)
+
+
+def test_a_command_on_the_path_is_named_alone(installed, tmp_path, monkeypatch):
+    linked = tmp_path / "bin" / "vecmark"
+    linked.parent.mkdir()
+    linked.symlink_to(installed)
+    monkeypatch.setenv("PATH", str(linked.parent))
+    assert output.command() == "vecmark"
+
+
+def test_another_installation_on_the_path_is_not_meant(installed, tmp_path, monkeypatch):
+    other = tmp_path / "other" / "vecmark"
+    other.parent.mkdir()
+    other.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(other.parent))
+    assert output.command() == ".venv/bin/vecmark"

@@ -1,0 +1,68 @@
+"""Work that takes torch's 700 MB and many seconds, in a process that ends with it."""
+
+import json
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import embedding
+from embedding import errors
+
+TIMEOUT_S = 3600
+PLAIN = {
+    kind.__name__: kind for kind in (errors.CanaryMoved, errors.EncoderFailed, errors.ModelRefused)
+}
+
+
+def run(module: str, job: object, folder: Path) -> None:
+    """Run `python -m MODULE FOLDER` with the job as JSON on stdin, until it has filled the folder.
+
+    Raises what the work raised: CanaryMoved, ModelInvalid, ModelRefused, EncoderFailed.
+    """
+    child = subprocess.run(
+        [sys.executable, "-m", module, str(folder)],
+        # `-m` looks in the working directory first: the child runs the same code as this process.
+        cwd=Path(embedding.__file__).parent.parent,
+        input=json.dumps(job),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    if child.returncode != 0:
+        raise _error(module, child)
+
+
+def serve(work: Callable[[Any, Path], None]) -> int:
+    """What such a module does when it is run; the last line of stderr is what went wrong."""
+    from huggingface_hub import constants  # noqa: PLC0415
+
+    constants.HF_HUB_OFFLINE = True
+    warnings.simplefilter("ignore")
+    try:
+        work(json.load(sys.stdin), Path(sys.argv[1]))
+    except errors.EmbeddingError as exc:
+        told = {"kind": type(exc).__name__, "message": str(exc)}
+        if isinstance(exc, errors.ModelInvalid):
+            told |= {"file": str(exc.file), "reason": exc.reason}
+        print(f"\n{json.dumps(told)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _error(module: str, child: "subprocess.CompletedProcess[str]") -> errors.EmbeddingError:
+    last = (child.stderr.strip().splitlines() or ["no message"])[-1]
+    try:
+        told = json.loads(last)
+        kind, message = told["kind"], told["message"]
+    except (ValueError, TypeError, KeyError):
+        kind, message = "", last
+    if kind == errors.ModelInvalid.__name__:
+        return errors.ModelInvalid(Path(told["file"]), told["reason"])
+    if kind in PLAIN:
+        return PLAIN[kind](message)
+    name = module.rpartition(".")[2]
+    return errors.EncoderFailed(f"the {name} ended with status {child.returncode}: {message}")

@@ -1,0 +1,70 @@
+# A client of Vecmark, with Ruby's standard library alone.
+require "json"
+require "net/http"
+
+SERVICE = ENV.fetch("VECMARK_URL", "http://127.0.0.1:8000").chomp("/")
+COLLECTION = ENV.fetch("VECMARK_COLLECTION", "example")
+WAIT_S = Float(ENV.fetch("VECMARK_WAIT_S", "60"))
+FAULTS = [SystemCallError, SocketError, IOError, Timeout::Error, Net::ProtocolError].freeze
+
+def send_request(path, body = nil, timeout: 60)
+  uri = URI(SERVICE + path)
+  request = (body ? Net::HTTP::Post : Net::HTTP::Get).new(uri, "Content-Type" => "application/json")
+  request.body = JSON.generate(body) if body
+  options = { use_ssl: uri.scheme == "https", open_timeout: 5, read_timeout: timeout }
+  Net::HTTP.start(uri.host, uri.port, **options) { |http| http.request(request) }
+end
+
+# POST with a body, GET without one: the answer's JSON, and the answer with its headers.
+def call(path, body = nil)
+  response = send_request(path, body)
+  return [JSON.parse(response.body), response] if response.is_a?(Net::HTTPSuccess)
+
+  abort "#{SERVICE}#{path} answered #{response.code}: #{response.body}"
+rescue *FAULTS, JSON::ParserError => error
+  abort "#{SERVICE}#{path} gave no answer that can be read: #{error.message}"
+end
+
+def problem
+  response = send_request("/healthcheck", timeout: 5)
+  "it answers #{response.code}: #{response.body}" unless response.is_a?(Net::HTTPSuccess)
+rescue *FAULTS => error
+  error.message
+end
+
+def wait_until_healthy
+  deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + WAIT_S
+  last = nil
+  while (found = problem)
+    if Process.clock_gettime(Process::CLOCK_MONOTONIC) > deadline
+      abort "#{SERVICE} is not ready after #{WAIT_S.round} s: #{found}"
+    end
+    warn "Waiting for #{SERVICE}: #{found}" if found != last
+    last = found
+    sleep 0.5
+  end
+end
+
+$stdout.sync = true
+wait_until_healthy
+puts "#{SERVICE} is ready."
+
+vector, answer = call("/embed", { text: "A newt lives in ponds." })
+shown = vector.first(3).map { |number| format("%.4f", number) }.join(", ")
+puts "#{vector.length} numbers: #{shown}, ..."
+puts "space #{answer["X-Vecmark-Space"]}"
+
+documents = [
+  { id: "newt", text: "A newt is a small salamander that lives in ponds." },
+  { id: "violin", text: "A violin has four strings and is played with a bow." },
+  { id: "bread", text: "Bread is baked from a dough of flour, water and yeast." }
+]
+call("/v1/collections", { name: COLLECTION })
+indexed, = call("/v1/collections/#{COLLECTION}/documents", { documents: documents })
+indexed["results"].each { |result| puts "#{result["id"]}: #{result["status"]}" }
+
+query = URI.encode_www_form(q: "an animal that swims", limit: 2)
+found, = call("/v1/collections/#{COLLECTION}/search?#{query}")
+found["results"].each do |result|
+  puts format("%.3f  %s  %s", result["score"], result["id"], result["chunk"]["text"])
+end

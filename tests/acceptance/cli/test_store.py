@@ -1,0 +1,43 @@
+"""How a command finds the store: a service's, or it opens the store itself."""
+
+import pytest
+
+from tests import services
+
+
+def test_a_service_that_is_not_there_is_named(tmp_path):
+    url = f"http://127.0.0.1:{services.free_port()}"
+    done = services.run(tmp_path, "search", "words", url=url)
+    assert done.returncode == 1
+    assert f"no Vecmark answers at {url}" in done.stderr
+
+
+def test_a_store_that_nobody_serves_is_opened_by_the_command(home, model_cache, notes):
+    home.mkdir()
+    home.chmod(0o711)
+    (home / "cache").symlink_to(model_cache)
+    added = services.run(home, "add", str(notes))
+    assert added.stdout.startswith("4 created, 0 failed"), added.stderr
+    found = services.run(home, "search", "-n", "1", "string instrument")
+    assert "violin" in found.stdout
+    assert not (home / "service.json").exists()
+    assert services.postgres_processes(home) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("collections", "show", "nothing"), "no collection nothing"),
+        (("search", "-c", "nothing", "words"), "'nothing'"),
+        (("collections", "create", "UPPER"), "name"),
+        (("collections", "create", "box2", "--model", "/nowhere"), "/nowhere"),
+        (("add", "/nowhere.txt"), "/nowhere.txt: no such file"),
+        (("models", "show", "/nowhere"), "/nowhere"),
+    ],
+)
+def test_a_failure_is_one_message_without_a_trace(vecmark, arguments, said):
+    done = vecmark(*arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,119 @@
+"""One service for all tests of the routes that embed: small bounds, and models to name."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import tokenizers
+
+from tests import databases, models, services
+from tests.integration.embedding import reference
+
+MAX_BODY = 1_000_000
+MAX_QUEUED = 100_000
+# A word that no canary has: the static model gives no vector for it.
+POISON = "Wikipedia"
+QUERY, DOCUMENT = "query: ", "passage: "
+
+
+@pytest.fixture(scope="session")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models to name in requests: `prompted`, as MiniLM with prompts, and `static`."""
+    folder = tmp_path_factory.mktemp("roots")
+    prompts = {"query": QUERY, "document": DOCUMENT}
+    models.variant(
+        folder / "prompted",
+        configs={
+            "config_sentence_transformers.json": {"prompts": prompts},
+            "1_Pooling/config.json": {"include_prompt": False},
+        },
+    )
+    static = models.wordllama_directory(folder / "static")
+    (static / "README.md").write_text("Trained with MatryoshkaLoss for 256, 128 and 64 dimensions.")
+    words = tokenizers.Tokenizer.from_file(str(static / "tokenizer.json"))
+    (poison,) = words.encode(POISON, add_special_tokens=False).ids
+    tensors = models.load_tensors(static)
+    tensors["embedding.weight"][poison] = np.nan
+    models.save_tensors(static, tensors)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared(shared_url: str, model_cache: Path, roots: Path) -> Iterator[services.Service]:
+    with (
+        databases.open_directory() as folder,
+        services.serving(
+            folder / "data",
+            model_cache,
+            database_url=shared_url,
+            model_roots=roots,
+            max_body_bytes=MAX_BODY,
+            max_queued_tokens=MAX_QUEUED,
+        ) as service,
+    ):
+        yield service
+        # Whoever left or sent what, nothing was unforeseen, and no text was logged.
+        said = service.said()
+        for unforeseen in ("request_failed", "task_died", "Traceback", "a boat", POISON):
+            assert unforeseen not in said, said
+
+
+@pytest.fixture(scope="session")
+def described(shared: services.Service) -> dict[str, Any]:
+    """The paths of the API's description."""
+    with shared.client() as client:
+        paths: dict[str, Any] = client.get("/docs/openapi.json").raise_for_status().json()["paths"]
+    return paths
+
+
+@pytest.fixture
+def client(shared: services.Service, described: dict[str, Any]) -> Iterator[httpx.Client]:
+    """Fails where an answer has a status that the API's description doesn't have."""
+
+    def check(answer: httpx.Response) -> None:
+        operation = described.get(answer.request.url.path, {}).get(answer.request.method.lower())
+        if operation is not None:
+            assert str(answer.status_code) in operation["responses"], answer.request.url
+
+    with shared.client() as client:
+        client.event_hooks["response"].append(check)
+        yield client
+
+
+@pytest.fixture(scope="session")
+def references(tmp_path_factory: pytest.TempPathFactory, roots: Path) -> dict[str, np.ndarray]:
+    """Vectors that sentence-transformers makes of reference.TEXTS with torch, fp32."""
+    output = tmp_path_factory.mktemp("references") / "vectors.npz"
+    prompted = roots / "prompted"
+    cases: list[Any] = [
+        *("bundled", models.minilm_directory(), ""),
+        *("prompted:document", prompted, DOCUMENT),
+        *("prompted:query", prompted, QUERY),
+    ]
+    command = [sys.executable, "-m", reference.__name__, output, *cases]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    vectors = np.load(output)
+    return {name: vectors[f"{name} reference"] for name in cases[::3]}
+
+
+@pytest.fixture(scope="session")
+def static_space(shared: services.Service) -> str:
+    """The space of the static model."""
+    with shared.client() as client:
+        answer = client.post("/embed", json={"text": "a boat", "model": "static"})
+    return answer.raise_for_status().headers["X-Vecmark-Space"]
+
+
+def openai_error(answer: httpx.Response, status: int, code: str, param: str | None) -> str:
+    """Assert the shape of OpenAI's errors, and give the message."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    error = answer.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert (error["code"], error["param"]) == (code, param), error
+    return error["message"]

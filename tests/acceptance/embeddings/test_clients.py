@@ -1,0 +1,116 @@
+"""The clients that people have: OpenAI's own, LangChain's and LlamaIndex's."""
+
+import re
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from tests import services
+
+DOCS = services.ROOT / "docs/embeddings.md"
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+TEXTS = ["A newt is a small salamander.", "A boat lies in the harbour.", "Bread is baked."]
+
+
+@pytest.fixture(scope="module")
+def sdk():
+    import openai
+
+    return openai
+
+
+@pytest.fixture
+def openai_client(sdk, shared: services.Service):
+    with sdk.OpenAI(base_url=f"{shared.url}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+def expected(client: httpx.Client) -> np.ndarray:
+    found = client.post("/embed", json={"texts": TEXTS}).raise_for_status().json()
+    return np.array([one["embedding"] for one in found["embeddings"]])
+
+
+def test_openai(openai_client, expected):
+    # Without a format the SDK asks for base64.
+    found = openai_client.embeddings.create(model="bundled", input=TEXTS)
+    assert np.array([one.embedding for one in found.data]) == pytest.approx(expected, abs=1e-3)
+    assert found.usage.prompt_tokens == found.usage.total_tokens > len(TEXTS)
+    assert found.space["model"] == MINILM
+    as_numbers = openai_client.embeddings.create(
+        model="bundled", input=TEXTS[0], encoding_format="float", dimensions=384, user="somebody"
+    )
+    assert as_numbers.data[0].embedding == pytest.approx(expected[0], abs=1e-3)
+    query = openai_client.embeddings.create(
+        model="prompted", input=TEXTS[0], extra_body={"input_type": "query"}
+    )
+    suffixed = openai_client.embeddings.create(model="prompted:query", input=TEXTS[0])
+    assert query.data[0].embedding == pytest.approx(suffixed.data[0].embedding, abs=1e-6)
+
+
+def test_openai_lists_models(openai_client, sdk):
+    listed = {one.id: one for one in openai_client.models.list()}
+    shown = openai_client.models.retrieve(MINILM)
+    assert (shown.id, shown.object, shown.owned_by) == (MINILM, "model", "local")
+    assert listed[MINILM].space == shown.space
+    assert openai_client.models.retrieve("bundled").space == shown.space
+    with pytest.raises(sdk.NotFoundError):
+        openai_client.models.retrieve("gpt-4")
+
+
+def test_openai_tells_errors_apart(openai_client, sdk):
+    with pytest.raises(sdk.NotFoundError) as unknown:
+        openai_client.embeddings.create(model="text-embedding-3-small", input="a")
+    assert unknown.value.code == "model_not_found"
+    with pytest.raises(sdk.BadRequestError) as empty:
+        openai_client.embeddings.create(model="bundled", input="")
+    assert (empty.value.param, empty.value.type) == ("input", "invalid_request_error")
+    with pytest.raises(sdk.BadRequestError) as long:
+        openai_client.embeddings.create(model="bundled", input="boat " * 300)
+    assert long.value.code == "context_length_exceeded"
+    with pytest.raises(sdk.ConflictError):
+        openai_client.embeddings.create(
+            model="bundled", input="a", extra_body={"expect_space": "fp1:0"}
+        )
+
+
+def test_langchain(shared: services.Service, sdk, expected):
+    from langchain_openai import OpenAIEmbeddings
+
+    given: dict[str, Any] = {"base_url": f"{shared.url}/v1", "api_key": "none", "max_retries": 0}
+    embeddings = OpenAIEmbeddings(model="bundled", check_embedding_ctx_length=False, **given)
+    assert np.array(embeddings.embed_documents(TEXTS)) == pytest.approx(expected, abs=1e-3)
+    assert embeddings.embed_query(TEXTS[0]) == pytest.approx(expected[0], abs=1e-3)
+    # What it sends with the check on: ids of OpenAI's tokenizer.
+    with pytest.raises(sdk.BadRequestError, match="check_embedding_ctx_length=False"):
+        embeddings.client.create(model="bundled", input=[[64, 3, 1], [500]])
+
+
+def test_llama_index(shared: services.Service, expected):
+    from llama_index.embeddings.openai import OpenAIEmbedding
+
+    given: dict[str, Any] = {"api_base": f"{shared.url}/v1", "api_key": "none", "max_retries": 0}
+    embedding = OpenAIEmbedding(model_name="bundled", **given)
+    found = embedding.get_text_embedding_batch(TEXTS)
+    assert np.array(found) == pytest.approx(expected, abs=1e-3)
+    assert embedding.get_query_embedding(TEXTS[0]) == pytest.approx(expected[0], abs=1e-3)
+    queries = OpenAIEmbedding(model_name="prompted:query", **given)
+    documents = OpenAIEmbedding(model_name="prompted:document", **given)
+    apart = np.dot(queries.get_query_embedding("boat"), documents.get_text_embedding("boat"))
+    assert apart < 0.99
+
+
+def test_the_snippets_of_the_docs_run(shared: services.Service):
+    snippets = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    assert len(snippets) == 3
+    for snippet in snippets:
+        assert "http://127.0.0.1:8000" in snippet
+        found: dict[str, Any] = {}
+        exec(snippet.replace("http://127.0.0.1:8000", shared.url), found)
+        if "queries" in found:
+            assert found["documents"] is not found["queries"]
+        else:
+            assert found["found"].space["id"].startswith("fp1:")

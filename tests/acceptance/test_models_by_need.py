@@ -1,0 +1,48 @@
+"""Models that requests name, over HTTP: what doesn't fit or is broken harms nothing that serves."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import models, services
+
+Serve = Callable[..., services.Service]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A sound static model and one that is a Git LFS pointer."""
+    sound = models.wordllama_directory(tmp_path / "sound")
+    pointer = models.variant(tmp_path / "pointer", source=sound, remove=("model.safetensors",))
+    (pointer / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    return tmp_path
+
+
+def test_models_within_the_memory_that_they_may_take(
+    home: Path, serve: Serve, database_url: str, root: Path
+):
+    service = serve(
+        home,
+        database_url=database_url,
+        model=root / "sound",
+        model_roots=root,
+        model_memory="100MB",
+    )
+    with service.client() as client:
+        client.post("/v1/documents", json={"documents": [{"id": "a", "text": "a boat"}]})
+        refused = client.post("/v1/collections", json={"name": "more", "model": "bundled"})
+        assert refused.status_code == 503
+        assert refused.json()["type"] == "/problems/no-memory"
+        for part in ("all-MiniLM-L6-v2", "100 MB", "the default", "VECMARK_MODEL_MEMORY"):
+            assert part in refused.json()["detail"]
+        broken = client.post("/v1/collections", json={"name": "more", "model": "pointer"})
+        assert broken.status_code == 422
+        assert str(root / "pointer" / "model.safetensors") in broken.json()["detail"]
+        unknown = client.post("/v1/collections", json={"name": "more", "model": "nothing"})
+        assert (unknown.status_code, unknown.json()["type"]) == (422, "/problems/unknown-model")
+        named = client.post("/v1/collections", json={"name": "more", "model": "sound"})
+        assert named.status_code == 201
+        found = client.get("/v1/search", params={"q": "boat"}).json()
+        assert [hit["id"] for hit in found["results"]] == ["a"]
+        assert client.get("/readyz").json()["status"] == "ok"

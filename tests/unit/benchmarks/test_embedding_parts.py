@@ -1,0 +1,89 @@
+"""What the parts embeddings, latency, int8 and overload make of what they measured."""
+
+import numpy as np
+import pytest
+
+from benchmarks import bare, corpora, int8, latency, load, overload, plan
+
+
+def judged():
+    documents = {"near": "a", "far": "b", "other": "c"}
+    return int8.Judged(documents, {"q": "?"}, {"q": {"near": 1}})
+
+
+@pytest.mark.parametrize(("query", "score"), [([1, 0], 1.0), ([0, 1], 0.5)])
+def test_quality_is_that_of_the_nearest_by_cosine(query, score):
+    documents = np.array([[1, 0], [-1, 0], [0, 1]], np.float32)
+    found = int8.Vectors(documents, np.array([query], np.float32))
+    # Second of three: 1 / log2(3).
+    expected = score if score == 1.0 else 1 / np.log2(3)
+    assert judged().ndcg(found) == pytest.approx(expected)
+
+
+def test_texts_to_calibrate_with_are_lines_of_unlike_lengths():
+    glosses = [corpora.Document(str(no), "", f"a\ngloss {no}") for no in range(4000)]
+    texts = int8.calibration(glosses)
+    assert len(texts) == int8.CALIBRATION_TEXTS
+    assert not any("\n" in text for text in texts)
+    assert {text.count("gloss") for text in texts} == set(int8.GLOSSES)
+    assert sum(text.count("gloss") for text in texts) == len(
+        {word for text in texts for word in text.split() if word.isdigit()}
+    )
+
+
+def test_of_the_sizes_of_a_batch_the_best_by_median_counts():
+    runs = bare.Runs()
+    for slow, fast in [(1.0, 9.0), (8.0, 2.0), (2.0, 3.0)]:
+        runs.add(bare.Rates({"8": slow, "16": fast}, 0.0, 0.0, "openvino bf16"))
+    assert runs.best() == ("16", [9.0, 2.0, 3.0])
+
+
+def the_plan(tmp_path):
+    return plan.Plan(
+        folder=tmp_path,
+        scifact_folder=None,
+        wordnet_folder=None,
+        sizes=plan.Sizes(),
+        runs=1,
+        settings={},
+        infinity=None,
+        overload_clients=200,
+        overload_s=60,
+        say=print,
+    )
+
+
+@pytest.mark.parametrize(
+    ("statuses", "without", "met"),
+    [
+        ({"200": 40, "429": 900}, 0, [True, True]),
+        ({"200": 40, "429": 900}, 1, [True, False]),
+        ({"200": 40, "429": 900, "503": 1}, 0, [False, True]),
+        ({"200": 40, "ConnectionResetError": 1}, 0, [False, True]),
+    ],
+)
+def test_any_answer_but_200_and_429_fails_the_overload(statuses, without, met, tmp_path):
+    answers = load.Answers(0.0, 60.0, statuses, without)
+    rows = overload._rows(
+        the_plan(tmp_path), overload.Found(answers, 500.0, 900.0, [3.0, 3.0], [3.5, 3.7])
+    )
+    assert [row.is_met for row in rows] == [*met, True, True]
+
+
+def test_a_query_beside_a_load_is_compared_with_its_idle_median():
+    found = latency.Times(
+        idle=[3.0, 3.2, 9.0],
+        bare=[2.0, 2.1, 2.2],
+        loaded=[4.0] * 98 + [15.0, 17.0],
+        bulk_alone=[50.0],
+        bulk=[42.0],
+    )
+    rows = latency._rows(found)
+    assert [(row.value, row.other) for row in rows] == [
+        (3.2, 2.1),
+        (9.0, 2.2),
+        (4.0, 3.2),
+        (15.0, 3.2),
+        (42.0, 50.0),
+    ]
+    assert [row.is_met for row in rows] == [True, None, None, True, False]
