@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from api import problems
 from api.schemas import SpaceName
 from embedding import encoder, errors
-from embedding.model import Encoded
+from embedding.encoded import Encoded
 from indexing.loaded import Loaded
 
 Role = Literal["query", "document"]

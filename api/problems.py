@@ -90,6 +90,7 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (indexing.Busy, 503, "database-unavailable"),
     (chunking.ChunkingInvalid, 422, "validation"),
     (embedding.NoTokens, 422, "no-tokens"),
+    (embedding.TextFailed, 422, "text-failed"),
     (embedding.TextTooLong, 422, "text-too-long"),
     (embedding.TokenIdsInvalid, 422, "token-ids-invalid"),
     (embedding.TooMuch, 413, "too-many-tokens"),

@@ -22,7 +22,16 @@ def run(module: str, job: object, folder: Path) -> None:
 
     Raises what the work raised: CanaryMoved, ModelInvalid, ModelRefused, EncoderFailed.
     """
-    child = subprocess.run(
+    try:
+        child = _run(module, job, folder)
+    except subprocess.TimeoutExpired as exc:
+        raise errors.EncoderFailed(f"{module} was not done after {TIMEOUT_S} s") from exc
+    if child.returncode != 0:
+        raise _error(module, child)
+
+
+def _run(module: str, job: object, folder: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
         [sys.executable, "-m", module, str(folder)],
         # `-m` looks in the working directory first: the child runs the same code as this process.
         cwd=Path(embedding.__file__).parent.parent,
@@ -32,8 +41,6 @@ def run(module: str, job: object, folder: Path) -> None:
         timeout=TIMEOUT_S,
         check=False,
     )
-    if child.returncode != 0:
-        raise _error(module, child)
 
 
 def serve(work: Callable[[Any, Path], None]) -> int:

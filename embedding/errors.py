@@ -71,6 +71,10 @@ class TextTooLong(EmbeddingError):
         self.limit = limit
 
 
+class TextFailed(EmbeddingError):
+    """The encoder works, but gives no vector for this text."""
+
+
 class TokenIdsInvalid(EmbeddingError):
     """A row of token ids is none that the model's tokenizer gives."""
 

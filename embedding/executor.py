@@ -6,17 +6,22 @@ from embedding.admission import Admission
 from embedding.lanes import Lanes
 from embedding.scheduler import Batch, Job, Queue, Urgency
 
+# Queries that wait at most; a thousand or so of the usual length.
+_QUERY_TOKENS = 16_384
+
 
 class Executor:
     """An encoder with its threads: one for queries where it has them apart, and those for bulk.
 
-    `sound` is a row that it can encode; `admission` bounds what waits. Used from one event loop.
+    `sound` is a row that it can encode. What waits is bounded by `admission`, queries by
+    `query_admission`: no amount of other texts keeps them out. Used from one event loop.
     """
 
     def __init__(
         self, encodes: encoder.Encoder, *, dimensions: int, sound: tokenizing.Ids, capacity: int
     ) -> None:
         self.admission = Admission(capacity)
+        self.query_admission = Admission(_QUERY_TOKENS)
         self._encoder = encodes
         self._dimensions = dimensions
         self._sound = sound

@@ -97,14 +97,16 @@ def publish(
     for file in sorted(part.rglob("*")):
         _sync(file)
     _sync(part)
-    if target.exists() and not (target / name).exists():
-        shutil.rmtree(target)  # left by a copy that stopped
+    if target.exists() and name == sources.RECORD and not (target / name).exists():
+        shutil.rmtree(target)  # left by a download that stopped: nobody else makes such a name
     try:
         part.rename(target)
     except OSError as exc:
         if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-        raise errors.ModelRefused(f"{target} was added meanwhile by another process") from exc
+        raise errors.ModelRefused(
+            f"there is a folder {target} already; give another name with --name"
+        ) from exc
     _sync(target.parent)
 
 

@@ -52,6 +52,8 @@ class Lanes:
     def submit(self, job: Job) -> None:
         """Raises EncoderDied where no thread is left to encode it."""
         with self._condition:
+            if self._closed:
+                raise errors.EncoderDied("the model was closed")
             if len(self._died) == self._count:
                 raise errors.EncoderDied(f"{self.problem}; try again in a few seconds")
             self._jobs.add(job)

@@ -1,8 +1,8 @@
 import asyncio
 import concurrent.futures
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar, TypeVarTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from embedding import (
     canaries,
     canary_check,
     chunking,
+    cpu,
     description,
     encoder,
     errors,
@@ -20,6 +21,7 @@ from embedding import (
     spaces,
     tokenizing,
 )
+from embedding.encoded import Encoded, joined
 from embedding.scheduler import Urgency
 
 T = TypeVar("T")
@@ -29,22 +31,12 @@ MAX_QUEUED_TOKENS = 300_000
 # Queries have an encoder of their own: one that waits for others' texts would not be served soon.
 # So only what is soon done goes there.
 _FEW_ROWS = 4
+_QUERY_TOKENS = 1024
 _SHORT_TOKENS = 64
-
-
-@dataclass(frozen=True, eq=False)
-class Encoded:
-    """Vectors of one space, (n, dimensions): finite and of unit length, but for `failures`.
-
-    `failures` says why, by place, for what the encoder gave no vector; these rows are NaN.
-    `tokens` were read of each text, prompt and special tokens included; `cut`: there were more.
-    """
-
-    fingerprint: str
-    vectors: NDArray[np.float32]
-    failures: Mapping[int, str] = field(default_factory=dict)
-    tokens: tuple[int, ...] = ()
-    cut: tuple[bool, ...] = ()
+# Each with its string and offsets: the answer is many times the text.
+_TOKENIZE_CHARS = 200_000
+# Chunks of one call that wait at once, as a part of what may wait.
+_PART = 4
 
 
 @dataclass(frozen=True)
@@ -81,7 +73,9 @@ class LoadedModel:
         self._encoder = encodes
         self._check = check
         self._reader = reading.Reader(model, tokenizer)
-        self._text_thread = concurrent.futures.ThreadPoolExecutor(1, "tokenize")
+        self._text_threads = concurrent.futures.ThreadPoolExecutor(
+            max(1, cpu.count() // 2), "tokenize"
+        )
         self._executor = executor.Executor(
             encodes,
             dimensions=model.space.dimensions,
@@ -120,64 +114,61 @@ class LoadedModel:
         Raises NoTokens and TextTooLong (where not `truncate`) with the text's index, TooMuch,
         Overloaded, EncoderDied, EncoderFailed.
         """
-        estimate = self._reader.estimate(texts)
-        if estimate // 2 > self._admission.capacity:
-            raise errors.TooMuch(estimate, self._admission.capacity)
+        # Of a text that must not be cut all is counted, to say how long it is.
+        estimate = self._reader.estimate(texts, whole=not truncate)
+        if urgency is None:
+            urgency = self._urgency(len(texts), estimate, role)
         read = functools.partial(self._reader.read, texts, role, truncate=truncate)
-        rows = await self._admitted(min(estimate, self._admission.capacity), texts, read)
-        try:
-            urgency = self._urgency(rows, role) if urgency is None else urgency
-            return await self._encode(rows, urgency)
-        finally:
-            self._admission.release(sum(rows.tokens))
+        short = sum(map(len, texts)) <= tokenizing.HOLDING_CHARS
+        return await self._admitted(estimate, read, urgency, short=short)
 
     async def encode_ids(
         self, given: Sequence[Sequence[int]], *, truncate: bool = False
     ) -> Encoded:
         """Rows of ids exactly as `tokenize` gives them; TokenIdsInvalid, and as `encode_texts`."""
-        rows = self._reader.take(given, truncate=truncate)
-        tokens = sum(rows.tokens)
-        self._admission.admit(tokens)
-        try:
-            return await self._encode(rows, self._urgency(rows, "document"))
-        finally:
-            self._admission.release(tokens)
+        tokens = sum(map(len, given))
+        read = functools.partial(self._reader.take, given, truncate=truncate)
+        urgency = self._urgency(len(given), tokens, "document")
+        return await self._admitted(tokens, read, urgency, short=tokens <= _SHORT_TOKENS)
 
     async def encode_query(self, text: str) -> Encoded:
-        """One vector, (1, dimensions), with the query prompt, of the beginning of a long text."""
-        return await self.encode_texts([text], role="query", truncate=True, urgency=Urgency.QUERY)
+        """One vector, (1, dimensions), with the query prompt, of the beginning of a long text.
+
+        Raises NoTokens, TextFailed, Overloaded, EncoderDied, EncoderFailed.
+        """
+        encoded = await self.encode_texts(
+            [text], role="query", truncate=True, urgency=Urgency.QUERY
+        )
+        if encoded.failures:
+            raise errors.TextFailed(f"the query has no vector: {encoded.failures[0]}")
+        return encoded
 
     async def encode_chunks(
         self, chunks: Sequence[chunking.Chunk], urgency: Urgency = Urgency.WRITE
     ) -> Encoded:
         """The vectors in the order given, as soon as there is room; EncoderFailed, EncoderDied."""
-        prompt = self.description.document_prompt.text
-        rows = reading.Rows(
-            [chunk.ids for chunk in chunks],
-            (False,) * len(chunks),
-            self._reader.pooled_from(prompt),
-        )
-        tokens = sum(rows.tokens)
-        await self._admission.wait(tokens)
-        try:
-            return await self._encode(rows, urgency)
-        finally:
-            self._admission.release(tokens)
+        parts = _parts(chunks, self._admission.capacity // _PART)
+        return joined([await self._waited(part, urgency) for part in parts])
 
     async def tokenize(
         self, texts: Sequence[str], *, role: reading.Role = "document"
     ) -> list[reading.Tokenized]:
         """Whole texts as the encoder would see them; TooMuch."""
-        estimate = self._reader.estimate(texts, whole=True)
-        if estimate // 2 > self._admission.capacity:
-            raise errors.TooMuch(estimate, self._admission.capacity)
-        return await _on(self._text_thread, self._reader.tokenize, texts, role)
+        chars = sum(map(len, texts))
+        if chars > _TOKENIZE_CHARS:
+            raise errors.TooMuch(self._reader.estimate(texts, whole=True), _TOKENIZE_CHARS // 4)
+        admitted = min(chars, self._admission.capacity)
+        self._admission.admit(admitted)
+        try:
+            return await _on(self._text_threads, self._reader.tokenize, texts, role)
+        finally:
+            self._admission.release(admitted)
 
     async def prepare(
         self, texts: Sequence[str], chunking_: chunking.Chunking
     ) -> list[chunking.Prepared | errors.NoTokens]:
         """Texts to chunks, with the document prompt; ChunkingInvalid."""
-        return await _on(self._text_thread, self.prepare_now, texts, chunking_)
+        return await _on(self._text_threads, self.prepare_now, texts, chunking_)
 
     def prepare_now(
         self, texts: Sequence[str], chunking_: chunking.Chunking
@@ -203,34 +194,57 @@ class LoadedModel:
 
     def close(self) -> None:
         """Stop the threads and free the model; blocks until running batches are done."""
-        self._text_thread.shutdown(cancel_futures=True)
+        self._text_threads.shutdown(cancel_futures=True)
         self._executor.close()
 
     async def _admitted(
-        self, estimate: int, texts: Sequence[str], read: Callable[[], reading.Rows]
-    ) -> reading.Rows:
-        """Rows whose tokens count as waiting; refused by an estimate before they are read."""
-        self._admission.admit(estimate)
+        self,
+        estimate: int,
+        read: Callable[[], reading.Rows],
+        urgency: Urgency,
+        *,
+        short: bool,
+    ) -> Encoded:
+        """Read and encode, refused by an estimate before anything is read."""
+        is_query = urgency is Urgency.QUERY
+        room = self._executor.query_admission if is_query else self._admission
+        if estimate // 2 > room.capacity:
+            raise errors.TooMuch(estimate, room.capacity)
+        admitted = min(estimate, room.capacity)
+        room.admit(admitted)
         try:
-            short = sum(map(len, texts)) <= tokenizing.HOLDING_CHARS
             # A change of threads costs more than reading a few words.
-            rows = read() if short else await _on(self._text_thread, read)
+            rows = read() if short else await _on(self._text_threads, read)
             tokens = sum(rows.tokens)
-            if tokens > self._admission.capacity:
-                raise errors.TooMuch(tokens, self._admission.capacity)
-        except BaseException:
-            self._admission.release(estimate)
-            raise
-        self._admission.correct(estimate, tokens)
-        return rows
+            if tokens > room.capacity:
+                raise errors.TooMuch(tokens, room.capacity)
+            room.correct(admitted, tokens)
+            admitted = tokens
+            return await self._encode(rows, urgency)
+        finally:
+            room.release(admitted)
 
-    def _urgency(self, rows: reading.Rows, role: reading.Role) -> Urgency:
-        if len(rows.ids) > _FEW_ROWS:
+    async def _waited(self, chunks: Sequence[chunking.Chunk], urgency: Urgency) -> Encoded:
+        prompt = self.description.document_prompt.text
+        rows = reading.Rows(
+            [chunk.ids for chunk in chunks],
+            (False,) * len(chunks),
+            self._reader.pooled_from(prompt),
+        )
+        tokens = sum(rows.tokens)
+        await self._admission.wait(tokens)
+        try:
+            return await self._encode(rows, urgency)
+        finally:
+            self._admission.release(tokens)
+
+    def _urgency(self, texts: int, tokens: int, role: reading.Role) -> Urgency:
+        if texts > _FEW_ROWS:
             return Urgency.WRITE
-        if role == "query":
+        if role == "query" and tokens <= _QUERY_TOKENS:
             return Urgency.QUERY
         # A single short text is most likely a query of a client that knows no roles.
-        soon = sum(rows.tokens) <= _SHORT_TOKENS and self._executor.queries_idle
+        soon = tokens <= _SHORT_TOKENS and self._executor.queries_idle
         return Urgency.QUERY if soon else Urgency.WRITE
 
     async def _encode(self, rows: reading.Rows, urgency: Urgency) -> Encoded:
@@ -243,6 +257,17 @@ class LoadedModel:
 
     def _canaries(self, which: Sequence[int], alone: bool) -> NDArray[np.float32]:
         return self._check.vectors(self._encoder, which, alone=alone)
+
+
+def _parts(chunks: Sequence[chunking.Chunk], tokens: int) -> Iterator[Sequence[chunking.Chunk]]:
+    """All chunks in their order, in parts of about so many tokens."""
+    start = size = 0
+    for no, chunk in enumerate(chunks):
+        if size and size + len(chunk.ids) > tokens:
+            yield chunks[start:no]
+            start, size = no, 0
+        size += len(chunk.ids)
+    yield chunks[start:]
 
 
 async def _on(

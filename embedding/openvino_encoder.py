@@ -21,8 +21,9 @@ class OpenVINOEncoder:
     def __init__(self, folder: Path, *, dtype: str, limit: int | None) -> None:
         self.dtype = dtype
         self.lanes = cpu.count()
-        self.batch_rows = 16
-        self.batch_tokens = 16 * 256
+        # On two CPUs 8 rows are as fast as 16 (1.0 to 1.05 times), and the last ones end sooner.
+        self.batch_rows = 8
+        self.batch_tokens = 8 * 256
         self._limit = limit
         core = openvino.Core()
         model = core.read_model(folder / MODEL)

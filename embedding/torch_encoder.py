@@ -20,8 +20,8 @@ def usable(device: str) -> bool:
 class TorchEncoder:
     """sentence-transformers' modules on a GPU, and wherever a model can't be converted.
 
-    On CUDA two batches are under way: while one is computed, the next is padded, copied from
-    page-locked memory and queued behind it, so that the device never waits for the host.
+    On CUDA two batches are under way: while one is computed, the next is padded, and copied from
+    page-locked memory.
     """
 
     backend = "torch"
@@ -38,6 +38,7 @@ class TorchEncoder:
         self.batch_rows = 256 if self._on_cuda else 64
         self.batch_tokens = self.batch_rows * 256
         self._limit = model.space.max_tokens
+        self._dimensions = model.space.dimensions
         self._static = pipeline.is_static(model)
         loaded = pipeline.load(model, device)
         types = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
@@ -85,7 +86,7 @@ class TorchEncoder:
         for step in self._steps.children():
             for module in step.children():
                 features = module(features)
-        return features["sentence_embedding"].to(torch.float32)
+        return features["sentence_embedding"][:, : self._dimensions].to(torch.float32)
 
     def _padded(self, rows: encoder.Rows, pooled_from: int) -> list["torch.Tensor"]:
         ids, mask = batching.pad(rows, at_most=self._limit)

@@ -11,7 +11,7 @@ import structlog
 from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from embedding.errors import NoTokens
+from embedding.errors import NoTokens, TextFailed
 from indexing.indexer import Indexer
 from indexing.models import Models
 from storage import engine as database
@@ -193,7 +193,7 @@ class HnswKeeper:
             index.space_id, model_id=index.model_id, fingerprint=index.fingerprint
         ) as loaded:
             for query in queries:
-                with contextlib.suppress(NoTokens):
+                with contextlib.suppress(NoTokens, TextFailed):
                     encoded.append((await loaded.model.encode_query(query)).vectors[0])
         return encoded
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from embedding import canaries, model
-from embedding.model import Encoded
+from embedding.encoded import Encoded
 from indexing import errors
 
 

@@ -73,9 +73,7 @@ class Loader:
                 return known
             if fingerprint in self._refused:
                 raise errors.LoadRefused(self._refused[fingerprint])
-            if by_need:
-                await self._room.make(described.name, memory.estimate(described))
-                await asyncio.to_thread(memory.give_back)
+            await self._make_room(described, by_need=by_need)
             before = memory.resident()
             loaded = await self._take(await self._opener.open(described), options)
             taken = memory.resident() - before
@@ -86,6 +84,16 @@ class Loader:
                     # It may have taken more than was estimated.
                     await self._room.make(described.name, 0, patience_s=0)
         return loaded
+
+    async def _make_room(self, described: description.ModelDescription, *, by_need: bool) -> None:
+        needs = memory.estimate(described)
+        if by_need:
+            await self._room.make(described.name, needs)
+        else:
+            # A live index gets its model whatever it takes; what may go for it, goes.
+            with contextlib.suppress(errors.NoMemory, errors.Busy):
+                await self._room.make(described.name, needs, patience_s=0)
+        await asyncio.to_thread(memory.give_back)
 
     async def _take(self, opened: model.LoadedModel, options: description.ModelOptions) -> Loaded:
         """Let a model write and serve. Raises LoadRefused."""

@@ -253,7 +253,8 @@ class Models:
     async def check_rest(self) -> None:
         """Compare all canaries of models that started on a few; what moved stops serving."""
         for loaded in self._loaded:
-            if loaded.full:
+            # One that was unloaded meanwhile has nothing to answer for any more.
+            if loaded.full or not self._loaded.holds(loaded):
                 continue
             with self._loaded.pinned(loaded):
                 row = await retries.writing(functools.partial(self._space, loaded.space_id))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from embedding.model import Encoded
+from embedding.encoded import Encoded
 from indexing import errors, retries
 from indexing.catalog import Catalog, Collection
 from indexing.models import Models

@@ -159,16 +159,3 @@ async def used_by(conn: AsyncConnection) -> dict[int, list[str]]:
     for row in await conn.execute(query):
         found.setdefault(row.space_id, []).append(row.name)
     return found
-
-
-async def collections_of(conn: AsyncConnection) -> dict[int, list[str]]:
-    """space id -> names of the collections that it answers searches of."""
-    query = (
-        select(indexes.c.space_id, collections.c.name)
-        .join(collections, collections.c.active_index_id == indexes.c.id)
-        .order_by(collections.c.name)
-    )
-    found: dict[int, list[str]] = {}
-    for row in await conn.execute(query):
-        found.setdefault(row.space_id, []).append(row.name)
-    return found

@@ -60,7 +60,7 @@ async def get_one(
 async def _every(service: Service) -> list[schemas.ModelShown]:
     async with service.engine.connect() as conn:
         rows = await spaces.every(conn)
-        used = await spaces.collections_of(conn)
+        used = await spaces.used_by(conn)
         linked = await spaces.links(conn)
     loaded = {one.space_id: one for one in service.models.loaded}
     default = service.models.default

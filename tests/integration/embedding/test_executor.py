@@ -115,10 +115,40 @@ async def test_writes_wait_for_room_instead_of_failing(minilm):
     with pytest.raises(errors.Overloaded):
         minilm.require_room()
     assert not any(one.done() for one in writes)
+    # What waits keeps no query out.
+    assert (await minilm.encode_query("boats")).vectors.shape == (1, 384)
     busy.cancel()
     for encoded in await asyncio.gather(*writes):
         assert np.isfinite(encoded.vectors).all()
     minilm.require_room()
+
+
+async def test_more_chunks_than_may_wait_are_encoded_in_parts(wordllama, model_cache):
+    described = wordllama.description
+    small = loading.load(described, cache_dir=model_cache, device="cpu", max_queued_tokens=64)
+    prepared = await small.prepare([f"{TEXT} {no}" for no in range(30)], chunking.Chunking())
+    chunks = [chunk for one in prepared for chunk in one.chunks]
+    chunks[7] = chunking.Chunk(0, 0, 1, 1, np.array([10**6], np.int32))
+    found = await small.encode_chunks(chunks)
+    expected = await wordllama.encode_chunks(chunks)
+    assert list(found.failures) == list(expected.failures) == [7]
+    assert np.array_equal(found.vectors, expected.vectors, equal_nan=True)
+    assert found.tokens == expected.tokens
+    with pytest.raises(errors.TooMuch):
+        await small.encode_texts([TEXT * 20])
+    small.close()
+
+
+async def test_a_query_without_a_vector_is_told_apart_from_a_broken_encoder(wordllama):
+    table = wordllama._encoder._table
+    token = wordllama.tokenizer.encode("boat").ids[0]
+    kept = table[token].copy()
+    table[token] = 0
+    try:
+        with pytest.raises(errors.TextFailed, match="length zero"):
+            await wordllama.encode_query("boat")
+    finally:
+        table[token] = kept
 
 
 async def test_closing_does_not_wait_for_a_check_under_way(model_cache):

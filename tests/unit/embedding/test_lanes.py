@@ -163,3 +163,5 @@ def test_closing_fails_what_waits(start, encoder):
     encoder.go_on.set()
     closing.join(30)
     assert not [one for one in threading.enumerate() if one.name.startswith("test-")]
+    with pytest.raises(errors.EncoderDied, match="closed"):
+        lanes.submit(Waited(SOUND).job)

@@ -214,3 +214,12 @@ def test_a_model_says_if_fewer_dimensions_do(
     found = description.describe("x", directory, options=options)
     assert found.matryoshka is expected
     assert any("Matryoshka" in warning for warning in found.warnings) is not expected
+
+
+def test_a_folder_that_was_put_there_by_hand_stays(directory: Path, models_dir: Path) -> None:
+    by_hand = models_dir / "org" / "model"
+    shutil.copytree(directory, by_hand)
+    with pytest.raises(errors.ModelRefused, match="--name"):
+        add(models_dir, directory, "org")
+    assert (by_hand / "model.safetensors").is_file()
+    assert [file.name for file in models_dir.iterdir()] == ["org"]
