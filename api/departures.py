@@ -11,15 +11,26 @@ from api.lines import ClientGone
 T = TypeVar("T")
 
 
+class Stopping(Exception):
+    """The service stops before the request is done."""
+
+    def __init__(self) -> None:
+        super().__init__("the service stops before this was done; send it again when it is back")
+
+
 async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` gives; it is cancelled when the client goes. Raises ClientGone.
+    """What `work` gives; it is cancelled when the client goes. Raises ClientGone, Stopping.
 
     Only once the body is read: `receive` then has nothing else to tell.
     """
     working = asyncio.create_task(work, name="work")
     leaving = asyncio.create_task(_gone(receive), name="departure")
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError as error:
+            # The service stops, and has waited for the end of this request long enough.
+            raise Stopping from error
         if not working.done():
             raise ClientGone
         return await working

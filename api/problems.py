@@ -13,6 +13,7 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from api.bodies import BodyInvalid, BodyTooLarge
 from api.body_budget import BodiesFull
+from api.departures import Stopping
 from api.lines import ClientGone
 from embedding import chunking
 from embedding import errors as embedding
@@ -82,6 +83,7 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (BodyTooLarge, 413, "too-large"),
     (BodiesFull, 429, "too-many-bodies"),
     (ClientGone, CLIENT_GONE, "client-gone"),
+    (Stopping, 503, "stopping"),
     (indexing.ModelMissing, 503, "model-missing"),
     (indexing.LoadRefused, 503, "model-refused"),
     (indexing.NoMemory, 503, "no-memory"),

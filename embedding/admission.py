@@ -10,7 +10,7 @@ _MOST_RETRY_S = 60
 
 
 class Admission:
-    """Bounds the tokens that wait for one model. Used from one event loop."""
+    """Bounds the tokens that wait for one model. Used from one event loop, `measured` from all."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity

@@ -41,17 +41,17 @@ def load(places: Places, described: description.ModelDescription) -> model.Loade
 
 def begin(places: Places) -> "concurrent.futures.Future[model.LoadedModel]":
     """Load the default model on a thread of its own, so that a start can do other things."""
-    loading: concurrent.futures.Future[model.LoadedModel] = concurrent.futures.Future()
+    begun: concurrent.futures.Future[model.LoadedModel] = concurrent.futures.Future()
 
     def work() -> None:
-        if not loading.set_running_or_notify_cancel():
+        if not begun.set_running_or_notify_cancel():
             return
         try:
             source = places.source(places.default)
             described = sources.descriptions.get(source, places.options.over(source.options))
-            loading.set_result(load(places, described))
+            begun.set_result(load(places, described))
         except BaseException as error:
-            loading.set_exception(error)
+            begun.set_exception(error)
 
     threading.Thread(target=work, name="load-default", daemon=True).start()
-    return loading
+    return begun

@@ -104,16 +104,14 @@ class Reader:
         return found
 
     def _check_ids(self, no: int, row: Sequence[int]) -> None:
-        special = len(self._tokenizer.prefix) + len(self._tokenizer.suffix)
-        if len(row) <= special:
-            raise errors.TokenIdsInvalid(no, "it has no token that carries content")
         most = self._tokenizer.vocabulary
-        if min(row) >= 0 and max(row) < most:
-            return
-        wrong = next(place for place, id_ in enumerate(row) if not 0 <= id_ < most)
-        raise errors.TokenIdsInvalid(
-            no, f"[{wrong}] is {row[wrong]}, but this model's ids go from 0 to {most - 1}"
-        )
+        wrong = next((place for place, id_ in enumerate(row) if not 0 <= id_ < most), None)
+        if wrong is not None:
+            raise errors.TokenIdsInvalid(
+                no, f"[{wrong}] is {row[wrong]}, but this model's ids go from 0 to {most - 1}"
+            )
+        if len(row) <= len(self._tokenizer.prefix) + len(self._tokenizer.suffix):
+            raise errors.TokenIdsInvalid(no, "it has no token that carries content")
 
     def _shortened(self, row: Sequence[int]) -> list[int]:
         """Cut as a text is: the special tokens at the end stay."""

@@ -76,7 +76,8 @@ def resolve(name: str, *, roots: Sequence[Path], models_dir: Path) -> Source:
         return _downloaded(match["id"], match["revision"], roots, models_dir)
     raise errors.ModelNotFound(
         f"no model {name!r}: it is no path (one begins with / or ./), none that was added under"
-        f" {models_dir}, no directory under {_list(roots)}, and no hub id such as {BUNDLED_ID}"
+        f" {models_dir}, no directory under MODEL_ROOTS ({_list(roots)}), and no hub id such as"
+        f" {BUNDLED_ID}"
     )
 
 
@@ -281,4 +282,4 @@ def _looks_like_a_model(directory: Path) -> bool:
 
 
 def _list(places: Sequence[Path]) -> str:
-    return ", ".join(str(place) for place in places) or "no directory (none is set)"
+    return ", ".join(str(place) for place in places) or "which is not set"

@@ -35,7 +35,8 @@ class TorchEncoder:
         self._device = device
         self._on_cuda = device == "cuda"
         self.lanes = 2 if self._on_cuda else 1
-        self.batch_rows = 256 if self._on_cuda else 64
+        # Elsewhere small ones: a query waits for the batch under way.
+        self.batch_rows = 256 if self._on_cuda else 16
         self.batch_tokens = self.batch_rows * 256
         self._limit = model.space.max_tokens
         self._dimensions = model.space.dimensions

@@ -177,6 +177,12 @@ class Models:
             raise
         self._names.remember(name, place, loaded.model.space.fingerprint)
         self._woken.set()
+        return self._serving_again(loaded)
+
+    def _serving_again(self, loaded: Loaded) -> Loaded:
+        """What was told of its space while it could not be loaded is true no more."""
+        self.problems.pop(loaded.fingerprint, None)
+        self._given_up.discard(loaded.space_id)
         return loaded
 
     async def _by_fingerprint(self, fingerprint: str) -> Loaded:
@@ -187,7 +193,7 @@ class Models:
                 f"no space {fingerprint!r} is stored; see `vecmark models list`"
             )
         try:
-            return await self._loader.by_row(row, links, by_need=True)
+            return self._serving_again(await self._loader.by_row(row, links, by_need=True))
         except (EmbeddingError, errors.LoadRefused, errors.ModelMissing) as error:
             self._names.remember_failure(fingerprint, None, error)
             raise

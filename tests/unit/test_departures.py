@@ -68,6 +68,6 @@ async def test_work_is_cancelled_when_the_service_stops():
     waiting = asyncio.create_task(departures.unless_gone(client.receive, work.run()))
     await client.listened.wait()
     waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(departures.Stopping, match="send it again"):
         await waiting
     assert isinstance(work.ended_by, asyncio.CancelledError)

@@ -68,6 +68,7 @@ def _tell(added: "registry.Added", wish: "registry.Wish") -> None:
     if wish.hub_id and found.name == wish.source:
         used = f"{wish.hub_id[0]}@{found.revision}"
     output.line(f"Use it: vecmark collections create NAME --model {used}")
+    output.line(f'or in requests: "model": "{used}". The first use converts it: a while.')
 
 
 def _calibration(source: str, given: Path | None) -> Sequence[str] | None:

@@ -127,7 +127,9 @@ async def test_more_chunks_than_may_wait_are_encoded_in_parts(wordllama, model_c
     described = wordllama.description
     small = loading.load(described, cache_dir=model_cache, device="cpu", max_queued_tokens=64)
     prepared = await small.prepare([f"{TEXT} {no}" for no in range(30)], chunking.Chunking())
-    chunks = [chunk for one in prepared for chunk in one.chunks]
+    chunks = [
+        chunk for one in prepared if isinstance(one, chunking.Prepared) for chunk in one.chunks
+    ]
     chunks[7] = chunking.Chunk(0, 0, 1, 1, np.array([10**6], np.int32))
     found = await small.encode_chunks(chunks)
     expected = await wordllama.encode_chunks(chunks)
