@@ -13,7 +13,7 @@ CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt \
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: help install run test lint bench clean
+.PHONY: help install run test lint bench demo-migrate clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -38,6 +38,9 @@ lint: $(VENV)/.installed-dev  ## check style, types, imports, and the schema aga
 
 bench: $(VENV)/.installed-dev  ## measure over the data in DATA; prints tables with ratios
 	@$(BIN)/python -m benchmarks $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+demo-migrate: $(VENV)/.installed-demo  ## move the sample documents to another model and back, with everything shown
+	@$(BIN)/python -m examples.migrate.demo
 
 clean:  ## remove the environment and what tools left here; the data stays
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
@@ -69,4 +72,8 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(PIP) --quiet --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-demo: $(VENV)/.installed
+	@$(PIP) --quiet --no-build-isolation --editable '.[demo]'
 	@touch $@

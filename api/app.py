@@ -8,7 +8,16 @@ from litestar.datastructures import State
 from litestar.di import Provide
 
 from api import body_budget, lifespan, logs, openai_errors, raw_path, strict
-from api.routes import collections, documents, embed, embeddings, health, models, search
+from api.routes import (
+    collections,
+    documents,
+    embed,
+    embeddings,
+    health,
+    migrations,
+    models,
+    search,
+)
 from api.service import Service
 from api.settings import Settings
 from api.web import openapi, page
@@ -18,6 +27,7 @@ TAGGED = {
     "Documents": documents.ROUTES,
     "Search": search.ROUTES,
     "Collections": collections.ROUTES,
+    "Migrations": migrations.ROUTES,
     "Embeddings": [*embeddings.ROUTES, *embed.ROUTES],
     "Models": models.ROUTES,
     "Health": health.ROUTES,

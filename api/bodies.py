@@ -38,10 +38,12 @@ class BodyInvalid(Exception):
         self.slug = slug
 
 
-async def read(request: Request[Any, Any, Any], kind: type[T], limit: int) -> T:
+async def read(
+    request: Request[Any, Any, Any], kind: type[T], limit: int, *, empty: bytes = b""
+) -> T:
     """The body as `kind`. Raises BodyTooLarge, BodyInvalid, BodiesFull.
 
-    Its bytes count as held until the request is answered.
+    Its bytes count as held until the request is answered. `empty`: what no body at all stands for.
     """
     media_type = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
     if media_type not in {JSON, "application/x-www-form-urlencoded", ""}:
@@ -51,7 +53,7 @@ async def read(request: Request[Any, Any, Any], kind: type[T], limit: int) -> T:
             slug="unsupported-media-type",
         )
     check_encoding(request)
-    return decode(await _collect(request, limit), kind)
+    return decode(await _collect(request, limit) or empty, kind)
 
 
 def check_encoding(request: Request[Any, Any, Any]) -> None:

@@ -15,18 +15,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api import places
+from api import assembly, places
 from api.service import Service
 from api.settings import Settings
 from embedding import opening
 from embedding.model import LoadedModel
-from indexing.backlog import Backlog
-from indexing.catalog import Catalog
-from indexing.hnsw import HnswKeeper
-from indexing.indexer import Indexer
 from indexing.models import Models
-from indexing.searcher import Searcher
-from indexing.sweeper import Sweeper
 from migrations import schema
 from storage import engine as database
 from storage.embedded.postgres import EmbeddedPostgres
@@ -54,6 +48,17 @@ async def opened(
 
     `loading` is the default model, where its loading was begun before.
     """
+    async with parts(settings, announce, loading=loading, serves=True) as service:
+        app.state.service = service
+        with _announced(service) if public else contextlib.nullcontext():
+            yield
+
+
+@contextlib.asynccontextmanager
+async def parts(
+    settings: Settings, announce: Announce, *, loading: Loading | None, serves: bool
+) -> AsyncIterator[Service]:
+    """Everything that runs without HTTP; one that does not `serve` is a worker alone."""
     async with contextlib.AsyncExitStack() as stack:
         if settings.database_url is not None:
             # First: a conversion would hold up the refusal.
@@ -67,12 +72,9 @@ async def opened(
         models = Models(engine, places.of(settings), settings.model_memory)
         stack.push_async_callback(models.close)
         await _load_models(models, asyncio.wrap_future(loading))
-        service = _service(settings, engine, models, died)
-        app.state.service = service
-        await stack.enter_async_context(_running(_tasks(service), died))
-        if public:
-            stack.enter_context(_announced(service))
-        yield
+        service = assembly.service(settings, engine, models, died, serves=serves)
+        await stack.enter_async_context(_running(assembly.tasks(service), died))
+        yield service
 
 
 async def _ended(loading: Loading) -> None:
@@ -87,6 +89,26 @@ async def _ended(loading: Loading) -> None:
 async def _database(
     settings: Settings, announce: Announce, died: dict[str, str]
 ) -> AsyncIterator[AsyncEngine]:
+    async with _connected(settings, announce) as (engine, server):
+        watching = [] if server is None else [_watch(engine, server)]
+        async with _running(watching, died):
+            yield engine
+
+
+@contextlib.asynccontextmanager
+async def store(settings: Settings, announce: Announce) -> AsyncIterator[AsyncEngine]:
+    """The database alone, for a command that works on it beside a service or without one."""
+    if settings.database_url is not None:
+        await _require_schema(database.psycopg_url(settings.database_url))
+    async with _connected(settings, announce) as (engine, _server):
+        yield engine
+
+
+@contextlib.asynccontextmanager
+async def _connected(
+    settings: Settings, announce: Announce
+) -> AsyncIterator[tuple[AsyncEngine, EmbeddedPostgres | None]]:
+    """The database, checked, and the embedded server where it is that."""
     async with contextlib.AsyncExitStack() as stack:
         if settings.database_url is None:
             announce("starting PostgreSQL")
@@ -102,9 +124,7 @@ async def _database(
         stack.push_async_callback(engine.dispose)
         async with engine.connect() as conn:
             await database.check_extension(conn)
-        if server is not None:
-            await stack.enter_async_context(_running([_watch(engine, server)], died))
-        yield engine
+        yield engine, server
 
 
 async def _require_schema(url: str) -> None:
@@ -149,39 +169,6 @@ async def _load_models(models: Models, default: Awaitable[LoadedModel]) -> None:
         bytes=models.memory_bytes,
         limit_bytes=models.memory_limit,
     )
-
-
-def _service(
-    settings: Settings, engine: AsyncEngine, models: Models, died: dict[str, str]
-) -> Service:
-    catalog = Catalog(engine)
-    return Service(
-        settings=settings,
-        engine=engine,
-        models=models,
-        catalog=catalog,
-        indexer=Indexer(engine, models, catalog),
-        searcher=Searcher(engine, models, catalog),
-        sweeper=Sweeper(engine),
-        died=died,
-    )
-
-
-def _tasks(service: Service) -> list[Coroutine[Any, Any, None]]:
-    keeper = HnswKeeper(
-        service.engine,
-        service.models,
-        service.indexer,
-        min_rows=service.settings.hnsw_min_rows,
-        target_recall=service.settings.target_recall,
-        workers=max(0, (os.cpu_count() or 1) - 1),
-    )
-    return [
-        keeper.run(),
-        Backlog(service.engine, service.models).run(),
-        service.sweeper.run(),
-        service.models.run(),
-    ]
 
 
 @contextlib.asynccontextmanager

@@ -18,6 +18,7 @@ from api.lines import ClientGone
 from embedding import chunking
 from embedding import errors as embedding
 from indexing import errors as indexing
+from migrations.reembed import errors as reembed
 from storage import engine
 from storage import errors as storage
 
@@ -90,6 +91,12 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (indexing.LinkRefused, 409, "link-refused"),
     (indexing.ModelUnknown, 422, "unknown-model"),
     (indexing.Busy, 503, "database-unavailable"),
+    (reembed.MigrationNotFound, 404, "unknown-migration"),
+    (reembed.ReportMissing, 404, "no-report"),
+    (reembed.MigrationRunning, 409, "migration-running"),
+    (reembed.CutoverBlocked, 409, "cutover-blocked"),
+    (reembed.RollbackRefused, 409, "rollback-refused"),
+    (reembed.MigrationError, 409, "transition-refused"),
     (chunking.ChunkingInvalid, 422, "validation"),
     (embedding.NoTokens, 422, "no-tokens"),
     (embedding.TextFailed, 422, "text-failed"),

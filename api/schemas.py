@@ -85,6 +85,26 @@ class SearchPath(Struct, frozen=True, kw_only=True):
     recall: float | None = None
 
 
+class Evidence(Struct, frozen=True, kw_only=True):
+    """How an adopted table's vectors were shown to be of the collection's space.
+
+    Of `rows` rows `sampled` random ones were embedded again. `share` of them reach `least_cosine`;
+    of all rows up to `stale_upper_bound_95` may have the vector of another text (95 % confidence).
+    """
+
+    source: str
+    claimed: list[str]
+    rows: int
+    sampled: int
+    median: float
+    worst_5_percent: float
+    worst: float
+    share: float
+    least_cosine: float
+    stale_upper_bound_95: float
+    at: datetime
+
+
 class Collection(Struct, frozen=True, kw_only=True):
     name: str
     model: str
@@ -96,6 +116,7 @@ class Collection(Struct, frozen=True, kw_only=True):
     pending: int
     created_at: datetime
     search: SearchPath
+    evidence: Evidence | UnsetType = UNSET
 
 
 class CollectionList(Struct, frozen=True, kw_only=True):

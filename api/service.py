@@ -9,12 +9,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.settings import Settings
 from embedding.chunking import Chunking
+from indexing.backlog import Backlog
 from indexing.catalog import Catalog, Collection
 from indexing.indexer import Indexer
 from indexing.loaded import Loaded
 from indexing.models import Models
+from indexing.presence import Presence
 from indexing.searcher import Searcher
 from indexing.sweeper import Sweeper
+from migrations.reembed.orders import Orders
+from migrations.reembed.starting import Starter
 from storage.errors import CollectionNotFound
 
 DEFAULT_COLLECTION = "default"
@@ -22,7 +26,7 @@ DEFAULT_COLLECTION = "default"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Service:
-    """`died`: background tasks that ended, and why."""
+    """`died`: background tasks that ended, and why; `works`: migrations and the backlog, too."""
 
     settings: Settings
     engine: AsyncEngine
@@ -30,8 +34,13 @@ class Service:
     catalog: Catalog
     indexer: Indexer
     searcher: Searcher
+    presence: Presence
     sweeper: Sweeper
+    backlog: Backlog
+    starter: Starter
+    orders: Orders
     died: Mapping[str, str]
+    works: bool
     instance: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
 
     async def collection(self, name: str) -> Collection:

@@ -97,6 +97,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_text_chars: Annotated[
         Annotated[int, Meta(ge=1)], Meta(description="The longest text of one document.")
     ] = 4_000_000
+    worker: Annotated[
+        bool,
+        Meta(
+            description="Whether the service also works on migrations and on what waits to be "
+            "embedded; `false` where `vecmark worker` processes do."
+        ),
+    ] = True
+    keep_queries: Annotated[
+        bool,
+        Meta(
+            description="Keep a sample of the texts searched for (1,000 a collection), to judge a "
+            "migration by."
+        ),
+    ] = True
     hnsw_min_rows: Annotated[
         Annotated[int, Meta(ge=0)],
         Meta(description="Vectors in an index from which HNSW is built; below, search is exact."),

@@ -1,7 +1,7 @@
 """From what the packages below return to what goes over the wire."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -34,7 +34,12 @@ def collection(
         pending=counts.pending,
         created_at=found.row.created_at,
         search=path,
+        evidence=_evidence(active.evidence),
     )
+
+
+def _evidence(found: Mapping[str, object] | None) -> schemas.Evidence | msgspec.UnsetType:
+    return msgspec.UNSET if found is None else msgspec.convert(found, schemas.Evidence)
 
 
 def document_result(result: results.Result, line: int | None = None) -> schemas.DocumentResult:

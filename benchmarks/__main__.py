@@ -31,6 +31,9 @@ from benchmarks import (
     service,
     table,
 )
+from benchmarks.fire import figures as fire
+from benchmarks.fire import wish
+from benchmarks.reembed import part as reembed
 
 # `search` uses the collection that `memory` leaves.
 PARTS = {
@@ -43,9 +46,11 @@ PARTS = {
     "int8": int8.run,
     "overload": overload.run,
     "crossover": crossover.run,
+    "reembed": reembed.run,
+    "fire": fire.run,
 }
-# Only when named: they measure what the service is built on, to choose a setting by.
-NAMED_ONLY = {"crossover"}
+# Only when named: they choose a setting, or take long.
+NAMED_ONLY = {"crossover", "reembed", "fire"}
 FAILURES = (
     child.ChildFailed,
     client.Refused,
@@ -62,6 +67,8 @@ SIZES = {
     "queries": "queries of each kind in the part search, and of the part latency",
     "embeddings": "texts of the parts embeddings, latency, int8 and overload",
     "crossover": "vectors in the largest table of the part crossover",
+    "reembed": "documents of SciFact whose backfill is timed in the part reembed",
+    "switched": "documents of its cut-over and rollback",
 }
 
 
@@ -131,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--overload-seconds", type=float, default=60, help="how long they send (default: 60)"
     )
+    _add_fire(parser)
     parser.add_argument(
         "--infinity",
         type=Path,
@@ -147,6 +155,36 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", type=Path, help="write the rows of the table there too")
     return parser
+
+
+def _add_fire(parser: argparse.ArgumentParser) -> None:
+    usual = plan.Fire()
+    parser.add_argument(
+        "--fire-documents",
+        type=int,
+        default=usual.documents,
+        help=f"of the part fire (default: {usual.documents:,})",
+    )
+    parser.add_argument(
+        "--fire-seconds",
+        type=float,
+        default=usual.seconds,
+        help=f"how long it burns at least (default: {usual.seconds:g})",
+    )
+    parser.add_argument(
+        "--fire-seed",
+        type=int,
+        default=usual.seed,
+        help="another one, other clients and kills",
+    )
+    parser.add_argument(
+        "--fire-models",
+        nargs=2,
+        default=[usual.source, usual.target],
+        choices=wish.MODELS,
+        metavar=("FROM", "TO"),
+        help=f"two of {', '.join(wish.MODELS)} (default: {usual.source} {usual.target})",
+    )
 
 
 def _plan(given: argparse.Namespace, folder: Path) -> plan.Plan:
@@ -168,6 +206,9 @@ def _plan(given: argparse.Namespace, folder: Path) -> plan.Plan:
         infinity=given.infinity and given.infinity.absolute(),
         overload_clients=given.overload_clients,
         overload_s=given.overload_seconds,
+        fire=plan.Fire(
+            given.fire_documents, given.fire_seconds, given.fire_seed, *given.fire_models
+        ),
         settings=dict(one.split("=", 1) for one in given.set),
         say=_say,
     )

@@ -3,32 +3,22 @@
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from migrations.reembed.verifying import metrics as quality
+
 Vectors = NDArray[np.float32]
 T = TypeVar("T")
 
 
-def ndcg(ranked: Sequence[str], relevance: Mapping[str, int], k: int) -> float:
-    """trec_eval's nDCG at k: the gain is the relevance, discounted by log2 of the rank plus one."""
-    ideal = _discounted(sorted(relevance.values(), reverse=True)[:k])
-    gained = _discounted([relevance.get(id_, 0) for id_ in ranked[:k]])
-    return gained / ideal if ideal else 0.0
-
-
-def _discounted(gains: Sequence[int]) -> float:
-    return sum(max(0, gain) / math.log2(rank + 1) for rank, gain in enumerate(gains, start=1))
-
-
-def recall(truth: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> float:
-    """The share of all true neighbours that were found."""
-    hits = sum(len(set(a) & set(b)) for a, b in zip(truth, found, strict=True))
-    wanted = sum(len(set(a)) for a in truth)
-    return hits / wanted if wanted else 0.0
+# Those that a migration's report is made of.
+ndcg = quality.ndcg
+recall = quality.recall
+percentile = quality.percentile
 
 
 def cosines(found: Vectors, truth: Vectors) -> NDArray[np.float64]:
@@ -37,13 +27,6 @@ def cosines(found: Vectors, truth: Vectors) -> NDArray[np.float64]:
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     result: NDArray[np.float64] = (a * b).sum(axis=1) / lengths
     return result
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that at least `percent` of all values do not exceed."""
-    ordered = sorted(values)
-    rank = math.ceil(percent / 100 * len(ordered))
-    return ordered[max(1, rank) - 1]
 
 
 def spread(values: Sequence[float]) -> str:

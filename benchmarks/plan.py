@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from api import settings
 from benchmarks import corpora, infinity, service
 
-NEED_SCIFACT = {"quality", "ingest", "embeddings", "latency", "int8", "overload"}
+NEED_SCIFACT = {"quality", "ingest", "embeddings", "latency", "int8", "overload", "reembed"}
 NEED_WORDNET = {"memory", "search", "crossover", "int8"}
 # Documents of the part crossover that are in none of its tables.
 CROSSOVER_QUERIES = 100
@@ -32,6 +32,19 @@ class Sizes:
     queries: int = 300
     crossover: int = 20_000
     embeddings: int = 1024
+    reembed: int = 800
+    switched: int = 2000
+
+
+@dataclass(frozen=True)
+class Fire:
+    """How long the part fire burns, and over what; its models as the service names them."""
+
+    documents: int = 20_000
+    seconds: float = 300.0
+    seed: int = 1
+    source: str = "bundled"
+    target: str = "wordllama"
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,7 @@ class Plan:
     overload_clients: int
     overload_s: float
     say: Callable[[str], None]
+    fire: Fire = field(default_factory=Fire)
 
     def check(self, parts: Sequence[str]) -> None:
         """DataMissing before anything is started, where a part's data is not there."""

@@ -45,8 +45,8 @@ def running(folder: Path, settings: Mapping[str, str]) -> Iterator[Running]:
     `settings` are names without the prefix: {"HNSW_MIN_ROWS": "1000"}.
     """
     data, log, port = data_dir(folder), folder / "service.log", free_port()
-    environment = {**_environment(settings, data), "VECMARK_HOST": HOST, "VECMARK_PORT": str(port)}
-    child = start([_program(), "serve"], environment, folder, log)
+    variables = environment({**settings, "HOST": HOST, "PORT": str(port)}, data)
+    child = start([program(), "serve"], variables, folder, log)
     try:
         await_ready(child, port, log)
         with contextlib.closing(client.Client(port)) as http:
@@ -62,8 +62,8 @@ def running(folder: Path, settings: Mapping[str, str]) -> Iterator[Running]:
 def command(folder: Path, settings: Mapping[str, str], *words: str) -> None:
     """Run `vecmark` with these words over the data under `folder`; CommandFailed."""
     done = subprocess.run(
-        [_program(), *words],
-        env=_environment(settings, data_dir(folder)),
+        [program(), *words],
+        env=environment(settings, data_dir(folder)),
         cwd=folder,
         capture_output=True,
         text=True,
@@ -105,16 +105,19 @@ def database_url(data: Path) -> Iterator[str]:
         shared.stop()
 
 
-def _program() -> str:
+def program() -> str:
     """The console script of the environment that runs the benchmark."""
-    program = Path(sys.executable).with_name("vecmark")
-    if not program.exists():
-        raise NotRunning(f"there is no {program}; run `make install`")
-    return str(program)
+    found = Path(sys.executable).with_name("vecmark")
+    if not found.exists():
+        raise NotRunning(f"there is no {found}; run `make install`")
+    return str(found)
 
 
-def _environment(settings: Mapping[str, str], data: Path) -> dict[str, str]:
-    """This process's, without settings of the service but those given here."""
+def environment(settings: Mapping[str, str], data: Path) -> dict[str, str]:
+    """This process's, without settings of the service but those given here.
+
+    `settings` are names without the prefix: {"HNSW_MIN_ROWS": "1000"}.
+    """
     dropped = {"MODEL_PATH", "MODEL_SEQ_LEN"}
     kept = {
         name: value

@@ -2,7 +2,7 @@ import asyncio
 import concurrent.futures
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar, TypeVarTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from embedding import (
     encoder,
     errors,
     executor,
+    prompts,
     reading,
     spaces,
     tokenizing,
@@ -92,6 +93,12 @@ class LoadedModel:
     def reference(self) -> NDArray[np.float32]:
         """The canaries' torch fp32 vectors, (canaries, dimensions)."""
         return self._check.reference
+
+    def prompt_queries(self, prompt: str) -> None:
+        """Put another prompt before queries from now on; the space stays what it is."""
+        found = prompts.Prompt(prompt, "set for the space")
+        self.description = replace(self.description, query_prompt=found)
+        self._reader = reading.Reader(self.description, self.tokenizer)
 
     def status(self) -> Status:
         load = self._admission

@@ -8,11 +8,12 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from embedding.scheduler import Urgency
-from indexing import catalog
+from indexing import catalog, filling
 from indexing.embedded import Embedded, embed
+from indexing.filling import Filled
 from indexing.models import Models
-from storage import documents, fence, indexes, pending, vectors
 from storage import engine as database
+from storage import fence, indexes, pending
 from storage.indexes import IndexRow
 from storage.pending import Claim
 
@@ -74,59 +75,40 @@ class Backlog:
         for index in live:
             if not self._models.has(index.space_id):
                 continue
-            async with self._engine.begin() as conn:
-                claims = await pending.claim(
-                    conn, index.id, owner=self._owner, limit=_AT_ONCE, lease_s=_LEASE_S
-                )
-            if claims:
-                await self._work(index, claims)
-                worked += len(claims)
+            worked += await self.work_off(index)
         return worked
 
-    async def _work(self, index: IndexRow, claims: list[Claim]) -> None:
+    async def work_off(self, index: IndexRow, urgency: Urgency = Urgency.BACKFILL) -> int:
+        """One batch of what `index` lacks; how many documents were worked on."""
+        async with self._engine.begin() as conn:
+            claims = await pending.claim(
+                conn, index.id, owner=self._owner, limit=_AT_ONCE, lease_s=_LEASE_S
+            )
+        if claims:
+            await self._work(index, claims, urgency)
+        return len(claims)
+
+    async def _work(self, index: IndexRow, claims: list[Claim], urgency: Urgency) -> None:
         texts = [claim.text for claim in claims]
         with self._models.held(
             index.space_id, model_id=index.model_id, fingerprint=index.fingerprint
         ) as loaded:
-            found = await embed(loaded, texts, catalog.chunking_of(index), Urgency.BACKFILL)
-        ready: list[tuple[Claim, Embedded]] = []
-        failed: list[tuple[Claim, str]] = []
+            found = await embed(loaded, texts, catalog.chunking_of(index), urgency)
+        ready: list[tuple[Claim, Filled]] = []
         for claim, done in zip(claims, found, strict=True):
             if isinstance(done, Embedded):
-                ready.append((claim, done))
+                ready.append((claim, Filled(claim.doc_key, claim.text_hash, done)))
             else:
-                failed.append((claim, f"{done.reason}: {done.detail}"))
-        await self._write(index, ready, failed)
-
-    async def _write(
-        self,
-        index: IndexRow,
-        ready: list[tuple[Claim, Embedded]],
-        failed: list[tuple[Claim, str]],
-    ) -> None:
+                async with self._engine.begin() as conn:
+                    await pending.fail(conn, index.id, claim, f"{done.reason}: {done.detail}")
         ready.sort(key=lambda pair: pair[0].doc_key)
         for start in range(0, len(ready), _WRITE_AT_ONCE):
             await self._write_part(index, ready[start : start + _WRITE_AT_ONCE])
-        async with self._engine.begin() as conn:
-            for claim, reason in failed:
-                await pending.fail(conn, index.id, claim, reason)
 
-    async def _write_part(self, index: IndexRow, ready: list[tuple[Claim, Embedded]]) -> None:
+    async def _write_part(self, index: IndexRow, ready: list[tuple[Claim, Filled]]) -> None:
         async with self._engine.begin() as conn:
             live = await fence.enter(conn, index.collection_id)
             if index.id not in {one.id for one in live}:
                 return
-            hashes = await documents.lock(conn, [claim.doc_key for claim, _ in ready])
-            good = [
-                (claim, embedded)
-                for claim, embedded in ready
-                if hashes.get(claim.doc_key) == claim.text_hash
-            ]
-            await vectors.remove(conn, index.id, [claim.doc_key for claim, _ in good])
-            rows = [
-                row
-                for claim, embedded in good
-                for row in embedded.rows(claim.doc_key, claim.text_hash)
-            ]
-            await vectors.copy_in(conn, index.id, rows)
+            await filling.write(conn, index, [filled for _, filled in ready])
             await pending.settle(conn, index.id, [claim for claim, _ in ready])

@@ -10,6 +10,7 @@ from embedding import chunking
 from indexing import catalog, results
 from indexing.catalog import Collection
 from indexing.embedded import Embedded, Failure, embed
+from indexing.filling import Filled, put
 from indexing.models import Models
 from storage import documents, fence, indexes, pending, vectors
 from storage.documents import NewDocument, StoredState
@@ -70,9 +71,13 @@ class Batch:
         return Plan(tuple(live), stored, embed, describe)
 
     async def _embed(self, plan: Plan) -> None:
-        """Embed what the plan needs for every live index whose model is here."""
+        """Embed what the plan needs for every live index whose model is here.
+
+        Not for one that is being built: that would double the cost of every write until it is
+        done. Its migration embeds what is noted as pending.
+        """
         for index in plan.live:
-            if not self._models.has(index.space_id):
+            if index.state == "building" or not self._models.has(index.space_id):
                 continue
             todo = [
                 document
@@ -94,36 +99,37 @@ class Batch:
 
         Raises DocumentChanged, IndexChanged where the plan does not hold any more: plan again.
         """
-        good = [document for document in plan.embed.values() if not self._failure(plan, document)]
+        good = [
+            document
+            for document in plan.embed.values()
+            if self._failure(collection, document) is None
+        ]
         changed = sorted([*good, *plan.describe.values()], key=lambda document: document.doc_key)
         texts = {document.doc_key for document in good}
         most = MAX_CHUNKS_WITH_HNSW if collection.active.hnsw != "none" else MAX_CHUNKS
-        for part in self._parts(changed, collection.active.id, most):
+        for part in self._parts(changed, plan, most):
             async with self._engine.begin() as conn:
                 versions = await self._write_part(conn, collection, plan, part, texts)
             self._versions |= versions
 
-    def _failure(self, plan: Plan, document: NewDocument) -> Failure | None:
-        """Why the document can't be in a live index."""
-        for index in plan.live:
-            done = self._done.get((index.id, document.text_hash))
-            if isinstance(done, Failure):
-                return done
-        return None
+    def _failure(self, collection: Collection, document: NewDocument) -> Failure | None:
+        """Why the document can't be searched. What another live index can't take is set aside."""
+        done = self._done.get((collection.active.id, document.text_hash))
+        return done if isinstance(done, Failure) else None
 
     def _embedded(self, index_id: int, document: NewDocument) -> Embedded | None:
         done = self._done.get((index_id, document.text_hash))
         return done if isinstance(done, Embedded) else None
 
     def _parts(
-        self, changed: Sequence[NewDocument], index_id: int, most: int
+        self, changed: Sequence[NewDocument], plan: Plan, most: int
     ) -> list[list[NewDocument]]:
         """Whole documents, up to `most` chunks together: a document's are never torn apart."""
         parts: list[list[NewDocument]] = []
         size = most
         for document in changed:
-            embedded = self._embedded(index_id, document)
-            chunks = 1 if embedded is None else len(embedded.prepared.chunks)
+            found = [self._embedded(index.id, document) for index in plan.live]
+            chunks = max(1, sum(len(one.prepared.chunks) for one in found if one is not None))
             if size + chunks > most:
                 parts.append([])
                 size = 0
@@ -140,7 +146,7 @@ class Batch:
         texts: set[UUID],
     ) -> dict[UUID, int]:
         live = await fence.enter(conn, collection.row.id)
-        if [index.id for index in live] != [index.id for index in plan.live]:
+        if _states(live) != _states(plan.live):
             raise IndexChanged(collection.row.name)
         locked = await documents.lock(conn, [document.doc_key for document in part])
         for document in part:
@@ -156,18 +162,16 @@ class Batch:
     async def _write_vectors(
         self, conn: AsyncConnection, index: IndexRow, new: Sequence[NewDocument]
     ) -> None:
-        keys = [document.doc_key for document in new]
-        rows: list[vectors.VectorRow] = []
-        lacking: dict[UUID, bytes] = {}
+        await pending.clear(conn, index.id, [document.doc_key for document in new])
+        filled, lacking = [], {}
         for document in new:
-            embedded = self._embedded(index.id, document)
-            if embedded is None:
+            done = self._done.get((index.id, document.text_hash))
+            if done is None or index.state == "building":
                 lacking[document.doc_key] = document.text_hash
-                continue
-            rows.extend(embedded.rows(document.doc_key, document.text_hash))
-        await vectors.remove(conn, index.id, keys)
-        await vectors.copy_in(conn, index.id, rows)
-        await pending.clear(conn, index.id, keys)
+            else:
+                filled.append(Filled(document.doc_key, document.text_hash, done))
+        await vectors.remove(conn, index.id, list(lacking))
+        await put(conn, index, filled)
         if lacking:
             await pending.add(conn, index.id, lacking)
 
@@ -178,7 +182,7 @@ class Batch:
         }
 
     def _result(self, collection: Collection, plan: Plan, document: NewDocument) -> results.Result:
-        failure = self._failure(plan, document) if document.doc_key in plan.embed else None
+        failure = self._failure(collection, document) if document.doc_key in plan.embed else None
         if failure is not None:
             return results.failed(document.id, failure.reason, failure.detail)
         stored = plan.stored.get(document.doc_key)
@@ -202,6 +206,11 @@ class Batch:
         if before is not None and before.version == version:
             return "unchanged"
         return "created" if version == 1 else "updated"
+
+
+def _states(live: Sequence[IndexRow]) -> list[tuple[int, str]]:
+    """What a plan holds for: an index that has become another one's rollback is written too."""
+    return [(index.id, index.state) for index in live]
 
 
 def _warnings(prepared: chunking.Prepared | None, model_id: str) -> tuple[str, ...]:

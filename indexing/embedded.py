@@ -53,7 +53,15 @@ async def embed(
     urgency: Urgency = Urgency.WRITE,
 ) -> list[Embedded | Failure]:
     """All texts in their order, their chunks encoded together. Raises EncoderFailed."""
-    found = await loaded.model.prepare(texts, cutting)
+    return await encode(loaded, await loaded.model.prepare(texts, cutting), urgency)
+
+
+async def encode(
+    loaded: Loaded,
+    found: Sequence[chunking.Prepared | NoTokens],
+    urgency: Urgency = Urgency.WRITE,
+) -> list[Embedded | Failure]:
+    """As `embed`, of texts that are cut into chunks already."""
     flat = [
         chunk
         for prepared in found

@@ -7,6 +7,7 @@ IndexingError
 ├── LoadRefused          a model's canaries moved: it may neither write nor serve
 ├── NoMemory             the model does not fit beside those that must stay loaded
 ├── LinkRefused          two fingerprints are not shown to be the same space
+├── AdoptionRefused      a table cannot become a collection as it is
 └── Busy                 the database stayed away, or a write kept losing against others
 """
 
@@ -18,11 +19,15 @@ class IndexingError(Exception):
 
 
 class ModelMissing(IndexingError):
-    def __init__(self, model_id: str, fingerprint: str, looked_in: str) -> None:
+    """`default` is a model that is here, to which what needs the missing one can be moved."""
+
+    def __init__(self, model_id: str, fingerprint: str, looked_in: str, default: str) -> None:
         super().__init__(
             f"the vectors were made by {model_id} (space {fingerprint}), and no model on this "
             f"machine has that fingerprint; looked in {looked_in}. Put its files back into one of "
-            "these directories and restart. Writes are stored meanwhile and embedded then"
+            "these directories and restart, or move the collection to another model: `vecmark "
+            f"migrate start --to {default} --collection NAME`. Writes are stored meanwhile and "
+            "embedded then"
         )
         self.model_id = model_id
         self.fingerprint = fingerprint
@@ -57,6 +62,10 @@ class NoMemory(IndexingError):
 
 
 class LinkRefused(IndexingError):
+    pass
+
+
+class AdoptionRefused(IndexingError):
     pass
 
 

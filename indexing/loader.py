@@ -41,6 +41,10 @@ class Loader:
             opened = await opening_
             self._loaded.default = await self._take(opened, opened.description.options)
 
+    async def describe(self, source: sources.Source) -> description.ModelDescription:
+        """Raises EmbeddingError."""
+        return await self._opener.describe(source)
+
     async def by_source(self, source: sources.Source) -> Loaded:
         """Within the budget. Raises EmbeddingError, LoadRefused, NoMemory."""
         described = await self._opener.describe(source)
@@ -55,7 +59,9 @@ class Loader:
         options = description.ModelOptions(**row.options)  # type: ignore[arg-type]
         found = await self._opener.find(wanted, options)
         if found is None:
-            raise errors.ModelMissing(row.model_id, row.fingerprint, str(self._places))
+            raise errors.ModelMissing(
+                row.model_id, row.fingerprint, str(self._places), self._places.default
+            )
         return await self._load(found, options, by_need=by_need)
 
     async def _load(

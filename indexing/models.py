@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from embedding import canaries, model, opening, sources
+from embedding import canaries, description, model, opening, sources
 from embedding.errors import EmbeddingError, ModelNotFound
 from indexing import acceptance, errors, memory, names, retries
 from indexing.loaded import Loaded, LoadedModels
@@ -81,6 +81,11 @@ class Models:
         ]
 
     @property
+    def given_up(self) -> frozenset[int]:
+        """Spaces that can't be served; why is in `problems`."""
+        return frozenset(self._given_up)
+
+    @property
     def warnings(self) -> list[str]:
         """What a person should know beside `problems`."""
         if self.memory_bytes <= self.memory_limit:
@@ -99,7 +104,7 @@ class Models:
         """The model of a live index, not closed while in the block. Raises ModelMissing."""
         found = self._loaded.get(space_id)
         if found is None:
-            raise errors.ModelMissing(model_id, fingerprint, str(self.places))
+            raise errors.ModelMissing(model_id, fingerprint, str(self.places), self.places.default)
         with self._loaded.pinned(found):
             yield found
 
@@ -114,6 +119,10 @@ class Models:
             loaded = await self._find(name)
         with self._loaded.pinned(loaded):
             yield loaded
+
+    def wake(self) -> None:
+        """Look at once for models that live indexes need."""
+        self._woken.set()
 
     def claim(self, loaded: Loaded) -> None:
         """A live index was made in its space: said after that, and in the block of `using`."""
@@ -248,6 +257,7 @@ class Models:
             try:
                 await self.check_rest()
                 await self.load_needed()
+                await self.follow_prompts()
             except Exception as error:  # it is tried again
                 if not (database.is_unavailable(error) or isinstance(error, errors.Busy)):
                     log.exception("models_failed")
@@ -255,6 +265,28 @@ class Models:
                 async with asyncio.timeout(_EVERY_S):
                     await self._woken.wait()
             self._woken.clear()
+
+    async def describe(self, name: str) -> description.ModelDescription:
+        """What the name stands for now, by its files. Raises EmbeddingError, ModelUnknown."""
+        if name in self._default_names() and self.default is not None:
+            return self.default.model.description
+        if name.startswith(names.FINGERPRINT):
+            return (await self._shared(name, self._by_fingerprint)).model.description
+        place = await self._names.locate(name)
+        return await self._loader.describe(place.source)
+
+    async def follow_prompts(self) -> None:
+        """Take the query prompts that were set for spaces meanwhile: they are no part of them."""
+        async with self._engine.connect() as conn:
+            wanted = await spaces.query_prompts(conn)
+        for loaded in self._loaded:
+            prompt = wanted.get(loaded.fingerprint)
+            known = loaded.model.description.query_prompt.text
+            # A model that is only linked to the space has a prompt of its own.
+            is_own = loaded.fingerprint == loaded.model.space.fingerprint
+            if is_own and prompt is not None and prompt != known:
+                loaded.model.prompt_queries(prompt)
+                log.info("query_prompt_set", model=loaded.name, space=loaded.fingerprint)
 
     async def check_rest(self) -> None:
         """Compare all canaries of models that started on a few; what moved stops serving."""

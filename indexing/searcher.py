@@ -1,6 +1,7 @@
 """Searches: the query is encoded by the model of the index that answers it."""
 
 import dataclasses
+import time
 from uuid import UUID
 
 import numpy as np
@@ -11,6 +12,8 @@ from embedding.encoded import Encoded
 from indexing import errors, retries
 from indexing.catalog import Catalog, Collection
 from indexing.models import Models
+from indexing.presence import Presence
+from indexing.searches import Searches
 from storage import documents, filters, search, vectors
 from storage.errors import DocumentNotFound, IndexChanged
 
@@ -38,18 +41,31 @@ class Answer:
 
 
 class Searcher:
-    def __init__(self, engine: AsyncEngine, models: Models, catalog: Catalog) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        models: Models,
+        catalog: Catalog,
+        *,
+        searches: Searches,
+        presence: Presence,
+    ) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._models = models
         self._catalog = catalog
+        self._searches = searches
+        self._presence = presence
 
     async def by_text(self, name: str, text: str, wish: Wish) -> Answer:
         """Raises CollectionNotFound, SpaceMismatch, ModelMissing, NoTokens, Busy."""
+        await self._presence.require()
+        started = time.perf_counter()
         for _ in range(_MAX_ATTEMPTS):
             collection = await self._expected(name, wish)
             try:
                 encoded = await self._encode(collection, text)
                 found = await self._nearest(collection, encoded.vectors[0], wish)
+                self._searches.note(collection.row.id, text, time.perf_counter() - started)
                 return dataclasses.replace(found, query_cut=encoded.cut[0])
             except IndexChanged:
                 self._catalog.forget(name)
@@ -57,6 +73,7 @@ class Searcher:
 
     async def similar(self, name: str, document_id: str, wish: Wish) -> Answer:
         """Documents near the centre of one document's chunks, without it. No model is needed."""
+        await self._presence.require()
         for _ in range(_MAX_ATTEMPTS):
             collection = await self._expected(name, wish)
             key = documents.key(collection.row.id, document_id)

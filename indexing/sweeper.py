@@ -8,12 +8,13 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from storage import collections, indexes, vectors
+from storage import adopting, collections, indexes, vectors
 from storage import engine as database
 
 log = structlog.get_logger()
 
 _GRACE_S = 5.0
+_LOOK_EVERY_S = 15.0
 _AT_ONCE = 5000
 
 
@@ -31,7 +32,12 @@ class Sweeper:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await self._woken.wait()
+            try:
+                async with asyncio.timeout(_LOOK_EVERY_S):
+                    await self._woken.wait()
+            except TimeoutError:
+                if not await self._is_due():
+                    continue
             self._woken.clear()
             # Searches under way may still read the tables of what was deleted just now.
             await asyncio.sleep(_GRACE_S)
@@ -42,7 +48,17 @@ class Sweeper:
                 if not database.is_unavailable(error):
                     log.exception("sweep_failed")
 
+    async def _is_due(self) -> bool:
+        """Whether another process, which has no sweeper, has retired a table."""
+        try:
+            async with self._engine.connect() as conn:
+                return bool(await indexes.in_state(conn, "retired"))
+        except database.FAILURES:
+            return False
+
     async def sweep(self) -> None:
+        async with self._engine.begin() as conn:
+            await adopting.clear(conn)
         async with self._engine.connect() as conn:
             retired = await indexes.in_state(conn, "retired")
         for index in retired:

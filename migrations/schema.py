@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 # The revision that this program needs: the newest of `versions/`.
-HEAD = "0001"
+HEAD = "0002"
 
 # A schema upgrade may take an advisory lock (two starts at once); data never depends on one.
 _UPGRADE_LOCK = 0x7665636D61726B

@@ -5,11 +5,19 @@ import re
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage import errors
-from storage.tables import collections, documents, indexes, pending
+from storage.tables import (
+    collections,
+    documents,
+    indexes,
+    migration_ranges,
+    migrations,
+    pending,
+    queries,
+)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -30,9 +38,14 @@ class Counts:
     pending: int
 
 
+def is_name(name: str) -> bool:
+    """Whether a collection can be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
 async def find(conn: AsyncConnection, name: str) -> CollectionRow:
     """Raises CollectionNotFound, also for what can be no name, such as one with a NUL."""
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise errors.CollectionNotFound(name)
     row = (await conn.execute(select(collections).where(collections.c.name == name))).first()
     if row is None or row.active_index_id is None:
@@ -63,6 +76,30 @@ async def activate(conn: AsyncConnection, collection_id: UUID, index_id: int) ->
     )
 
 
+async def set_building(conn: AsyncConnection, collection_id: UUID, index_id: int | None) -> None:
+    await conn.execute(
+        update(collections)
+        .where(collections.c.id == collection_id)
+        .values(building_index_id=index_id)
+    )
+
+
+async def switch(conn: AsyncConnection, collection_id: UUID, *, frm: int, to: int) -> bool:
+    """The cut-over itself; False where `frm` is not the active index any more."""
+    done = await conn.execute(
+        update(collections)
+        .where(collections.c.id == collection_id, collections.c.active_index_id == frm)
+        .values(active_index_id=to, building_index_id=None)
+    )
+    return done.rowcount == 1
+
+
+async def by_id(conn: AsyncConnection, collection_id: UUID) -> CollectionRow | None:
+    query = select(collections).where(collections.c.id == collection_id)
+    row = (await conn.execute(query)).first()
+    return None if row is None else CollectionRow(**row._mapping)
+
+
 async def count(conn: AsyncConnection, collection: CollectionRow) -> Counts:
     table = f"vectors_{collection.active_index_id:d}"
     row = (
@@ -78,6 +115,11 @@ async def count(conn: AsyncConnection, collection: CollectionRow) -> Counts:
     return Counts(*row)
 
 
+async def count_documents(conn: AsyncConnection, collection_id: UUID) -> int:
+    query = select(func.count()).where(documents.c.collection_id == collection_id)
+    return int((await conn.execute(query)).scalar_one())
+
+
 async def remove(conn: AsyncConnection, collection_id: UUID) -> None:
     """Take the collection away from everyone; its rows and tables are swept afterwards.
 
@@ -87,6 +129,8 @@ async def remove(conn: AsyncConnection, collection_id: UUID) -> None:
     await conn.execute(
         update(indexes).where(indexes.c.collection_id == collection_id).values(state="retired")
     )
+    for table in (migrations, queries):
+        await conn.execute(delete(table).where(table.c.collection_id == collection_id))
 
 
 async def sweep(conn: AsyncConnection, limit: int) -> int:
@@ -101,4 +145,7 @@ async def sweep(conn: AsyncConnection, limit: int) -> int:
     done = await conn.execute(delete(documents).where(documents.c.doc_key.in_(orphans)))
     gone = select(indexes.c.id).where(indexes.c.id == pending.c.index_id)
     await conn.execute(delete(pending).where(~gone.exists()))
+    # Ranges of a collection's migrations go with it.
+    known = select(migrations.c.id).where(migrations.c.id == migration_ranges.c.migration_id)
+    await conn.execute(delete(migration_ranges).where(~known.exists()))
     return done.rowcount

@@ -216,13 +216,3 @@ async def matching(
         .limit(limit)
     )
     return list((await conn.execute(query)).scalars())
-
-
-async def count_missing(conn: AsyncConnection, collection_id: UUID, index_id: int) -> int:
-    """Documents whose present text has no vector in the index: what is proven, not counted."""
-    query = text(
-        "SELECT count(*) FROM documents d WHERE d.collection_id = :collection AND NOT EXISTS"
-        f" (SELECT 1 FROM vectors_{index_id:d} v WHERE v.doc_key = d.doc_key"
-        " AND v.text_hash = d.text_hash)"
-    )
-    return int((await conn.execute(query, {"collection": collection_id})).scalar_one())

@@ -10,6 +10,7 @@ StorageError
 ├── IndexChanged           the active index is not the one that the caller encoded for
 ├── DocumentChanged        a document changed between planning a write and making it
 ├── FilterInvalid          a metadata filter cannot be understood
+├── SourceUnusable         a table to adopt is not there, or is not as it was said to be
 └── ClusterError           the embedded PostgreSQL cannot be made, started or reached
 """
 
@@ -65,6 +66,10 @@ class FilterInvalid(StorageError):
         super().__init__(f"{field}: {reason}")
         self.field = field
         self.reason = reason
+
+
+class SourceUnusable(StorageError):
+    pass
 
 
 class ClusterError(StorageError):

@@ -31,6 +31,7 @@ class IndexRow:
     hnsw_error: str | None
     ef_search: int | None
     recall: float | None
+    evidence: Mapping[str, object] | None = None
 
     @property
     def table(self) -> str:
@@ -53,6 +54,7 @@ _COLUMNS = (
     indexes.c.hnsw_error,
     indexes.c.ef_search,
     indexes.c.recall,
+    indexes.c.evidence,
 )
 
 
@@ -95,6 +97,11 @@ async def by_id(conn: AsyncConnection, index_id: int) -> IndexRow | None:
 async def in_state(conn: AsyncConnection, *states: str) -> list[IndexRow]:
     query = _query().where(indexes.c.state.in_(states)).order_by(indexes.c.id)
     return [_row(row) for row in await conn.execute(query)]
+
+
+async def set_state(conn: AsyncConnection, index_id: int, state: str) -> None:
+    """The caller holds the fence closed: writes go by the states of live indexes."""
+    await conn.execute(update(indexes).where(indexes.c.id == index_id).values(state=state))
 
 
 async def record_hnsw(

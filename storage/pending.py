@@ -21,6 +21,14 @@ class Claim:
     epoch: int
 
 
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """`waiting` for their turn; `failed`: set aside with a reason."""
+
+    waiting: int
+    failed: int
+
+
 async def add(conn: AsyncConnection, index_id: int, hashes: Mapping[UUID, bytes]) -> None:
     """Note that the index lacks these documents' present texts; in the transaction of the texts."""
     ordered = sorted(hashes.items())
@@ -126,6 +134,95 @@ async def fail(conn: AsyncConnection, index_id: int, claim: Claim, reason: str) 
             "key": claim.doc_key,
             "epoch": claim.epoch,
             "most": MAX_ATTEMPTS,
+        },
+    )
+
+
+async def set_aside(
+    conn: AsyncConnection, index_id: int, failures: Sequence[tuple[UUID, bytes, str]]
+) -> None:
+    """Note texts (doc_key, text_hash, reason) that can't be embedded; not tried until revived."""
+    ordered = sorted(failures)
+    await conn.execute(
+        text(
+            "INSERT INTO pending (index_id, doc_key, text_hash, attempts, error)"
+            " SELECT :index, n.k, n.h, :most, n.r FROM unnest(CAST(:keys AS uuid[]),"
+            " CAST(:hashes AS bytea[]), CAST(:reasons AS text[])) AS n(k, h, r)"
+            " ON CONFLICT (index_id, doc_key) DO UPDATE SET text_hash = excluded.text_hash,"
+            " attempts = excluded.attempts, error = excluded.error, lease_until = NULL,"
+            " lease_epoch = pending.lease_epoch + 1"
+        ),
+        {
+            "index": index_id,
+            "most": MAX_ATTEMPTS,
+            "keys": [key for key, _, _ in ordered],
+            "hashes": [digest for _, digest, _ in ordered],
+            "reasons": [reason for _, _, reason in ordered],
+        },
+    )
+
+
+async def revive_failed(conn: AsyncConnection, index_id: int) -> int:
+    """Try again what failed for a reason, too; how many there were."""
+    done = await conn.execute(
+        text(
+            "UPDATE pending SET attempts = 0, error = NULL, lease_until = NULL"
+            " WHERE index_id = :index AND error IS NOT NULL"
+        ),
+        {"index": index_id},
+    )
+    return done.rowcount
+
+
+async def counts(conn: AsyncConnection, index_id: int) -> Counts:
+    row = await conn.execute(
+        text(
+            "SELECT count(*) FILTER (WHERE error IS NULL), count(*) FILTER (WHERE error IS NOT"
+            " NULL) FROM pending WHERE index_id = :index"
+        ),
+        {"index": index_id},
+    )
+    return Counts(*row.one())
+
+
+async def failed(conn: AsyncConnection, index_id: int, limit: int) -> list[tuple[str, str]]:
+    """Ids of documents whose text can't be embedded, with the reason."""
+    rows = await conn.execute(
+        text(
+            "SELECT d.id, p.error FROM pending p JOIN documents d USING (doc_key)"
+            " WHERE p.index_id = :index AND p.error IS NOT NULL AND p.text_hash = d.text_hash"
+            f" ORDER BY d.id LIMIT {limit:d}"
+        ),
+        {"index": index_id},
+    )
+    return [(row.id, row.error) for row in rows]
+
+
+async def waiting_ids(conn: AsyncConnection, index_id: int, limit: int) -> list[str]:
+    """Ids of documents that the index still lacks, whatever the reason."""
+    rows = await conn.execute(
+        text(
+            "SELECT d.id FROM pending p JOIN documents d USING (doc_key) WHERE p.index_id = :index"
+            f" ORDER BY d.id LIMIT {limit:d}"
+        ),
+        {"index": index_id},
+    )
+    return list(rows.scalars())
+
+
+async def satisfy(
+    conn: AsyncConnection, index_id: int, written: Sequence[tuple[UUID, bytes]]
+) -> None:
+    """These texts (doc_key, text_hash) have their vectors in this transaction, whoever waits."""
+    await conn.execute(
+        text(
+            "DELETE FROM pending p USING unnest(CAST(:keys AS uuid[]), CAST(:hashes AS bytea[]))"
+            " AS n(k, h) WHERE p.index_id = :index AND p.doc_key = n.k AND p.text_hash = n.h"
+        ),
+        {
+            "index": index_id,
+            "keys": [key for key, _ in written],
+            "hashes": [digest for _, digest in written],
         },
     )
 

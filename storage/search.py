@@ -76,7 +76,8 @@ ORDER BY r.score DESC, r.doc_key
 class Query:
     """What is searched: `vector` is (dimensions,) float32 of unit length in the index's space.
 
-    `exact` forces a scan; `excluded` leaves one document out (documents similar to it).
+    `exact` forces a scan; `excluded` leaves one document out (documents similar to it); not
+    `as_active` searches an index that answers no one yet, or no more, to compare it.
     """
 
     vector: NDArray[np.float32]
@@ -84,6 +85,7 @@ class Query:
     exact: bool = False
     condition: filters.Filter | None = None
     excluded: UUID | None = None
+    as_active: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +155,7 @@ async def _run(
         except psycopg.errors.UndefinedTable as error:
             raise errors.IndexChanged(index.table) from error
         found = await cursor.fetchall()
-    if not found or found[0][0] != index.id:
+    if not found or (query.as_active and found[0][0] != index.id):
         raise errors.IndexChanged(index.table)
     return found[0][1], [Hit(*row[2:]) for row in found if row[2] is not None]
 

@@ -140,6 +140,20 @@ async def record_build(conn: AsyncConnection, space_id: int, build: Mapping[str,
     await conn.execute(update(spaces).where(spaces.c.id == space_id).values(build=dict(build)))
 
 
+async def query_prompts(conn: AsyncConnection) -> dict[str, str]:
+    """fingerprint -> what is put before queries."""
+    rows = await conn.execute(select(spaces.c.fingerprint, spaces.c.query_prompt))
+    return {row.fingerprint: row.query_prompt for row in rows}
+
+
+async def set_query_prompt(conn: AsyncConnection, space_id: int, prompt: str) -> None:
+    """Before queries only: the vectors that are stored stay as they are."""
+    row = await by_id(conn, space_id)
+    options = {**row.options, "query_prompt": prompt}
+    query = update(spaces).where(spaces.c.id == space_id)
+    await conn.execute(query.values(query_prompt=prompt, options=options))
+
+
 async def in_use(conn: AsyncConnection) -> Sequence[int]:
     """Ids of the spaces that live indexes were made in."""
     query = select(indexes.c.space_id).where(indexes.c.state != "retired").distinct()

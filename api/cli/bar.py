@@ -19,8 +19,8 @@ class Bar:
         self.task = self.bar.add_task(title, total=total, rate="")
         self.done, self.started = 0, time.monotonic()
 
-    def advance(self) -> None:
-        self.done += 1
+    def advance(self, count: int = 1) -> None:
+        self.done += count
         elapsed = time.monotonic() - self.started
         rate = f"{self.done / elapsed:,.0f}/s" if elapsed > 0.5 else ""
         self.bar.update(self.task, completed=self.done, rate=rate)

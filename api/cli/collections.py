@@ -130,5 +130,15 @@ def _described(found: dict[str, Any]) -> list[tuple[str, object]]:
         ("search", path),
         *([("ef_search", search["ef_search"])] if search.get("ef_search") else []),
         *([("recall", f"{recall:.3f} against exact search")] if recall is not None else []),
+        *([("evidence", _evidence(found["evidence"]))] if "evidence" in found else []),
         ("made", found["created_at"]),
     ]
+
+
+def _evidence(found: dict[str, Any]) -> str:
+    return (
+        f"adopted from {found['source']}: of {found['rows']:,} rows {found['sampled']:,} were"
+        f" embedded again, {found['share']:.1%} at cosine {found['least_cosine']:g} or more"
+        f" (median {found['median']:.6f}, worst {found['worst']:.6f}); up to"
+        f" {found['stale_upper_bound_95']:.1%} of the rows may be stale (95 % confidence)"
+    )

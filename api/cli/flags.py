@@ -13,6 +13,21 @@ from api.cli import failure
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 SERVE = tuple(name for name in settings.FIELDS if name != "url")
+WORKER = (
+    "data_dir",
+    "database_url",
+    "model",
+    "max_tokens",
+    "query_prompt",
+    "document_prompt",
+    "model_roots",
+    "device",
+    "model_memory",
+    "pool_size",
+    "hnsw_min_rows",
+    "target_recall",
+    "log_level",
+)
 STORE = ("data_dir", "database_url")
 CONNECTION = (*STORE, "url")
 MODELS = (*STORE, "model_roots")
@@ -41,6 +56,14 @@ def load(flags: dict[str, Any]) -> settings.Settings:
 
 def _option(name: str) -> Callable[[Command], Command]:
     metavar, about = _meaning(name)
+    flag = name.replace("_", "-")
+    if bool in _flatten(settings.FIELDS[name].type):
+        return click.option(
+            f"--{flag}/--no-{flag}",
+            name,
+            default=None,
+            help=f"{about} [{settings.variable(name)}]",
+        )
     return click.option(
         "--" + name.replace("_", "-"),
         name,

@@ -7,14 +7,17 @@ import click
 
 from api import settings
 from api.cli import (
+    adopt,
     collections,
     database,
     doctor,
     documents,
     failure,
+    migrate,
     models,
     search,
     serve,
+    worker,
 )
 
 
@@ -40,10 +43,13 @@ def cli() -> None:
 
 for command in (
     serve.serve,
+    worker.worker,
     documents.add,
     search.search,
     collections.collections,
     models.models,
+    migrate.migrate,
+    adopt.adopt,
     database.db,
     doctor.doctor,
 ):

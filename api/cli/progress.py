@@ -12,7 +12,7 @@ LINE_EVERY_S = 5.0
 class Progress(Protocol):
     """Counts documents that were acknowledged, not those sent."""
 
-    def advance(self) -> None: ...
+    def advance(self, count: int = 1) -> None: ...
 
     def __enter__(self) -> Self: ...
 
@@ -39,7 +39,7 @@ def show(title: str, total: int | None, *, quiet: bool = False) -> Progress:
 
 
 class Silence:
-    def advance(self) -> None:
+    def advance(self, count: int = 1) -> None:
         pass
 
     def __enter__(self) -> Self:
@@ -54,8 +54,8 @@ class Lines(Silence):
         self.title, self.total, self.done = title, total, 0
         self.started = self.said = time.monotonic()
 
-    def advance(self) -> None:
-        self.done += 1
+    def advance(self, count: int = 1) -> None:
+        self.done += count
         now = time.monotonic()
         if now - self.said >= LINE_EVERY_S:
             self.said = now

@@ -46,7 +46,7 @@ async def healthcheck(service: NamedDependency[Service]) -> Response[schemas.Hea
 
 async def _checks(service: Service) -> tuple[dict[str, str], list[str]]:
     database, model = await asyncio.gather(_database(service), _model(service))
-    checks = {**database, "model": model, "tasks": _tasks(service)}
+    checks = {**database, "model": model, "tasks": _tasks(service), "replica": _replica(service)}
     return checks, list(_warnings(service))
 
 
@@ -64,6 +64,17 @@ def _warnings(service: Service) -> Iterator[str]:
 def _tasks(service: Service) -> str:
     died = [f"{name} ended ({reason})" for name, reason in service.died.items()]
     return "; ".join([*died, "restart the service"]) if died else "ok"
+
+
+def _replica(service: Service) -> str:
+    """Whether others count on this process, and it has what they count on."""
+    presence = service.presence
+    if not presence.is_registered:
+        return "not registered with the database for some seconds: searches wait"
+    loading = presence.lacking - service.models.given_up
+    if loading:
+        return f"{len(loading)} model(s) that collections are searched with are being loaded"
+    return "ok"
 
 
 async def _database(service: Service) -> dict[str, str]:

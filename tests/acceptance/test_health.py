@@ -21,7 +21,13 @@ def test_ready_and_healthy(client: httpx.Client):
     ready = client.get("/readyz")
     assert ready.json() == {
         "status": "ok",
-        "checks": {"database": "ok", "schema": "ok", "model": "ok", "tasks": "ok"},
+        "checks": {
+            "database": "ok",
+            "schema": "ok",
+            "model": "ok",
+            "tasks": "ok",
+            "replica": "ok",
+        },
         "warnings": [],
     }
     for path in ("/healthz", "/healthcheck"):

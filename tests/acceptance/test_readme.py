@@ -15,7 +15,12 @@ from tests import services
 
 ROOT = services.ROOT
 README = (ROOT / "README.md").read_text()
-PAGES = [ROOT / "README.md", ROOT / "docs/models.md", ROOT / "docs/server.md"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "docs/models.md",
+    ROOT / "docs/server.md",
+    ROOT / "docs/migrations.md",
+]
 SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 
 
@@ -102,5 +107,5 @@ def test_every_setting_is_documented():
 
 def test_every_make_target_named_exists():
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"make (run|test|install|bench)\b", README):
+    for target in re.findall(r"make (run|test|install|bench|demo-migrate)\b", README):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)

@@ -91,6 +91,13 @@ def test_schema_is_upgraded_before_it_is_served():
     assert "schema" in SERVICES["api"]["depends_on"]
 
 
+def test_somebody_does_the_work_that_the_service_leaves():
+    assert SERVICES["api"]["command"] == ["serve", "--no-worker"]
+    assert SERVICES["worker"]["command"] == ["worker"]
+    # They share converted models.
+    assert SERVICES["worker"]["volumes"] == SERVICES["api"]["volumes"]
+
+
 def test_database_is_the_one_that_the_tests_use():
     database = SERVICES["database"]
     assert database["image"] == databases.IMAGE
@@ -105,7 +112,13 @@ def test_nothing_is_published_beyond_this_machine():
 
 def test_example_starts_only_when_asked_for():
     asked_for = {name: service.get("profiles", []) for name, service in SERVICES.items()}
-    assert asked_for == {"database": [], "schema": [], "api": [], "app": ["example"]}
+    assert asked_for == {
+        "database": [],
+        "schema": [],
+        "api": [],
+        "worker": [],
+        "app": ["example"],
+    }
     assert not any("app" in service.get("depends_on", {}) for service in SERVICES.values())
 
 

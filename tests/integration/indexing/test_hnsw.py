@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from api.service import Service
 from indexing.hnsw import HnswKeeper
+from indexing.hnsw_builder import HnswBuilder
 from indexing.searcher import Wish
 from storage import hnsw
 from storage.indexes import IndexRow
@@ -22,14 +23,11 @@ def texts(count: int, start: int = 0) -> dict[str, str]:
 
 @pytest.fixture
 def keeper(service: Service) -> HnswKeeper:
-    return HnswKeeper(
-        service.engine,
-        service.models,
-        service.indexer,
-        min_rows=300,
-        target_recall=0.95,
-        workers=0,
-    )
+    return HnswKeeper(service.engine, builder(service), service.indexer, min_rows=300)
+
+
+def builder(service: Service) -> HnswBuilder:
+    return HnswBuilder(service.engine, service.models, target_recall=0.95, workers=0)
 
 
 async def active(service: Service) -> IndexRow:
@@ -179,9 +177,7 @@ async def test_many_chunks_of_one_document_are_widened_past(service: Service, ke
         counted = await conn.execute(text(f"SELECT count(*) FROM {index.table}"))
         rows = counted.scalar_one()
     assert rows > 100
-    keeper_of_few = HnswKeeper(
-        service.engine, service.models, service.indexer, min_rows=1, target_recall=0.9, workers=0
-    )
+    keeper_of_few = HnswKeeper(service.engine, builder(service), service.indexer, min_rows=1)
     await look_twice(keeper_of_few)
     assert (await active(service)).hnsw == "ready"
     answer = await service.searcher.by_text("default", "the boat on the lake", Wish(limit=13))

@@ -14,8 +14,10 @@ from indexing import errors, links
 from indexing.catalog import Catalog, Collection
 from indexing.indexer import Indexer
 from indexing.models import Models
+from indexing.presence import Presence
 from indexing.searcher import Searcher, Wish
-from storage import documents, spaces, vectors
+from indexing.searches import Searches
+from storage import coverage, documents, spaces, vectors
 from tests.integration.indexing.conftest import running
 
 
@@ -44,7 +46,10 @@ async def write(
 
 
 async def nearest(database: AsyncEngine, opened: Models, query: str) -> str:
-    searcher = Searcher(database, opened, Catalog(database))
+    searches = Searches(keeps=False)
+    presence = Presence(database, opened, searches, serves=True)
+    await presence.beat()
+    searcher = Searcher(database, opened, Catalog(database), searches=searches, presence=presence)
     return (await searcher.by_text("texts", query, Wish())).nearest.hits[0].id
 
 
@@ -124,7 +129,7 @@ async def test_files_replaced_behind_the_path_neither_write_nor_serve(
             await nearest(database, after, "amphibian")
         await write(database, after, collection, "frog", "a new text about frogs")
         async with database.connect() as conn:
-            missing = await documents.count_missing(conn, collection.row.id, collection.active.id)
+            missing = (await coverage.of(conn, collection.row.id, collection.active.id)).missing
         assert missing == 1
 
 

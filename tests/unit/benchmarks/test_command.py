@@ -3,6 +3,7 @@ import json
 import pytest
 
 from benchmarks import __main__ as command
+from benchmarks import plan
 
 
 @pytest.mark.parametrize(
@@ -11,6 +12,7 @@ from benchmarks import __main__ as command
         (["memory"], "--data FOLDER or --wordnet FOLDER"),
         (["quality", "--data", "/nonexistent"], "/nonexistent/scifact holds no corpus.jsonl"),
         (["embeddings", "--wordnet", "."], "--data FOLDER or --scifact FOLDER"),
+        (["reembed", "--wordnet", "."], "--data FOLDER or --scifact FOLDER"),
         (["speed"], "no part 'speed'; there are quality, ingest, memory, search"),
     ],
 )
@@ -26,6 +28,15 @@ def test_sizes_and_settings_come_from_the_arguments(tmp_path):
     assert (what.sizes.ingest, what.sizes.torch) == (0, 7)
     assert what.settings == {"POOL_SIZE": "4"}
     assert what.wordnet_folder == tmp_path / "wordnet"
+
+
+def test_the_fire_is_as_it_is_asked_for(tmp_path):
+    arguments = ["fire", "--fire-documents", "9", "--fire-seed", "3"]
+    direction = ["--fire-models", "wordllama", "bundled"]
+    what = command._plan(command._parser().parse_args([*arguments, *direction]), tmp_path)
+    assert what.fire == plan.Fire(9, 300, 3, "wordllama", "bundled")
+    # Neither folder of data is needed.
+    what.check(["fire"])
 
 
 def test_an_environment_without_infinity_is_refused_with_how_to_make_one(capsys, tmp_path):

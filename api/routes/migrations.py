@@ -1,0 +1,289 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal
+
+import msgspec
+from litestar import Response, get, patch, post
+from litestar.datastructures import ResponseHeader
+from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, FromQuery
+from litestar.response import ServerSentEvent, ServerSentEventMessage
+
+from api import bodies, migrating, migration_schemas, migration_shapes, problems
+from api.migration_schemas import Migration, NotNeeded
+from api.routes import described
+from api.routes.documents import AnyRequest
+from api.service import Service
+from migrations.reembed import errors, states
+from migrations.reembed import migration as reembed
+from migrations.reembed.planning.plan import Plan
+from migrations.reembed.verifying import page
+from migrations.reembed.verifying.report import Report
+
+PATH = "/v1/collections/{collection:str}/migrations"
+ONE = PATH + "/{migration_id:str}"
+_LOOK_EVERY_S = 0.5
+
+LOCATION = ResponseHeader(
+    name="Location", description="Where the migration is shown.", value="", documentation_only=True
+)
+
+
+@post(
+    PATH,
+    operation_id="start_migration",
+    operation_class=described.body(migration_schemas.NewMigration),
+    summary="Move a collection to another model, or to other chunks",
+    status_code=202,
+    response_headers=[LOCATION],
+    responses=problems.documented(404, 409, 413, 415, 422, 429, 503),
+)
+async def start(
+    service: NamedDependency[Service], request: AnyRequest, collection: FromPath[str]
+) -> Response[Migration | NotNeeded]:
+    """202 with the migration; 200 where nothing has to be embedded; 409 while another runs."""
+    kind = migration_schemas.NewMigration
+    sent = await bodies.read(request, kind, service.settings.max_body_bytes)
+    made = await migrating.start(service, collection, sent)
+    if isinstance(made, NotNeeded):
+        return Response(made, status_code=200)
+    place = f"/v1/collections/{collection}/migrations/{made}"
+    found = await _shown(service, collection, str(made))
+    return Response(found, status_code=202, headers={"Location": place})
+
+
+@post(
+    f"{PATH}/plan",
+    operation_id="plan_migration",
+    operation_class=described.body(migration_schemas.PlanWish),
+    summary="What a migration would take, measured on this collection and machine",
+    status_code=200,
+    responses=problems.documented(404, 413, 415, 422, 429, 503),
+)
+async def plan(
+    service: NamedDependency[Service], request: AnyRequest, collection: FromPath[str]
+) -> Plan:
+    """A sample is cut and embedded for up to ten seconds; nothing is stored."""
+    kind = migration_schemas.PlanWish
+    sent = await bodies.read(request, kind, service.settings.max_body_bytes)
+    return await migrating.plan(service, collection, sent)
+
+
+@get(
+    PATH,
+    operation_id="list_migrations",
+    summary="List a collection's migrations, the newest first",
+    responses=problems.documented(404, 503),
+)
+async def every(
+    service: NamedDependency[Service], collection: FromPath[str]
+) -> migration_schemas.MigrationList:
+    found = await migrating.every(service, collection)
+    async with service.engine.connect() as conn:
+        items = [await migration_shapes.shown(conn, service, one) for one in found]
+    return migration_schemas.MigrationList(items=items, next_cursor=None)
+
+
+@get(
+    ONE,
+    operation_id="get_migration",
+    summary="Show where a migration stands",
+    responses=problems.documented(404, 503),
+)
+async def get_one(
+    service: NamedDependency[Service], collection: FromPath[str], migration_id: FromPath[str]
+) -> Migration:
+    return await _shown(service, collection, migration_id)
+
+
+@patch(
+    ONE,
+    operation_id="throttle_migration",
+    operation_class=described.body(migration_schemas.ThrottleWish),
+    summary="Change how fast a backfill may be",
+    responses=problems.documented(404, 409, 413, 415, 422, 429, 503),
+)
+async def throttle(
+    service: NamedDependency[Service],
+    request: AnyRequest,
+    collection: FromPath[str],
+    migration_id: FromPath[str],
+) -> Migration:
+    """`null` takes a bound away; workers follow within about a second."""
+    kind = migration_schemas.ThrottleWish
+    sent = await bodies.read(request, kind, service.settings.max_body_bytes)
+    changes: dict[str, object] = msgspec.to_builtins(sent)
+
+    async def order(found: reembed.Migration) -> None:
+        await service.orders.throttle(found, changes)
+
+    return await _ordered(service, collection, migration_id, order)
+
+
+@post(
+    f"{ONE}/cutover",
+    operation_id="cut_over",
+    operation_class=described.body(migration_schemas.CutoverWish),
+    summary="Let the target answer, of a migration that is ready or blocked",
+    status_code=202,
+    responses=problems.documented(404, 409, 413, 415, 422, 429, 503),
+)
+async def cut_over(
+    service: NamedDependency[Service],
+    request: AnyRequest,
+    collection: FromPath[str],
+    migration_id: FromPath[str],
+) -> Migration:
+    """`force` overrules gates that failed, and is recorded; texts that failed have to be waived."""
+    kind, limit = migration_schemas.CutoverWish, service.settings.max_body_bytes
+    sent = await bodies.read(request, kind, limit, empty=b"{}")
+
+    async def order(found: reembed.Migration) -> None:
+        await service.orders.cut_over(found, force=sent.force, waive_failed=sent.waive_failed)
+
+    return await _ordered(service, collection, migration_id, order)
+
+
+@post(
+    f"{ONE}/rollback",
+    operation_id="roll_back",
+    operation_class=described.body(migration_schemas.RollbackWish),
+    summary="Let the old index answer again",
+    status_code=200,
+    responses=problems.documented(404, 409, 413, 415, 422, 429, 503),
+)
+async def roll_back(
+    service: NamedDependency[Service],
+    request: AnyRequest,
+    collection: FromPath[str],
+    migration_id: FromPath[str],
+) -> Migration:
+    """What is pending for it is embedded first; refused where something would be lost."""
+    kind, limit = migration_schemas.RollbackWish, service.settings.max_body_bytes
+    sent = await bodies.read(request, kind, limit, empty=b"{}")
+
+    async def order(found: reembed.Migration) -> None:
+        await service.orders.roll_back(found, force=sent.force)
+
+    return await _ordered(service, collection, migration_id, order)
+
+
+def _plain(name: Literal["pause", "resume", "cancel", "retire"], summary: str) -> HTTPRouteHandler:
+    """A route for an order that has nothing more to say."""
+
+    @post(
+        f"{ONE}/{name}",
+        operation_id=f"{name}_migration",
+        summary=summary,
+        status_code=200,
+        responses=problems.documented(404, 409, 503),
+        name=f"{name}_migration",
+    )
+    async def route(
+        service: NamedDependency[Service], collection: FromPath[str], migration_id: FromPath[str]
+    ) -> Migration:
+        return await _ordered(service, collection, migration_id, getattr(service.orders, name))
+
+    return route
+
+
+@get(
+    f"{ONE}/report",
+    operation_id="get_migration_report",
+    summary="What the verification found",
+    responses=problems.documented(404, 503),
+)
+async def report(
+    service: NamedDependency[Service],
+    collection: FromPath[str],
+    migration_id: FromPath[str],
+    format: FromQuery[Literal["json", "text"]] = "json",  # noqa: A002 - the parameter's name
+) -> Response[Report] | Response[str]:
+    """`format=text` is a page for a terminal."""
+    found = await migrating.find(service, collection, migration_id)
+    if found.row.report is None:
+        raise errors.ReportMissing(
+            f"the migration {found.id} is {found.state} and has not been verified yet"
+        )
+    content = Report.of(found.row.report)
+    if format == "json":
+        return Response(content)
+    title = f"Migration {found.id} of {collection}: {found.state}"
+    return Response(page.page(title, content), media_type="text/plain; charset=utf-8")
+
+
+@get(
+    f"{ONE}/events",
+    operation_id="watch_migration",
+    summary="Follow a migration as server-sent events",
+    responses=problems.documented(404, 503),
+)
+async def events(
+    service: NamedDependency[Service], collection: FromPath[str], migration_id: FromPath[str]
+) -> ServerSentEvent:
+    """An event `migration` with the whole of it at every change; the last when it is over."""
+    await migrating.find(service, collection, migration_id)
+    return ServerSentEvent(_events(service, collection, migration_id))
+
+
+async def _events(
+    service: Service, collection: str, migration_id: str
+) -> AsyncIterator[ServerSentEventMessage]:
+    last = b""
+    while True:
+        try:
+            found = await _shown(service, collection, migration_id)
+        except Exception as error:  # the stream has begun: its end tells why
+            told = msgspec.json.encode(problems.told(error))
+            yield ServerSentEventMessage(event="problem", data=told.decode())
+            return
+        content = msgspec.json.encode(found)
+        if content != last:
+            last = content
+            yield ServerSentEventMessage(event="migration", data=content.decode())
+        if found.state in states.ENDED:
+            return
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def _shown(service: Service, collection: str, migration_id: str) -> Migration:
+    found = await migrating.find(service, collection, migration_id)
+    async with service.engine.connect() as conn:
+        return await migration_shapes.shown(conn, service, found)
+
+
+async def _ordered(
+    service: Service,
+    collection: str,
+    migration_id: str,
+    order: Callable[[reembed.Migration], Awaitable[None]],
+) -> Migration:
+    """Carry out an order, once more where the migration moved on meanwhile."""
+    for attempt in range(migrating.ATTEMPTS):
+        found = await migrating.find(service, collection, migration_id)
+        try:
+            await order(found)
+            break
+        except errors.LeaseLost:
+            if attempt == migrating.ATTEMPTS - 1:
+                raise
+    service.catalog.forget(collection)
+    return await _shown(service, collection, migration_id)
+
+
+ROUTES = [
+    start,
+    plan,
+    every,
+    get_one,
+    throttle,
+    cut_over,
+    roll_back,
+    _plain("pause", "Stop it where it is, until it is resumed"),
+    _plain("resume", "Go on after a pause, a failure, or what blocked it was mended"),
+    _plain("cancel", "Drop the target; the collection stays as it was"),
+    _plain("retire", "End the time in which it could be rolled back, and drop the old index"),
+    report,
+    events,
+]

@@ -1,0 +1,61 @@
+"""Documents deleted and made again with other texts all the time while a backfill runs."""
+
+import time
+
+from benchmarks import corpora, table
+from benchmarks.fire import clients, stored, tables
+from benchmarks.fire import stage as fire
+from benchmarks.fire.scene import Rates, Scene
+from benchmarks.fire.wish import BUNDLED
+from benchmarks.fire.writer import Writer
+from benchmarks.reembed.migrating import EVERY_S, Migration
+from benchmarks.reembed.stage import SENTENCE, Stage
+
+PART = "reembed"
+COLLECTION = "bench-reembed-recreation"
+WRITERS = 4
+# Of each writer: few, so that each is made anew many times while one batch is encoded.
+DOCUMENTS = 8
+# Without a pause: as fast as they are answered.
+RATES = Rates(writers=WRITERS, writes_s=1e6)
+NONE = table.Target("figure", "<=", 0)
+
+
+def rows(stage: Stage, documents: list[corpora.Document]) -> list[table.Row]:
+    """WordLlama to the bundled model, whose backfill takes long enough."""
+    scene = Scene(stage.running.port, COLLECTION, seed=1, rates=RATES)
+    stage.what.say(f"{PART}: {WRITERS * DOCUMENTS} documents made again and again in a backfill")
+    with stage.filled(COLLECTION, documents):
+        stage.warm()
+        migration = Migration.begin(scene.port, COLLECTION, BUNDLED, manual=True, chunking=SENTENCE)
+        _recreate(scene, migration)
+        migration.until("ready")
+        found = _found(stage)
+        wrong = list(tables.vectors(found, fire.embedder(scene.port)))
+    count = scene.history.count(lambda one: one.kind == "put" and one.outcome == "ok")
+    return [
+        table.Row(
+            PART,
+            "recreated during a backfill: vectors of another text",
+            len(wrong),
+            target=NONE,
+            note=f"{WRITERS * DOCUMENTS} documents, {count:,} times deleted and made again; "
+            f"{sum(tables.orphans(found).values())} rows that never count",
+        )
+    ]
+
+
+def _recreate(scene: Scene, migration: Migration) -> None:
+    """Until the backfill is over."""
+    work = []
+    for no in range(WRITERS):
+        own = [f"w{no}-{one}" for one in range(DOCUMENTS)]
+        work.append(Writer(scene, f"w{no}", own, inserts=0).recreate_all)
+    with clients.at_work(scene, work):
+        while migration.shown()["state"] in {"planned", "backfilling"}:
+            time.sleep(EVERY_S)
+
+
+def _found(stage: Stage) -> stored.Stored:
+    with stored.connected(stage.running.data_dir) as sql:
+        return stored.read(sql, COLLECTION)

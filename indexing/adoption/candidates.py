@@ -1,0 +1,69 @@
+"""Models that may have made a table's vectors: those that a person claims, or all at hand."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+from embedding import sources
+from embedding.description import ModelDescription
+from embedding.errors import EmbeddingError
+from embedding.opening import Places
+from embedding.sources import Source
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A model to compare with; `also` are other names of the same space, `problem` of one that
+    can't be used."""
+
+    name: str
+    described: ModelDescription | None = None
+    problem: str | None = None
+    also: tuple[str, ...] = ()
+
+    @property
+    def dimensions(self) -> int | None:
+        return None if self.described is None else self.described.space.dimensions
+
+
+def claimed(places: Places, names: Sequence[str]) -> list[Candidate]:
+    """By name, as `vecmark models` takes them. Raises ModelNotFound."""
+    return _merged((name, _source(places, name)) for name in names)
+
+
+def at_hand(places: Places) -> list[Candidate]:
+    """The default first, then all that lie where models are looked for."""
+    default = None
+    found: list[tuple[str, Source]] = []
+    try:
+        default = _source(places, places.default)
+        found = [(default.name, default)]
+    except EmbeddingError:
+        pass  # it is missing; the others may do
+    others = sources.candidates(places.roots, places.models_dir, default)
+    return _merged([*found, *((one.name, one) for one in others if one != default)])
+
+
+def _source(places: Places, name: str) -> Source:
+    source = places.source(name)
+    if name != places.default:
+        return source
+    # The default's own settings belong to it, whoever names it.
+    return dataclasses.replace(source, options=places.options.over(source.options))
+
+
+def _merged(found: Iterable[tuple[str, Source]]) -> list[Candidate]:
+    """Each space once, under the first name that it has."""
+    by_space: dict[str, Candidate] = {}
+    for name, source in found:
+        try:
+            described = sources.descriptions.get(source)
+        except EmbeddingError as error:
+            by_space[name] = Candidate(name, problem=str(error))
+            continue
+        known = by_space.get(described.space.fingerprint)
+        if known is None:
+            by_space[described.space.fingerprint] = Candidate(name, described)
+        elif name not in (known.name, *known.also):
+            also = dataclasses.replace(known, also=(*known.also, name))
+            by_space[described.space.fingerprint] = also
+    return list(by_space.values())

@@ -1,0 +1,147 @@
+"""Which of some models made a table's vectors: each is loaded in turn and embeds a sample again."""
+
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from embedding.errors import EmbeddingError
+from embedding.model import LoadedModel
+from embedding.opening import Places
+from indexing.adoption import differences, evidence, matching
+from indexing.adoption.candidates import Candidate
+from indexing.adoption.matching import Bounds, Match, Progress, Sample
+from indexing.opener import Opener
+from storage import spaces
+from storage.foreign_tables import Counts
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What became of a candidate: compared, or why not."""
+
+    candidate: Candidate
+    match: Match | None
+    said: str
+
+
+class Judge:
+    """Has one model in memory at a time; an async context manager."""
+
+    def __init__(self, places: Places, bounds: Bounds) -> None:
+        self._opener = Opener(places)
+        self._bounds = bounds
+        self._open: tuple[Candidate, LoadedModel] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._close()
+        await self._opener.close()
+
+    async def open(self, candidate: Candidate) -> LoadedModel:
+        """Raises EmbeddingError."""
+        if self._open is not None and self._open[0] is candidate:
+            return self._open[1]
+        await self._close()
+        if candidate.described is None:
+            raise ValueError(candidate.name)
+        model = await self._opener.open(candidate.described)
+        self._open = (candidate, model)
+        return model
+
+    async def _close(self) -> None:
+        if self._open is not None:
+            (_, model), self._open = self._open, None
+            await asyncio.to_thread(model.close)
+
+    async def judge(self, candidate: Candidate, sample: Sample, progress: Progress) -> Verdict:
+        if candidate.problem is not None:
+            return Verdict(candidate, None, f"unusable: {candidate.problem}")
+        if candidate.dimensions != sample.dimensions:
+            return Verdict(candidate, None, _other_dimensions(candidate, sample))
+        try:
+            model = await self.open(candidate)
+            match = await matching.compare(model, candidate, sample, self._bounds, progress)
+        except EmbeddingError as error:
+            return Verdict(candidate, None, f"unusable: {error}")
+        return Verdict(candidate, match, _said(match))
+
+    async def explain(self, match: Match, sample: Sample) -> list[str]:
+        """Why it only nearly matches."""
+        return await differences.explain(await self.open(match.candidate), sample, match)
+
+    async def is_findable(self, candidate: Candidate) -> bool:
+        """Whether a service that looks in the same places finds the model's files."""
+        described = candidate.described
+        if described is None:
+            return False
+        found = await self._opener.find({described.space.fingerprint}, described.options)
+        return found is not None
+
+
+def _other_dimensions(candidate: Candidate, sample: Sample) -> str:
+    described, needed = candidate.described, sample.dimensions
+    said = f"other dimensions than the table's {needed}"
+    if described is not None and described.matryoshka and described.space.dimensions > needed:
+        said += f" (were vectors cut to {needed}? add it with --dimensions {needed})"
+    return said
+
+
+def _said(match: Match) -> str:
+    if not match.compared.any():
+        return "reads nothing of these texts"
+    if match.matches:
+        return "matches, but for texts over its limit" if match.cut_elsewhere else "matches"
+    return "nearly matches" if match.is_near else "another model, or vectors of other texts"
+
+
+async def is_linked(conn: AsyncConnection, one: Candidate, other: Candidate) -> bool:
+    """Whether it is on record that both make the vectors of one space."""
+    known = []
+    links = await spaces.links(conn)
+    for candidate in (one, other):
+        if candidate.described is None:
+            return False
+        fingerprint = candidate.described.space.fingerprint
+        row = await spaces.by_fingerprint(conn, fingerprint)
+        known.append(links.get(fingerprint, None if row is None else row.id))
+    return known[0] is not None and known[0] == known[1]
+
+
+def bound(match: Match, counts: Counts) -> float:
+    """Of rows whose vectors are taken as they are, the share that may be of another text."""
+    rows = match.compared & ~match.cut if match.cut_elsewhere else match.compared
+    failed, compared = int((match.differs & rows).sum()), int(rows.sum())
+    if len(match.cosines) >= counts.vectors:
+        return failed / max(1, compared)
+    return evidence.upper_bound(failed, compared)
+
+
+def stated(
+    match: Match, counts: Counts, *, source: str, claimed: Sequence[str]
+) -> dict[str, object]:
+    """The evidence that is kept with the index."""
+    return {
+        "source": source,
+        "claimed": list(claimed),
+        "rows": counts.rows,
+        "sampled": int(match.compared.sum()),
+        "median": round(match.median, 8),
+        "worst_5_percent": round(match.quantile(0.05), 8),
+        "worst": round(match.quantile(0), 8),
+        "share": round(match.share, 6),
+        "least_cosine": match.bounds.least_cosine,
+        "stale_upper_bound_95": round(bound(match, counts), 6),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

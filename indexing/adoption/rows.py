@@ -1,0 +1,175 @@
+"""Which rows of a foreign table become documents, which of them with their vector, and why not."""
+
+import collections
+import dataclasses
+from collections.abc import Collection, Sequence
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from embedding import chunking
+from embedding.errors import NoTokens
+from indexing.adoption import matching
+from storage import documents
+from storage.documents import NewDocument
+from storage.foreign_tables import ForeignRow
+from storage.vectors import VectorRow
+
+EXAMPLES = 20
+
+Reason = Literal[
+    "no id",
+    "id too long",
+    "id twice",
+    "no text",
+    "text too long",
+    "no words",
+    "metadata too deep",
+    "no vector",
+    "vector without direction",
+    "other dimensions",
+    "stale",
+    "cut elsewhere",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a document may be."""
+
+    id_bytes: int
+    text_chars: int
+    metadata_depth: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Made:
+    """A row as a document; `vector` None where the service has to make it, for the reason."""
+
+    document: NewDocument
+    vector: VectorRow | None
+    reason: Reason | None = None
+
+
+class Tally:
+    """How many rows were taken, left out, and taken without their vector; examples of each."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.left_out: collections.Counter[Reason] = collections.Counter()
+        self.pending: collections.Counter[Reason] = collections.Counter()
+        self.examples: dict[Reason, list[str]] = {}
+
+    def leave_out(self, reason: Reason, row_id: str | None) -> None:
+        self.left_out[reason] += 1
+        self._note(reason, row_id)
+
+    def take(self, made: Made) -> None:
+        self.taken += 1
+        if made.reason is not None:
+            self.pending[made.reason] += 1
+            self._note(made.reason, made.document.id)
+
+    def _note(self, reason: Reason, row_id: str | None) -> None:
+        known = self.examples.setdefault(reason, [])
+        if len(known) < EXAMPLES and row_id is not None:
+            known.append(row_id)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """How rows become documents of a collection in a space.
+
+    `stale`: ids of rows whose text is known to be another than was embedded. `cut_elsewhere`: texts
+    over the model's limit were embedded with another one.
+    """
+
+    collection_id: UUID
+    space_id: int
+    dimensions: int
+    limits: Limits
+    stale: Collection[str]
+    cut_elsewhere: bool
+
+    def refusal(self, row: ForeignRow) -> Reason | None:
+        """Why the row can be no document, as far as it says without a model."""
+        if not row.id:
+            return "no id"
+        if len(row.id.encode()) > self.limits.id_bytes:
+            return "id too long"
+        if row.text is None or not row.text.strip():
+            return "no text"
+        if len(row.text) > self.limits.text_chars:
+            return "text too long"
+        if _depth(row.metadata) > self.limits.metadata_depth:
+            return "metadata too deep"
+        return None
+
+    def make(self, row: ForeignRow, prepared: chunking.Prepared | NoTokens) -> Made | Reason:
+        if isinstance(prepared, NoTokens):
+            return "no words"
+        text, id_ = row.text or "", row.id or ""
+        key, digest = documents.key(self.collection_id, id_), documents.text_hash(text)
+        document = NewDocument(key, id_, text, digest, row.metadata.encode())
+        found = self._vector(row, cut=prepared.cut)
+        if isinstance(found, str):
+            return Made(document, None, found)
+        chunk = prepared.chunks[0]
+        vector = VectorRow(
+            doc_key=key,
+            chunk_no=0,
+            text_hash=digest,
+            space_id=self.space_id,
+            char_start=chunk.char_start,
+            char_end=chunk.char_end,
+            token_count=chunk.token_count,
+            embedding=found,
+        )
+        return Made(document, vector)
+
+    def _vector(self, row: ForeignRow, *, cut: bool) -> NDArray[np.float32] | Reason:
+        if row.embedding is None:
+            return "no vector"
+        if len(row.embedding) != self.dimensions:
+            return "other dimensions"
+        unit = matching.unit_length(row.embedding, self.dimensions)
+        if unit is None:
+            return "vector without direction"
+        if row.id in self.stale:
+            return "stale"
+        if cut and self.cut_elsewhere:
+            return "cut elsewhere"
+        return unit.astype(np.float32)
+
+
+def unique(made: Sequence[Made]) -> tuple[list[Made], list[Made]]:
+    """The first of each id, and those that come again."""
+    first: dict[UUID, Made] = {}
+    again = []
+    for one in made:
+        if one.document.doc_key in first:
+            again.append(one)
+        else:
+            first[one.document.doc_key] = one
+    return list(first.values()), again
+
+
+def _depth(metadata: str) -> int:
+    """Levels of nesting, the object itself being none."""
+    if metadata.count("{") + metadata.count("[") <= 1:
+        return 0
+    try:
+        return _levels(msgspec.json.decode(metadata))
+    except RecursionError:
+        return len(metadata)
+
+
+def _levels(value: object) -> int:
+    if isinstance(value, dict):
+        return max((1 + _levels(part) for part in value.values()), default=0)
+    if isinstance(value, list):
+        return max((1 + _levels(part) for part in value), default=0)
+    return 0

@@ -1,0 +1,201 @@
+"""The backfill: ranges of documents, embedded for the target by any number of workers."""
+
+import asyncio
+import contextlib
+import dataclasses
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from embedding.chunking import Prepared
+from embedding.errors import NoTokens
+from embedding.scheduler import Urgency
+from indexing import catalog, embedded, filling, retries
+from indexing.filling import Filled
+from indexing.loaded import Loaded
+from indexing.models import Models
+from migrations.reembed import errors, lease
+from migrations.reembed.migration import Migration
+from migrations.reembed.throttle import Throttle
+from storage import engine as database
+from storage import fence, pending, ranges
+from storage.indexes import IndexRow
+from storage.ranges import Range, Source
+
+log = structlog.get_logger()
+
+# Two batches are in flight: while one is written and the next is read, the other is encoded.
+LANES = 2
+BATCH_CHUNKS = 64
+# Read and cut into chunks at once, so that batches are made of texts of like length.
+_WINDOW = 512
+_WINDOW_BYTES = 1_000_000
+
+Piece = tuple[Source, Prepared | NoTokens]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """What all batches of one call share."""
+
+    migration: Migration
+    target: IndexRow
+    loaded: Loaded
+    throttle: Throttle
+
+
+class Backfill:
+    def __init__(self, engine: AsyncEngine, models: Models, owner: str) -> None:
+        self._engine = engine
+        self._models = models
+        self._owner = owner
+
+    async def run(self, found: Migration, throttle: Throttle) -> bool:
+        """Work on ranges until there is none to take; whether there was one.
+
+        Raises ModelMissing, EmbeddingError; LeaseLost is told to nobody: another goes on there.
+        """
+        target = found.to
+        with self._models.held(
+            target.space_id, model_id=target.model_id, fingerprint=target.fingerprint
+        ) as loaded:
+            run = _Run(found, target, loaded, throttle)
+            async with asyncio.TaskGroup() as group:
+                lanes = [group.create_task(self._lane(run), name="backfill") for _ in range(LANES)]
+            return any(lane.result() for lane in lanes)
+
+    async def _lane(self, run: _Run) -> bool:
+        worked = False
+        while not run.throttle.stopped:
+            async with self._engine.begin() as conn:
+                held = await ranges.claim(
+                    conn, run.migration.id, owner=self._owner, lease_s=lease.LEASE_S
+                )
+            if held is None:
+                break
+            worked = True
+            with contextlib.suppress(errors.LeaseLost):
+                async with self._holding(held):
+                    await self._range(run, held)
+        return worked
+
+    @contextlib.asynccontextmanager
+    async def _holding(self, held: Range) -> AsyncIterator[None]:
+        """Keep the lease while in the block; whatever ends it, another may take the range then."""
+
+        async def renew(conn: AsyncConnection) -> bool:
+            return await ranges.renew(conn, held, lease.LEASE_S)
+
+        try:
+            async with lease.renewed(self._engine, renew):
+                yield
+        finally:
+            with contextlib.suppress(*database.FAILURES):
+                async with self._engine.begin() as conn:
+                    await ranges.release(conn, held)
+
+    async def _range(self, run: _Run, held: Range) -> None:
+        after = held.position
+        while window := await self._window(run, held, after):
+            for batch in _batches(await self._cut(run, window)):
+                await self._batch(run, held, batch)
+                if run.throttle.stopped:
+                    return
+            after = window[-1].doc_key
+            await self._advance(held, after)
+        await self._advance(held, None)
+
+    async def _window(self, run: _Run, held: Range, after: uuid.UUID | None) -> list[Source]:
+        async def work() -> list[Source]:
+            async with self._engine.connect() as conn:
+                return await ranges.window(
+                    conn,
+                    held,
+                    collection_id=run.migration.collection.id,
+                    index_id=run.target.id,
+                    after=after,
+                    limit=_WINDOW,
+                    max_bytes=_WINDOW_BYTES,
+                )
+
+        return await retries.writing(work)
+
+    async def _cut(self, run: _Run, window: Sequence[Source]) -> list[Piece]:
+        texts = [source.text for source in window]
+        found = await run.loaded.model.prepare(texts, catalog.chunking_of(run.target))
+        return list(zip(window, found, strict=True))
+
+    async def _advance(self, held: Range, after: uuid.UUID | None) -> None:
+        async def work() -> None:
+            async with self._engine.begin() as conn:
+                if not await ranges.advance(conn, held, after, finished=after is None):
+                    raise errors.LeaseLost(f"range {held.no}")
+
+        await retries.writing(work)
+
+    async def _batch(self, run: _Run, held: Range, batch: Sequence[Piece]) -> None:
+        chunks = sum(_chunks(piece) for piece in batch)
+        await run.throttle.turn(chunks)
+        if run.throttle.stopped:
+            return
+        begun = time.monotonic()
+        name = uuid.uuid4().hex[:8]
+        told = {"migration": str(run.migration.id), "chunks": chunks, "batch": name}
+        done = await embedded.encode(
+            run.loaded, [prepared for _, prepared in batch], Urgency.BACKFILL
+        )
+        log.info("backfill_encoded", **told)
+        filled = [
+            Filled(source.doc_key, source.text_hash, one)
+            for (source, _), one in zip(batch, done, strict=True)
+        ]
+        await retries.writing(lambda: self._write(run, held, filled))
+        log.info("backfill_written", **told)
+        run.throttle.worked(chunks, time.monotonic() - begun)
+
+    async def _write(self, run: _Run, held: Range, filled: Sequence[Filled]) -> None:
+        """Nothing where the lease was lost: a worker that was asleep for long writes no row."""
+        async with self._engine.begin() as conn:
+            live = await fence.enter(conn, run.migration.collection.id)
+            if run.target.id not in {index.id for index in live}:
+                raise errors.LeaseLost(f"the index {run.target.id} is no longer written")
+            written = await filling.write(conn, run.target, filled)
+            good = [one for one in written if one.chunks]
+            await pending.satisfy(
+                conn, run.target.id, [(one.doc_key, one.text_hash) for one in good]
+            )
+            counted = await ranges.count_in(
+                conn, held, documents=len(written), chunks=sum(one.chunks for one in good)
+            )
+            if not counted:
+                raise errors.LeaseLost(f"range {held.no}")
+
+
+def _chunks(piece: Piece) -> int:
+    _, prepared = piece
+    return 1 if isinstance(prepared, NoTokens) else len(prepared.chunks)
+
+
+def _longest(piece: Piece) -> int:
+    _, prepared = piece
+    if isinstance(prepared, NoTokens):
+        return 0
+    return max(chunk.token_count for chunk in prepared.chunks)
+
+
+def _batches(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
+    """Whole documents, the longest first, with at most 64 chunks together or one document."""
+    batch: list[Piece] = []
+    size = 0
+    for piece in sorted(pieces, key=_longest, reverse=True):
+        chunks = _chunks(piece)
+        if batch and size + chunks > BATCH_CHUNKS:
+            yield batch
+            batch, size = [], 0
+        batch.append(piece)
+        size += chunks
+    if batch:
+        yield batch

@@ -1,0 +1,74 @@
+"""The HNSW index of a target, after its load: built concurrently, tuned, its leftovers mended."""
+
+import asyncio
+
+import psycopg
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from indexing.hnsw_builder import HnswBuilder
+from storage import hnsw, indexes, vectors
+from storage.indexes import IndexRow
+
+log = structlog.get_logger()
+
+_LOOK_EVERY_S = 0.5
+
+
+class Building:
+    """`min_rows`: below it a search is an exact scan, and nothing is built."""
+
+    def __init__(self, engine: AsyncEngine, builder: HnswBuilder, *, min_rows: int) -> None:
+        self._engine = engine
+        self._builder = builder
+        self._min_rows = min_rows
+
+    async def run(self, index: IndexRow) -> str:
+        """Build it unless it is there; what was done, as a sentence. Raises DBAPIError."""
+        await self._wait_for_another(index)
+        async with self._engine.connect() as conn:
+            pays = await vectors.has_rows(conn, index.id, max(1, self._min_rows))
+            is_valid = await hnsw.is_valid(conn, index.id)
+            rows = await hnsw.inserted(conn, index.id)
+        if index.dimensions > vectors.MAX_HNSW_DIMENSIONS:
+            return f"{index.dimensions} dimensions are more than HNSW takes: searches are exact"
+        if not pays:
+            return f"under {self._min_rows:,} vectors: searches are exact"
+        if index.hnsw == "ready" and is_valid:
+            return "the HNSW index is there"
+        async with self._engine.begin() as conn:
+            await indexes.record_hnsw(conn, index.id, hnsw="building")
+        log.info("hnsw_build_started", index=index.id, rows=rows, tuned_only=is_valid)
+        if is_valid:  # whoever built it was killed while tuning
+            tuned = await self._builder.tune(index)
+        else:
+            tuned = await self._builder.build(index, rows)
+        async with self._engine.begin() as conn:
+            await indexes.record_hnsw(
+                conn, index.id, hnsw="ready", ef_search=tuned.ef_search, recall=tuned.recall
+            )
+        log.info("hnsw_ready", index=index.id, ef_search=tuned.ef_search, recall=tuned.recall)
+        shown = "unknown" if tuned.recall is None else f"{tuned.recall:.3f}"
+        return f"HNSW built: recall {shown} at ef_search {tuned.ef_search}"
+
+    async def _wait_for_another(self, index: IndexRow) -> None:
+        """A build goes on in PostgreSQL when the worker that wanted it was killed."""
+        while True:
+            async with self._engine.connect() as conn:
+                if await hnsw.progress(conn, index.id) is None:
+                    return
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def reason(error: DBAPIError) -> str:
+    """Why a build failed, and what to do."""
+    said = str(error.orig).strip()
+    if isinstance(error.orig, psycopg.errors.DiskFull) and "shared memory" in said:
+        return (
+            f"too little shared memory for the HNSW build ({said}): give the container more "
+            "(`--shm-size 1g`), then resume"
+        )
+    if isinstance(error.orig, psycopg.errors.DiskFull):
+        return f"the disk is full ({said}): free some space, then resume"
+    return said

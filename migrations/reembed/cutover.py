@@ -1,0 +1,178 @@
+"""The flip: which index answers changes in one short transaction, forwards or back."""
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from embedding.scheduler import Urgency
+from indexing.backlog import Backlog
+from migrations.reembed import errors, migration
+from migrations.reembed.migration import Migration
+from storage import collections, coverage, fence, indexes, pending, replicas
+from storage import engine as database
+from storage.indexes import IndexRow
+
+log = structlog.get_logger()
+
+# Writes that are under way take longer than this only where they hold many rows.
+_FIRST_WAIT_MS = 250
+_LONGEST_WAIT_MS = 2000
+_NOTE_AT_ONCE = 5000
+_PAUSE_S = 0.05
+
+Work = Callable[[AsyncConnection], Awaitable[None]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Hindrance:
+    """Why the flip can't be made yet; `failed`: it never will without somebody's help."""
+
+    reason: str
+    failed: bool = False
+
+
+async def catch_up(
+    engine: AsyncEngine, backlog: Backlog, index: IndexRow, *, note: bool = True
+) -> int:
+    """Embed what the index lacks, found by the coverage query; how many documents there were."""
+    worked = 0
+    while True:
+        while done := await backlog.work_off(index, Urgency.WRITE):
+            worked += done
+        if not note:
+            return worked
+        async with engine.begin() as conn:
+            noted = await pending.add_missing(conn, index.id, index.collection_id, _NOTE_AT_ONCE)
+        if not noted:
+            return worked
+
+
+async def hindrance(
+    conn: AsyncConnection, index: IndexRow, *, waive_failed: bool
+) -> Hindrance | None:
+    """What keeps `index` from answering now: pending texts, or a process without its model."""
+    counts = await pending.counts(conn, index.id)
+    if counts.failed and not waive_failed:
+        named = await pending.failed(conn, index.id, 3)
+        shown = "; ".join(f"{id_}: {why}" for id_, why in named)
+        return Hindrance(
+            f"{counts.failed:,} texts can't be embedded by {index.model_id} ({shown})", failed=True
+        )
+    if counts.waiting:
+        return Hindrance(f"{counts.waiting:,} texts are still to be embedded")
+    lacking = [
+        one.name
+        for one in await replicas.live(conn)
+        if one.serves and index.space_id not in one.spaces
+    ]
+    if lacking:
+        return Hindrance(f"{', '.join(lacking)} has not loaded {index.model_id} yet")
+    return None
+
+
+async def covers(engine: AsyncEngine, index: IndexRow) -> coverage.Coverage:
+    async with engine.connect() as conn:
+        return await coverage.of(conn, index.collection_id, index.id)
+
+
+async def begin_cutting(
+    engine: AsyncEngine, found: Migration, *, epoch: int | None, why: str | None = None
+) -> None:
+    """From now on every write embeds for both indexes, so that nothing can pile up."""
+
+    async def work(conn: AsyncConnection) -> None:
+        await indexes.set_state(conn, found.to.id, "cutting")
+        await migration.move(conn, found, "cutting", epoch=epoch, why=why)
+
+    await fenced(engine, work)
+
+
+async def flip(engine: AsyncEngine, found: Migration, *, epoch: int) -> Hindrance | None:
+    """Forwards: the target answers, the source is retained. What hinders it, if anything does."""
+    options = found.options
+    hinders: list[Hindrance] = []
+
+    async def work(conn: AsyncConnection) -> None:
+        hinders.clear()
+        hinder = await hindrance(conn, found.to, waive_failed=options.waive_failed)
+        if hinder is not None:
+            hinders.append(hinder)
+            return
+        await _switch(conn, found, frm=found.frm, to=found.to)
+        await indexes.set_state(conn, found.frm.id, "retained")
+        until = found.now + timedelta(seconds=options.retain_s)
+        await migration.move(conn, found, "soaking", epoch=epoch, retained_until=until)
+
+    await fenced(engine, work)
+    return hinders[0] if hinders else None
+
+
+async def flip_back(engine: AsyncEngine, found: Migration, *, force: str | None, why: str) -> None:
+    """Backwards: the retained source answers again, the target is retired.
+
+    Raises RollbackRefused where the source lacks anything, TransitionRefused, LeaseLost.
+    """
+
+    async def work(conn: AsyncConnection) -> None:
+        hinder = await hindrance(conn, found.frm, waive_failed=force is not None)
+        if hinder is not None:
+            raise errors.RollbackRefused(hinder.reason)
+        await _switch(conn, found, frm=found.to, to=found.frm)
+        await indexes.set_state(conn, found.to.id, "retired")
+        await migration.move(conn, found, "rolled_back", why=why, retained_until=None)
+
+    await fenced(engine, work)
+
+
+async def _switch(conn: AsyncConnection, found: Migration, *, frm: IndexRow, to: IndexRow) -> None:
+    if not await collections.switch(conn, found.collection.id, frm=frm.id, to=to.id):
+        raise errors.LeaseLost(f"the index {frm.id} is not the active one any more")
+    await indexes.set_state(conn, to.id, "active")
+
+
+async def retire_source(engine: AsyncEngine, found: Migration, *, why: str) -> None:
+    """The time of grace is over: the sweeper drops the table, no search is waited for."""
+
+    async def work(conn: AsyncConnection) -> None:
+        await indexes.set_state(conn, found.frm.id, "retired")
+        await migration.move(conn, found, "done", why=why, retained_until=None)
+
+    await fenced(engine, work)
+
+
+async def drop_target(engine: AsyncEngine, found: Migration) -> None:
+    async def work(conn: AsyncConnection) -> None:
+        await indexes.set_state(conn, found.to.id, "retired")
+        await collections.set_building(conn, found.collection.id, None)
+        await migration.move(conn, found, "cancelled")
+
+    await fenced(engine, work)
+
+
+async def fenced(engine: AsyncEngine, work: Work) -> None:
+    """One transaction while no write is under way; a little more patient every time.
+
+    Writers that come meanwhile wait behind it, so the wait for those under way is short, and it
+    grows, so that steady long writes can't keep it off for ever.
+    """
+    wait_ms = _FIRST_WAIT_MS
+    while True:
+        begun = time.monotonic()
+        try:
+            async with engine.begin() as conn:
+                await fence.close(conn, wait_ms=wait_ms)
+                await work(conn)
+        except database.FAILURES as error:
+            if not database.is_conflict(error):
+                raise
+            wait_ms = min(2 * wait_ms, _LONGEST_WAIT_MS)
+            log.info("fence_retried", next_wait_ms=wait_ms)
+            await asyncio.sleep(_PAUSE_S)
+        else:
+            log.info("fence_held", ms=round(1e3 * (time.monotonic() - begun), 1))
+            return

@@ -1,0 +1,281 @@
+"""One migration, moved on by this worker from state to state as far as it goes by itself."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from embedding.errors import EmbeddingError
+from indexing import errors as indexing
+from indexing.backlog import Backlog
+from indexing.models import Models
+from indexing.presence import Presence
+from migrations.reembed import building, cutover, errors, lease, migration, states
+from migrations.reembed.backfill import Backfill
+from migrations.reembed.building import Building
+from migrations.reembed.migration import Migration
+from migrations.reembed.throttle import Throttle
+from migrations.reembed.verifying import verification
+from storage import collections, coverage, migrations, pending, ranges
+from storage import engine as database
+
+log = structlog.get_logger()
+
+_IDLE_S = 0.3
+# Of a collection's documents; small ones are shared between workers, too.
+_RANGE_DOCUMENTS = 500
+_MOST_RANGES = 1024
+_LEAST_RANGES = 4
+
+Step = Callable[[Migration], Awaitable[bool]]
+
+
+class Drive:
+    """Any number of workers drive one migration: all backfill, one at a time moves it on."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        models: Models,
+        *,
+        owner: str,
+        backlog: Backlog,
+        building: Building,
+        presence: Presence,
+        retired: Callable[[], None],
+    ) -> None:
+        """`retired` is called when a table is nobody's any more."""
+        self._engine = engine
+        self._models = models
+        self._owner = owner
+        self._backlog = backlog
+        self._backfill = Backfill(engine, models, owner)
+        self._building = building
+        self._presence = presence
+        self._retired = retired
+        self._steps: dict[str, Step] = {
+            "planned": self._plan,
+            "backfilling": self._fill,
+            "building": self._build,
+            "verifying": self._verify,
+            "ready": self._begin_cutting,
+            "cutting": self._cut_over,
+            "soaking": self._retire,
+        }
+
+    async def run(self, found: Migration) -> None:
+        """Until it waits for a person, for time to pass, or for another worker."""
+        while True:
+            try:
+                if not await self._steps[found.state](found):
+                    return
+            except errors.LeaseLost:
+                return
+            except (Exception, ExceptionGroup) as error:
+                await self._fail(found, _first(error))
+                return
+            async with self._engine.connect() as conn:
+                again = await migration.read(conn, found.id)
+            if again is None or again.state not in states.WORKED or is_idle(again):
+                return
+            found = again
+
+    @contextlib.asynccontextmanager
+    async def _leading(self, found: Migration) -> AsyncIterator[int]:
+        """Raises LeaseLost where another worker leads."""
+        async with lease.leading(self._engine, found.id, self._owner) as epoch:
+            if epoch is None:
+                raise errors.LeaseLost(f"another worker leads {found.id}")
+            yield epoch
+
+    async def _plan(self, found: Migration) -> bool:
+        if not await self._has_target(found):
+            return False
+        async with self._leading(found) as epoch, self._engine.begin() as conn:
+            documents = await collections.count_documents(conn, found.collection.id)
+            count = min(_MOST_RANGES, max(_LEAST_RANGES, documents // _RANGE_DOCUMENTS))
+            await ranges.make(conn, found.id, count)
+            await migration.move(conn, found, "backfilling", epoch=epoch)
+        return True
+
+    async def _has_target(self, found: Migration) -> bool:
+        """This process may only begin with the model loaded; others go on without it."""
+        target = found.to
+        if self._models.has(target.space_id):
+            return True
+        self._models.wake()
+        why = self._models.problems.get(target.fingerprint, "it is being loaded")
+        async with self._engine.begin() as conn:
+            await migrations.note_waiting(
+                conn, found.id, f"{self._presence.name} waits for {target.model_id}: {why}"
+            )
+        return False
+
+    async def _fill(self, found: Migration) -> bool:
+        if not await self._has_target(found):
+            return False
+        throttle = Throttle(self._engine, found, self._presence)
+        async with throttle.watching():
+            if await self._backfill.run(found, throttle):
+                return True
+            if await self._backlog.work_off(found.to):
+                return True
+        return await self._finish_filling(found)
+
+    async def _finish_filling(self, found: Migration) -> bool:
+        """To `building` once a query finds nothing missing; False while others still work."""
+        async with self._leading(found) as epoch:
+            async with self._engine.begin() as conn:
+                left = (await ranges.totals(conn, found.id)).unfinished
+                noted = (
+                    0
+                    if left
+                    else await pending.add_missing(conn, found.to.id, found.collection.id, 5000)
+                )
+                counts = await pending.counts(conn, found.to.id)
+            if noted:
+                return True
+            if left or counts.waiting:
+                return False
+            async with self._engine.begin() as conn:
+                await migration.move(conn, found, "building", epoch=epoch)
+        return True
+
+    async def _build(self, found: Migration) -> bool:
+        async with self._leading(found) as epoch:
+            done = await self._building.run(found.to)
+            async with self._engine.begin() as conn:
+                await migration.move(conn, found, "verifying", epoch=epoch, why=done)
+        return True
+
+    async def _verify(self, found: Migration) -> bool:
+        if not await self._has_target(found):
+            return False
+        async with self._leading(found) as epoch:
+            await cutover.catch_up(self._engine, self._backlog, found.to)
+            subject = verification.Subject(
+                engine=self._engine,
+                models=self._models,
+                migration=found.row,
+                collection=found.collection,
+                source=found.frm,
+                target=found.to,
+                options=found.options,
+            )
+            report = await verification.verify(subject)
+            failing = [gate for gate in report.verdict.gates if not gate.passed]
+            async with self._engine.begin() as conn:
+                await migrations.record_report(conn, found.id, report.stored())
+                if report.verdict.passed:
+                    await migration.move(conn, found, "ready", epoch=epoch)
+                else:
+                    await migration.move(
+                        conn,
+                        found,
+                        "blocked",
+                        epoch=epoch,
+                        why="gates: " + ", ".join(gate.name for gate in failing),
+                        resume_state="backfilling",
+                        error="; ".join(f"{gate.name}: {gate.detail}" for gate in failing),
+                    )
+        return True
+
+    async def _begin_cutting(self, found: Migration) -> bool:
+        async with self._leading(found) as epoch:
+            await cutover.begin_cutting(self._engine, found, epoch=epoch)
+        return True
+
+    async def _cut_over(self, found: Migration) -> bool:
+        if not await self._has_target(found):
+            return False
+        async with self._leading(found) as epoch:
+            await cutover.catch_up(self._engine, self._backlog, found.to)
+            covered = await cutover.covers(self._engine, found.to)
+            if covered.missing > covered.failed:
+                return True
+            hinder = await cutover.flip(self._engine, found, epoch=epoch)
+            if hinder is None:
+                await self._record_coverage(found, covered)
+                return True
+            async with self._engine.begin() as conn:
+                await migrations.note_waiting(conn, found.id, hinder.reason)
+                if hinder.failed:
+                    await migration.move(
+                        conn,
+                        found,
+                        "blocked",
+                        epoch=epoch,
+                        why=hinder.reason,
+                        resume_state="cutting",
+                        error=hinder.reason,
+                    )
+            await asyncio.sleep(_IDLE_S)
+        return True
+
+    async def _record_coverage(self, found: Migration, covered: coverage.Coverage) -> None:
+        """The last proof, made while every write was embedded for the target, too."""
+        if found.row.report is None:
+            return
+        proven = {
+            "documents": covered.documents,
+            "missing": covered.missing,
+            "waived": covered.failed,
+        }
+        async with self._engine.begin() as conn:
+            await migrations.record_report(conn, found.id, {**found.row.report, "coverage": proven})
+
+    async def _retire(self, found: Migration) -> bool:
+        async with self._leading(found):
+            await cutover.retire_source(
+                self._engine, found, why="the time in which it could be rolled back is over"
+            )
+        self._retired()
+        return False
+
+    async def _fail(self, found: Migration, error: Exception) -> None:
+        """What the database lacked for a moment is tried again; all else is told."""
+        if _passes(error):
+            return
+        if isinstance(error, indexing.IndexingError | EmbeddingError | errors.MigrationError):
+            reason = str(error)
+        elif isinstance(error, DBAPIError):
+            reason = building.reason(error)
+        else:
+            reason = f"{type(error).__name__}: {error}"
+        log.error("migration_failed", migration=str(found.id), reason=reason, exc_info=error)
+        with contextlib.suppress(errors.LeaseLost):
+            async with self._engine.begin() as conn:
+                await migration.move(
+                    conn,
+                    found,
+                    "failed",
+                    why=reason[:500],
+                    resume_state=found.state,
+                    error=reason[:2000],
+                )
+
+
+def is_idle(found: Migration) -> bool:
+    """Nothing to do for a worker now: it waits for a person, or for time to pass."""
+    if found.state == "ready":
+        return found.options.manual
+    return found.state == "soaking" and not found.is_retained_enough
+
+
+def _passes(error: Exception) -> bool:
+    """What is tried again: the database was away, another won, or the collection was deleted."""
+    return (
+        isinstance(error, indexing.Busy)
+        or database.is_unavailable(error)
+        or database.is_conflict(error)
+        or database.is_gone(error)
+    )
+
+
+def _first(error: BaseException) -> Exception:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error if isinstance(error, Exception) else RuntimeError(str(error))

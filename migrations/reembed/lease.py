@@ -1,0 +1,61 @@
+"""Leases held while something is done: renewed beside it, by the database's clock."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from uuid import UUID
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from storage import engine as database
+from storage import migrations
+
+log = structlog.get_logger()
+
+# A worker that was killed holds others up for so long.
+LEASE_S = 15.0
+_RENEW_EVERY_S = 4.0
+
+Renew = Callable[[AsyncConnection], Awaitable[bool]]
+
+
+@contextlib.asynccontextmanager
+async def renewed(engine: AsyncEngine, renew: Renew) -> AsyncIterator[None]:
+    """Renew beside the block. One that is lost all the same is noticed by its epoch."""
+
+    async def work() -> None:
+        while True:
+            await asyncio.sleep(_RENEW_EVERY_S)
+            try:
+                async with engine.begin() as conn:
+                    if not await renew(conn):
+                        return
+            except database.FAILURES as error:  # tried again; by then it may be another's
+                log.info("lease_not_renewed", reason=type(error).__name__)
+
+    task = asyncio.create_task(work(), name="lease")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def leading(engine: AsyncEngine, migration_id: UUID, owner: str) -> AsyncIterator[int | None]:
+    """Be the one who moves a migration on: the epoch, or None where another is."""
+    async with engine.begin() as conn:
+        epoch = await migrations.claim(conn, migration_id, owner=owner, lease_s=LEASE_S)
+    if epoch is None:
+        yield None
+        return
+    try:
+        async with renewed(
+            engine, lambda conn: migrations.renew(conn, migration_id, epoch, LEASE_S)
+        ):
+            yield epoch
+    finally:
+        with contextlib.suppress(*database.FAILURES):
+            async with engine.begin() as conn:
+                await migrations.release(conn, migration_id, epoch)

@@ -1,0 +1,159 @@
+"""A re-embed migration with the two indexes that it is between, as one reads it at one time."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import cast
+from uuid import UUID
+
+import msgspec
+import structlog
+from msgspec import Struct
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from migrations.reembed import errors, states
+from migrations.reembed.options import Options
+from migrations.reembed.states import State
+from storage import collections, indexes, migrations
+from storage.collections import CollectionRow
+from storage.indexes import IndexRow
+from storage.migrations import MigrationRow
+
+log = structlog.get_logger()
+
+
+@dataclasses.dataclass(frozen=True)
+class Migration:
+    """`source` is None once its table was retired and dropped; `now` by the database's clock."""
+
+    row: MigrationRow
+    collection: CollectionRow
+    source: IndexRow | None
+    target: IndexRow | None
+    now: datetime
+
+    @property
+    def id(self) -> UUID:
+        return self.row.id
+
+    @property
+    def state(self) -> State:
+        return cast(State, self.row.state)
+
+    @property
+    def resume_state(self) -> State | None:
+        return cast(State | None, self.row.resume_state)
+
+    @property
+    def options(self) -> Options:
+        return Options.of(self.row.options)
+
+    @property
+    def sides(self) -> "Sides":
+        return msgspec.convert(self.row.sides, Sides)
+
+    @property
+    def to(self) -> IndexRow:
+        """The target, which is there until the migration is over. Raises TransitionRefused."""
+        if self.target is None:
+            raise errors.TransitionRefused(f"the migration {self.id} is over: its target is gone")
+        return self.target
+
+    @property
+    def frm(self) -> IndexRow:
+        """The source, which is there until it is retired. Raises TransitionRefused."""
+        if self.source is None:
+            raise errors.TransitionRefused(f"the migration {self.id} is over: its source is gone")
+        return self.source
+
+    @property
+    def is_soaking(self) -> bool:
+        """The target answers, and the source is kept fresh for a rollback."""
+        return "soaking" in (self.state, self.resume_state)
+
+    @property
+    def is_retained_enough(self) -> bool:
+        until = self.row.retained_until
+        return until is not None and until <= self.now
+
+
+async def read(conn: AsyncConnection, migration_id: UUID) -> Migration | None:
+    """None where it is gone with its collection."""
+    row = await migrations.by_id(conn, migration_id)
+    return None if row is None else await complete(conn, row)
+
+
+async def complete(conn: AsyncConnection, row: MigrationRow) -> Migration | None:
+    collection = await collections.by_id(conn, row.collection_id)
+    if collection is None:
+        return None
+    return Migration(
+        row,
+        collection,
+        await indexes.by_id(conn, row.source_index_id),
+        await indexes.by_id(conn, row.target_index_id),
+        (await conn.execute(text("SELECT now()"))).scalar_one(),
+    )
+
+
+async def move(
+    conn: AsyncConnection,
+    migration: Migration,
+    to: State,
+    *,
+    epoch: int | None = None,
+    why: str | None = None,
+    **values: object,
+) -> None:
+    """The next state, in the caller's transaction.
+
+    Raises TransitionRefused where it may not follow, LeaseLost where somebody else was faster.
+    """
+    states.check(migration.state, to, migration.resume_state)
+    kept = {"resume_state": None, "error": None, **values}
+    done = await migrations.move(
+        conn, migration.id, frm=migration.state, to=to, epoch=epoch, why=why, **kept
+    )
+    if not done:
+        raise errors.LeaseLost(f"the migration {migration.id} is not {migration.state} any more")
+    log.info("migration_moved", migration=str(migration.id), state=to, why=why)
+
+
+class Side(Struct, frozen=True, kw_only=True):
+    """What an index was made of, kept when its table is gone."""
+
+    index: int
+    fingerprint: str
+    model_id: str
+    strategy: str
+    size: int | None
+    overlap: int
+
+    @classmethod
+    def of(cls, index: IndexRow) -> "Side":
+        return cls(
+            index=index.id,
+            fingerprint=index.fingerprint,
+            model_id=index.model_id,
+            strategy=index.strategy,
+            size=index.size,
+            overlap=index.overlap,
+        )
+
+
+class Sides(Struct, frozen=True, kw_only=True):
+    source: Side
+    target: Side
+
+
+class Moment(Struct, frozen=True, kw_only=True):
+    """When a state began, and why where there was a choice."""
+
+    state: State
+    at: datetime
+    why: str | None
+
+
+def moments(history: Sequence[Mapping[str, object]]) -> list[Moment]:
+    return msgspec.convert(history, list[Moment])

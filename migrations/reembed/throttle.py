@@ -1,0 +1,114 @@
+"""What a worker's backfill is held back by: live searches, a bound of its rate, a pause."""
+
+import asyncio
+import collections
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from indexing.presence import Presence
+from migrations.reembed.migration import Migration
+from migrations.reembed.options import Options
+from migrations.reembed.pace import Pace
+from storage import engine as database
+from storage import migrations, replicas
+
+_LOOK_EVERY_S = 1.0
+_RATE_WINDOW_S = 10.0
+
+
+class Throttle:
+    """Looks once a second at the migration's state and options and at how searches are.
+
+    `stopped` once the migration is not being backfilled any more.
+    """
+
+    def __init__(self, engine: AsyncEngine, found: Migration, presence: Presence) -> None:
+        self._halted = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._engine = engine
+        self._id = found.id
+        self._options = found.options
+        self._presence = presence
+        self._pace = Pace()
+        self._rest_s = 0.0
+        self._done: collections.deque[tuple[float, int]] = collections.deque()
+        self._began = time.monotonic()
+
+    @property
+    def stopped(self) -> bool:
+        return self._halted.is_set()
+
+    @contextlib.asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._watch(), name="throttle")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            self._presence.facts.pop(str(self._id), None)
+
+    async def turn(self, chunks: int) -> None:
+        """Wait until a batch of so many chunks may begin, or all is stopped."""
+        rest_s, self._rest_s = self._rest_s, 0.0
+        await self._until_stopped(rest_s, asyncio.Event())
+        while not self.stopped and (rate := self._options.max_rate) is not None:
+            changed = self._changed
+            async with self._engine.begin() as conn:
+                wait_s = await migrations.turn_after_s(conn, self._id, chunks=chunks, rate=rate)
+            if not await self._until_stopped(wait_s, changed):
+                return
+
+    async def _until_stopped(self, wait_s: float, changed: asyncio.Event) -> bool:
+        """Whether the bound of the rate became another one while it waited."""
+        if wait_s > 0 and not self.stopped:
+            woken = [asyncio.ensure_future(event.wait()) for event in (self._halted, changed)]
+            await asyncio.wait(woken, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+            for one in woken:
+                one.cancel()
+        return changed.is_set()
+
+    def worked(self, chunks: int, seconds: float) -> None:
+        """A batch was written."""
+        self._done.append((time.monotonic(), chunks))
+        self._rest_s += self._pace.rest_s(seconds)
+
+    def rate(self) -> float:
+        """Chunks a second of this process, over the last ten."""
+        now = time.monotonic()
+        since = now - _RATE_WINDOW_S
+        while self._done and self._done[0][0] < since:
+            self._done.popleft()
+        window_s = max(1.0, min(_RATE_WINDOW_S, now - self._began))
+        return sum(chunks for _, chunks in self._done) / window_s
+
+    async def _watch(self) -> None:
+        while True:
+            with contextlib.suppress(*database.FAILURES):
+                await self._look()
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _look(self) -> None:
+        async with self._engine.connect() as conn:
+            row = await migrations.by_id(conn, self._id)
+            others = await replicas.live(conn)
+        if row is None or row.state != "backfilling":
+            self._halted.set()
+            return
+        options = Options.of(row.options)
+        if options.max_rate != self._options.max_rate:
+            self._changed.set()
+            self._changed = asyncio.Event()
+        self._options = options
+        self._pace.adjust(slowest(others), self._options.query_p95_ms)
+        self._presence.facts[str(self._id)] = {"rate": self.rate(), "pace": self._pace.share}
+
+
+def slowest(others: list[replicas.ReplicaRow]) -> float | None:
+    """The highest p95 of the processes that serve, in milliseconds."""
+    found = [one.facts.get("query_p95_ms") for one in others if one.serves]
+    known = [float(value) for value in found if isinstance(value, int | float)]
+    return max(known, default=None)

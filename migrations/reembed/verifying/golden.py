@@ -1,0 +1,112 @@
+"""Queries with judged documents, searched exactly in both spaces."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from migrations.reembed.verifying import metrics, report
+from migrations.reembed.verifying.side import Side, Sides, Vector
+from storage import documents, samples
+
+_K = 10
+_NONE_GIVEN = "not available: no golden queries were given"
+_NONE_LEFT = "not available: no golden query has a relevant document that is in the collection"
+
+
+class Golden(Struct, frozen=True, kw_only=True):
+    """A query and the gain of each judged document, by its id."""
+
+    q: str
+    relevant: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """`notes`: what could not be judged and why, by the names of `report.unavailable`."""
+
+    ndcg: report.Ndcg | None
+    notes: Mapping[str, str]
+
+
+async def judge(
+    engine: AsyncEngine,
+    collection_id: UUID,
+    given: Sequence[Mapping[str, object]] | None,
+    sides: Sides,
+) -> Judged:
+    """nDCG@10 in both spaces over the queries of which something relevant is stored.
+
+    What is judged but not stored counts for neither: no space can find it.
+    """
+    if not given:
+        return Judged(None, {"ndcg": _NONE_GIVEN})
+    queries = msgspec.convert(given, list[Golden])
+    stored = await _stored(engine, collection_id, queries)
+    scored = [scores for one in stored if (scores := await _score(one, sides)) is not None]
+    notes = _notes(queries, stored, len(scored))
+    if not scored:
+        return Judged(None, {"ndcg": _NONE_LEFT, **notes})
+    new, *old = (sum(scores) / len(scored) for scores in zip(*scored, strict=True))
+    return Judged(
+        report.Ndcg(
+            old=old[0] if old else None,
+            new=new,
+            drop=old[0] - new if old else None,
+            queries=len(scored),
+        ),
+        notes,
+    )
+
+
+async def _stored(
+    engine: AsyncEngine, collection_id: UUID, queries: Sequence[Golden]
+) -> list[Golden]:
+    """The queries in their order, with the judged documents that there are."""
+    ids = {id_ for one in queries for id_ in one.relevant}
+    keys = {id_: documents.key(collection_id, id_) for id_ in ids}
+    async with engine.connect() as conn:
+        present = await samples.present(conn, keys.values())
+    return [
+        Golden(
+            q=one.q,
+            relevant={id_: gain for id_, gain in one.relevant.items() if keys[id_] in present},
+        )
+        for one in queries
+    ]
+
+
+async def _score(one: Golden, sides: Sides) -> list[float] | None:
+    """nDCG of each side; None where nothing relevant is stored or the query has no vector."""
+    if not any(gain > 0 for gain in one.relevant.values()):
+        return None
+    scores = []
+    for side in sides.all:
+        vector = await side.encode(one.q)
+        if vector is None:
+            return None
+        scores.append(await _ndcg(side, vector, one))
+    return scores
+
+
+async def _ndcg(side: Side, vector: Vector, one: Golden) -> float:
+    hits = await side.nearest(vector, _K, exact=True)
+    return metrics.ndcg([hit.id for hit in hits], one.relevant, _K)
+
+
+def _notes(queries: Sequence[Golden], stored: Sequence[Golden], scored: int) -> dict[str, str]:
+    judged = {id_ for one in queries for id_ in one.relevant}
+    absent = judged - {id_ for one in stored for id_ in one.relevant}
+    if not absent and scored == len(queries):
+        return {}
+    left_out = len(queries) - scored
+    return {
+        "golden": (
+            f"{len(absent):,} of {len(judged):,} judged documents are not in the collection;"
+            f" {left_out:,} of {len(queries):,} golden queries were left out, since none of their"
+            " relevant documents is, or the query itself has no vector"
+        )
+    }

@@ -1,0 +1,92 @@
+"""One of the two indexes of a migration with its model, searched as it would be served."""
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from embedding.encoded import Encoded
+from embedding.errors import NoTokens, Overloaded, TextFailed
+from indexing import retries
+from indexing.loaded import Loaded
+from storage import scores, search
+from storage.errors import IndexChanged
+from storage.indexes import IndexRow
+
+Vector = NDArray[np.float32]
+
+# Each waits as long as the encoder says that it needs.
+_ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class Side:
+    """`engine` is in autocommit: no transaction is open while the model runs."""
+
+    engine: AsyncEngine
+    index: IndexRow
+    loaded: Loaded
+
+    async def encode(self, text: str) -> Vector | None:
+        """The query's vector, (dimensions,); None for a text that can have none."""
+        try:
+            encoded = await self._encoded(text)
+        except (NoTokens, TextFailed):
+            return None
+        if self.loaded.space_of(encoded) != self.index.space_id:
+            raise IndexChanged(self.index.table)
+        vector: Vector = encoded.vectors[0]
+        return vector
+
+    async def _encoded(self, text: str) -> Encoded:
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self.loaded.model.encode_query(text)
+            except Overloaded as error:
+                await asyncio.sleep(error.retry_after_s)
+        return await self.loaded.model.encode_query(text)
+
+    async def nearest(self, vector: Vector, limit: int, *, exact: bool = False) -> list[search.Hit]:
+        query = search.Query(vector=vector, limit=limit, exact=exact, as_active=False)
+
+        async def work() -> list[search.Hit]:
+            async with self.engine.connect() as conn:
+                return (await search.nearest(conn, self.index, query)).hits
+
+        return await retries.reading(work)
+
+    async def neighbours(
+        self, vector: Vector, k: int, *, ef_search: int | None
+    ) -> list[search.Neighbour]:
+        """The nearest rows, exact where `ef_search` is None."""
+
+        async def work() -> list[search.Neighbour]:
+            async with self.engine.connect() as conn:
+                return await search.neighbours(conn, self.index, vector, k, ef_search=ef_search)
+
+        return await retries.reading(work)
+
+    async def scores(self, vector: Vector, doc_keys: Collection[UUID]) -> dict[UUID, float]:
+        """Of any documents that have vectors here."""
+
+        async def work() -> dict[UUID, float]:
+            async with self.engine.connect() as conn:
+                return await scores.of(conn, self.index, vector, doc_keys)
+
+        return await retries.reading(work)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """`old` is None where the source's model is not on this machine."""
+
+    new: Side
+    old: Side | None
+
+    @property
+    def all(self) -> list[Side]:
+        return [self.new] if self.old is None else [self.new, self.old]

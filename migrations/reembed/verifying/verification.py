@@ -1,0 +1,204 @@
+"""Finds out what a target is worth before it answers, beside the source that it would replace."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from indexing.errors import ModelMissing
+from indexing.models import Models
+from migrations.reembed.options import Options
+from migrations.reembed.verifying import (
+    comparison,
+    gates,
+    golden,
+    latency,
+    metrics,
+    pairing,
+    questions,
+    report,
+    translation,
+)
+from migrations.reembed.verifying.side import Side, Sides, Vector
+from storage import coverage, search
+from storage.collections import CollectionRow
+from storage.indexes import IndexRow
+from storage.migrations import MigrationRow
+
+SOURCE_GONE = "not available: the model of the old space is not on this machine"
+_NOTHING_FOUND = "not available: no query found a document"
+_TOO_FEW = f"not available: fewer than {translation.MIN_QUERIES} queries found a document"
+_K = 10
+
+
+@dataclass(frozen=True)
+class Subject:
+    """`source` and `target` as they are stored now, the target's HNSW built if it will have one."""
+
+    engine: AsyncEngine
+    models: Models
+    migration: MigrationRow
+    collection: CollectionRow
+    source: IndexRow
+    target: IndexRow
+    options: Options
+
+    @property
+    def seed(self) -> int:
+        return self.migration.id.int
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Queries that have a vector on every side, and for each the vectors, the new one first."""
+
+    texts: list[str]
+    vectors: list[list[Vector]]
+    source: questions.Questions
+
+
+async def verify(subject: Subject) -> report.Report:
+    """Searches both indexes some thousand times, by the paths that searches take.
+
+    Without the source's model only what needs it is left out. Raises ModelMissing where the
+    target's is not loaded here, IndexChanged where a table goes meanwhile.
+    """
+    with contextlib.ExitStack() as held:
+        new = held.enter_context(_held(subject, subject.target))
+        old = None
+        with contextlib.suppress(ModelMissing):
+            old = held.enter_context(_held(subject, subject.source))
+        return await _verify(subject, Sides(new, old))
+
+
+@contextlib.contextmanager
+def _held(subject: Subject, index: IndexRow) -> Iterator[Side]:
+    engine = subject.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with subject.models.held(
+        index.space_id, model_id=index.model_id, fingerprint=index.fingerprint
+    ) as loaded:
+        yield Side(engine, index, loaded)
+
+
+async def _verify(subject: Subject, sides: Sides) -> report.Report:
+    covered = await _coverage(subject)
+    asked = await _ask(subject, sides)
+    recall = await _recall(sides.new, [new for new, *_ in asked.vectors])
+    # Where nothing can be asked, something is, for the time that it takes.
+    runs = await latency.run(sides, asked.texts or [f"search {subject.collection.name}"])
+    judged = await golden.judge(
+        subject.engine, subject.collection.id, subject.migration.golden, sides
+    )
+    compared = _compared(asked, runs)
+    overlap = comparison.overlap(compared)
+    translated = await _translated(subject, sides, asked)
+    unavailable = {
+        **_lacking(sides, overlap, translated, judged.ndcg),
+        **judged.notes,
+        **_left_out(asked),
+    }
+    found = gates.Found(
+        coverage=covered,
+        recall=recall,
+        ndcg=judged.ndcg,
+        overlap=overlap,
+        unavailable=unavailable,
+    )
+    return report.Report(
+        created_at=datetime.now(UTC),
+        coverage=covered,
+        recall=recall,
+        queries=report.Queries(count=len(asked.texts), source=asked.source.source),
+        overlap=overlap,
+        most_changed=comparison.most_changed(compared),
+        ndcg=judged.ndcg,
+        latency=runs.latencies(),
+        translation=translated,
+        unavailable=unavailable,
+        verdict=gates.judge(found, subject.options),
+    )
+
+
+async def _coverage(subject: Subject) -> report.Coverage:
+    async with subject.engine.connect() as conn:
+        found = await coverage.of(conn, subject.collection.id, subject.target.id)
+    waived = found.failed if subject.options.waive_failed else 0
+    return report.Coverage(
+        documents=found.documents,
+        missing=found.missing,
+        waived=waived,
+        waiting=found.waiting,
+    )
+
+
+async def _ask(subject: Subject, sides: Sides) -> _Asked:
+    rng = random.Random(subject.seed)  # noqa: S311 - no secret
+    async with subject.engine.connect() as conn:
+        source = await questions.ask(conn, subject.collection.id, rng)
+    texts, vectors = [], []
+    for text in source.texts:
+        made = [await side.encode(text) for side in sides.all]
+        usable = [vector for vector in made if vector is not None]
+        if len(usable) == len(made):
+            texts.append(text)
+            vectors.append(usable)
+    return _Asked(texts, vectors, source)
+
+
+async def _recall(side: Side, vectors: Sequence[Vector]) -> report.Recall:
+    """By rows, as ef_search is tuned."""
+    if side.index.hnsw != "ready":
+        return report.Recall(value=1.0, path="exact", queries=len(vectors), ef_search=None)
+    ef_search = side.index.ef_search or search.MIN_EF_SEARCH
+    truth = [await side.neighbours(vector, _K, ef_search=None) for vector in vectors]
+    found = [await side.neighbours(vector, _K, ef_search=ef_search) for vector in vectors]
+    # A table without rows has nothing that could be missed.
+    value = metrics.recall(truth, found) if any(truth) else 1.0
+    return report.Recall(value=value, path="hnsw", queries=len(vectors), ef_search=ef_search)
+
+
+def _compared(asked: _Asked, runs: latency.Runs) -> list[comparison.Compared]:
+    if runs.old is None or not asked.texts:
+        return []
+    found = zip(asked.texts, runs.old.found, runs.new.found, strict=True)
+    return [comparison.Compared(text, old, new) for text, old, new in found]
+
+
+async def _translated(subject: Subject, sides: Sides, asked: _Asked) -> report.Translation | None:
+    if sides.old is None:
+        return None
+    queries = [(old, new) for new, old in asked.vectors]
+    pairs = await pairing.pairs(sides.old, sides.new, queries)
+    # Its resampling takes about a second of the processor.
+    return await asyncio.to_thread(translation.translate, pairs, subject.seed)
+
+
+def _lacking(
+    sides: Sides,
+    overlap: report.Overlap | None,
+    translated: report.Translation | None,
+    ndcg: report.Ndcg | None,
+) -> dict[str, str]:
+    if sides.old is None:
+        names = ["overlap", "translation", "latency.old"]
+        return dict.fromkeys(names + (["ndcg.old"] if ndcg is not None else []), SOURCE_GONE)
+    lacking = {}
+    if overlap is None:
+        lacking["overlap"] = _NOTHING_FOUND
+    if translated is None:
+        lacking["translation"] = _TOO_FEW
+    return lacking
+
+
+def _left_out(asked: _Asked) -> dict[str, str]:
+    count = len(asked.source.texts) - len(asked.texts)
+    if not count:
+        return {}
+    return {
+        "queries": f"{count:,} of {len(asked.source.texts):,} queries have no vector in one of the"
+        " spaces and were left out"
+    }

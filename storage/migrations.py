@@ -1,0 +1,225 @@
+"""Rows of re-embed migrations: their state, who moves them on, what they have to tell."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Row, func, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage.tables import migrations
+
+ENDED = ("done", "cancelled", "rolled_back")
+
+
+@dataclasses.dataclass(frozen=True)
+class MigrationRow:
+    """`resume_state`: where one that is paused, blocked or failed goes on."""
+
+    id: UUID
+    collection_id: UUID
+    source_index_id: int
+    target_index_id: int
+    state: str
+    resume_state: str | None
+    options: Mapping[str, object]
+    sides: Mapping[str, object]
+    golden: Sequence[Mapping[str, object]] | None
+    history: Sequence[Mapping[str, object]]
+    report: Mapping[str, object] | None
+    error: str | None
+    waiting: str | None
+    lease_owner: str | None
+    lease_epoch: int
+    lease_until: datetime | None
+    next_batch_at: datetime | None
+    retained_until: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+def _row(row: Row[*tuple[object, ...]]) -> MigrationRow:
+    return MigrationRow(**row._mapping)
+
+
+async def make(
+    conn: AsyncConnection,
+    *,
+    collection_id: UUID,
+    source_index_id: int,
+    target_index_id: int,
+    options: Mapping[str, object],
+    sides: Mapping[str, object],
+    golden: Sequence[Mapping[str, object]] | None,
+) -> UUID:
+    """A planned migration; IntegrityError where the collection has one that is not over."""
+    query = (
+        insert(migrations)
+        .values(
+            collection_id=collection_id,
+            source_index_id=source_index_id,
+            target_index_id=target_index_id,
+            state="planned",
+            options=dict(options),
+            sides=dict(sides),
+            golden=None if golden is None else list(golden),
+        )
+        .returning(migrations.c.id)
+    )
+    made = (await conn.execute(query)).scalar_one()
+    await _note(conn, made, "planned", None)
+    return made
+
+
+async def by_id(conn: AsyncConnection, migration_id: UUID) -> MigrationRow | None:
+    query = select(migrations).where(migrations.c.id == migration_id)
+    row = (await conn.execute(query)).first()
+    return None if row is None else _row(row)
+
+
+async def of_collection(conn: AsyncConnection, collection_id: UUID) -> list[MigrationRow]:
+    """The newest first."""
+    query = (
+        select(migrations)
+        .where(migrations.c.collection_id == collection_id)
+        .order_by(migrations.c.created_at.desc(), migrations.c.id)
+    )
+    return [_row(row) for row in await conn.execute(query)]
+
+
+async def under_way(conn: AsyncConnection, collection_id: UUID) -> MigrationRow | None:
+    """The one that is not over."""
+    query = select(migrations).where(
+        migrations.c.collection_id == collection_id, migrations.c.state.not_in(ENDED)
+    )
+    row = (await conn.execute(query)).first()
+    return None if row is None else _row(row)
+
+
+async def in_state(conn: AsyncConnection, *states: str) -> list[MigrationRow]:
+    query = select(migrations).where(migrations.c.state.in_(states))
+    return [_row(row) for row in await conn.execute(query.order_by(migrations.c.created_at))]
+
+
+async def move(
+    conn: AsyncConnection,
+    migration_id: UUID,
+    *,
+    frm: str,
+    to: str,
+    epoch: int | None = None,
+    why: str | None = None,
+    **values: object,
+) -> bool:
+    """Change the state, where it still is `frm` and (if given) the lease's epoch is `epoch`."""
+    query = update(migrations).where(migrations.c.id == migration_id, migrations.c.state == frm)
+    if epoch is not None:
+        query = query.where(migrations.c.lease_epoch == epoch)
+    changed = {"state": to, "waiting": None, "updated_at": func.now(), **values}
+    done = await conn.execute(query.values(**changed))
+    if done.rowcount == 1:
+        await _note(conn, migration_id, to, why)
+    return done.rowcount == 1
+
+
+async def _note(conn: AsyncConnection, migration_id: UUID, state: str, why: str | None) -> None:
+    await conn.execute(
+        text(
+            "UPDATE migrations SET history = history || jsonb_build_array(jsonb_build_object("
+            "'state', CAST(:state AS text), 'at', to_json(now()), 'why', CAST(:why AS text)))"
+            " WHERE id = :id"
+        ),
+        {"state": state, "why": why, "id": migration_id},
+    )
+
+
+async def claim(
+    conn: AsyncConnection, migration_id: UUID, *, owner: str, lease_s: float
+) -> int | None:
+    """Become the one who moves it on; the lease's epoch, None where another is."""
+    done = await conn.execute(
+        text(
+            "UPDATE migrations SET lease_owner = :owner, lease_epoch = lease_epoch + 1,"
+            " lease_until = now() + make_interval(secs => :lease) WHERE id = :id"
+            " AND (lease_until IS NULL OR lease_until < now()) RETURNING lease_epoch"
+        ),
+        {"owner": owner, "lease": lease_s, "id": migration_id},
+    )
+    return done.scalar_one_or_none()
+
+
+async def renew(conn: AsyncConnection, migration_id: UUID, epoch: int, lease_s: float) -> bool:
+    done = await conn.execute(
+        text(
+            "UPDATE migrations SET lease_until = now() + make_interval(secs => :lease)"
+            " WHERE id = :id AND lease_epoch = :epoch"
+        ),
+        {"lease": lease_s, "id": migration_id, "epoch": epoch},
+    )
+    return done.rowcount == 1
+
+
+async def release(conn: AsyncConnection, migration_id: UUID, epoch: int) -> None:
+    await conn.execute(
+        text("UPDATE migrations SET lease_until = NULL WHERE id = :id AND lease_epoch = :epoch"),
+        {"id": migration_id, "epoch": epoch},
+    )
+
+
+async def note_waiting(conn: AsyncConnection, migration_id: UUID, what: str | None) -> None:
+    """What it waits for just now, for people who look."""
+    await conn.execute(
+        text(
+            "UPDATE migrations SET waiting = :what, updated_at = now()"
+            " WHERE id = :id AND waiting IS DISTINCT FROM :what"
+        ),
+        {"id": migration_id, "what": what},
+    )
+
+
+async def set_options(
+    conn: AsyncConnection, migration_id: UUID, changes: Mapping[str, object]
+) -> None:
+    await conn.execute(
+        text(
+            "UPDATE migrations SET options = options || CAST(:changes AS jsonb),"
+            " updated_at = now() WHERE id = :id"
+        ),
+        {"id": migration_id, "changes": msgspec.json.encode(changes).decode()},
+    )
+
+
+async def turn_after_s(
+    conn: AsyncConnection, migration_id: UUID, *, chunks: int, rate: float
+) -> float:
+    """Take a turn for so many chunks at `rate` chunks a second, shared by all workers.
+
+    Seconds to wait before it; none is saved up while nobody works.
+    """
+    done = await conn.execute(
+        text(
+            "UPDATE migrations SET next_batch_at = greatest(coalesce(next_batch_at, now()), now())"
+            " + make_interval(secs => :takes) WHERE id = :id"
+            " RETURNING extract(epoch FROM next_batch_at - now()) - :takes"
+        ),
+        {"id": migration_id, "takes": chunks / rate},
+    )
+    return max(0.0, float(done.scalar_one_or_none() or 0.0))
+
+
+async def forget_turns(conn: AsyncConnection, migration_id: UUID) -> None:
+    """Those taken at another rate don't count."""
+    query = update(migrations).where(migrations.c.id == migration_id)
+    await conn.execute(query.values(next_batch_at=None))
+
+
+async def record_report(
+    conn: AsyncConnection, migration_id: UUID, report: Mapping[str, object]
+) -> None:
+    await conn.execute(
+        update(migrations)
+        .where(migrations.c.id == migration_id)
+        .values(report=dict(report), updated_at=func.now())
+    )

@@ -1,0 +1,177 @@
+"""`vecmark adopt`: a table of another program becomes a collection that is searched at once."""
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import psycopg
+import pytest
+
+from embedding import canaries, description, loading
+from storage.embedded import postgres
+from tests import models, services, waiting
+from tests.integration.adoption.conftest import libpq, some_texts
+
+COLUMNS = ("--id-column", "id", "--text-column", "content", "--embedding-column", "embedding")
+
+
+def fill(
+    sql: psycopg.Connection, table: str, texts: Sequence[str], vectors: Sequence[object]
+) -> None:
+    dimensions = len(np.asarray(vectors[0]))
+    sql.execute(
+        f"CREATE TABLE {table} (id bigint PRIMARY KEY, content text, embedding"
+        f" vector({dimensions}), meta jsonb)"
+    )
+    with sql.cursor() as cursor, cursor.copy(f"COPY {table} FROM STDIN") as copy:
+        for no, (text, vector) in enumerate(zip(texts, vectors, strict=True)):
+            stored = None if vector is None else json.dumps(np.asarray(vector).tolist())
+            copy.write_row((no, text, stored, "{}"))
+
+
+@pytest.fixture(scope="module")
+def canary_rows(model_cache: Path) -> tuple[list[str], list[object]]:
+    """Texts with the vectors that sentence-transformers' MiniLM makes of them in torch."""
+    described = description.describe("bundled", models.minilm_directory())
+    loaded = loading.load(described, cache_dir=model_cache, device="cpu")
+    vectors = loaded.reference
+    loaded.close()
+    chosen = [no for no in canaries.ALL if np.linalg.norm(vectors[no]) > 0.5]
+    texts = [canaries.TEXTS[no].text for no in chosen]
+    good = [no for no, text in enumerate(texts) if text.strip()]
+    return [texts[no] for no in good], [vectors[chosen[no]] for no in good]
+
+
+def test_a_table_of_the_bundled_model_beside_a_running_service(
+    shared, shared_url, sql, vecmark, *, client, canary_rows
+):
+    texts, vectors = canary_rows
+    fill(sql, "legacy_notes", [*texts, "A violin has four strings."], [*vectors, None])
+    options = ("--table", "legacy_notes", *COLUMNS, "--metadata-column", "meta")
+    where = {"database_url": shared_url}
+    tried = services.run(shared.data_dir, "adopt", "-c", "old", *options, "--dry-run", **where)
+    assert tried.returncode == 0, tried.stderr
+    assert "Nothing was made (--dry-run)." in tried.stdout
+    assert client.get("/v1/collections/old").status_code == 404
+    done = services.run(shared.data_dir, "adopt", "-c", "old", *options, **where)
+    assert done.returncode == 0, done.stderr
+    [line] = [one for one in done.stdout.splitlines() if one.endswith("\tmatches")]
+    model, dimensions, median, _, worst, share, _ = line.split("\t")
+    assert (model, dimensions) == ("sentence-transformers/all-MiniLM-L6-v2", "384")
+    assert float(median) > 0.9999
+    assert float(worst) > 0.999
+    assert share == "100.0%"
+    assert "Every row with a text and a vector was compared." in done.stdout
+    assert "1 to be embedded" in done.stdout
+    # The service that runs finds the collection, and embeds what came without a vector.
+    waiting.until(lambda: client.get("/v1/collections/old").json()["pending"] == 0)
+    found = client.get("/v1/collections/old").json()
+    assert found["evidence"]["source"] == "public.legacy_notes"
+    assert found["evidence"]["sampled"] == len(texts)
+    assert found["documents"] == found["chunks"] == len(texts) + 1
+    asked = {"q": "string instrument", "limit": 1}
+    hit = client.get("/v1/collections/old/search", params=asked).json()["results"][0]
+    assert hit["chunk"]["text"] == "A violin has four strings."
+    shown = vecmark("collections", "show", "old").stdout
+    assert re.search(r"^evidence: +adopted from public\.legacy_notes: of \d+ rows", shown, re.M)
+    other = client.post("/v1/collections", json={"name": "no-evidence"}).json()
+    assert "evidence" not in other
+
+
+@pytest.fixture
+def own_database(home: Path) -> Iterator[psycopg.Connection]:
+    """The embedded PostgreSQL of `home`, running whoever is killed."""
+    home.mkdir()
+    home.chmod(0o711)
+    with (
+        postgres.EmbeddedPostgres(home) as server,
+        psycopg.connect(libpq(server.url), autocommit=True) as connection,
+    ):
+        yield connection
+
+
+def count(sql: psycopg.Connection, what: str) -> int:
+    row = sql.execute(f"SELECT count(*) FROM {what}").fetchone()
+    return -1 if row is None else int(row[0])
+
+
+@pytest.fixture
+def many(embed_static: Callable[[Sequence[str]], object], own_database: psycopg.Connection) -> int:
+    """A table of more rows than are imported before one looks."""
+    texts = some_texts(8_000, words=3)
+    fill(own_database, "legacy", texts, list(np.asarray(embed_static(texts))))
+    return len(texts)
+
+
+@pytest.fixture
+def embed_static(static_model: Path) -> Callable[[Sequence[str]], object]:
+    import tokenizers
+
+    tokenizer = tokenizers.Tokenizer.from_file(str(static_model / "tokenizer.json"))
+    table = models.load_tensors(static_model)["embedding.weight"]
+
+    def make(texts: Sequence[str]) -> object:
+        ids = (tokenizer.encode(text, add_special_tokens=False).ids for text in texts)
+        return np.stack([table[one].mean(axis=0) for one in ids])
+
+    return make
+
+
+def test_killed_in_the_middle_and_adopted_again(
+    home, own_database, many, static_model, serve_static
+):
+    sql, options = own_database, ("-c", "old", "--table", "legacy", *COLUMNS)
+    process = subprocess.Popen(
+        [*services.COMMAND, "adopt", *options],
+        env=services.environment(home, model=static_model),
+        cwd=services.ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def half_done() -> bool:
+        assert process.poll() is None
+        there = count(sql, "pg_class WHERE relname = 'documents'")
+        return there > 0 and count(sql, "documents") > 0
+
+    waiting.until(half_done)
+    process.kill()
+    process.wait(30)
+    assert 0 < count(sql, "documents") < many
+    assert count(sql, "collections WHERE active_index_id IS NOT NULL") == 0
+    listed = services.run(home, "collections", "list", model=static_model)
+    assert "No collection yet" in listed.stderr
+    again = services.run(home, "adopt", *options, "--json", model=static_model)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["imported"]["documents"] == many
+    assert count(sql, "documents") == many
+    assert count(sql, "collections") == count(sql, "indexes") == 1
+    assert count(sql, "pg_class WHERE relname ~ '^vectors_[0-9]+$'") == 1
+    service = serve_static(home)
+    with service.client() as client:
+        text = some_texts(many, words=3)[many // 2]
+        found = client.get("/v1/collections/old/search", params={"q": text, "limit": 1}).json()
+    assert found["results"][0]["id"] == str(many // 2)
+    assert service.stop() == 0
+
+
+@pytest.mark.usefixtures("many")
+def test_a_refusal_is_one_message(home, own_database, static_model):
+    own_database.execute(
+        "CREATE TABLE mixed AS SELECT a.id, a.content, b.embedding FROM legacy a"
+        " JOIN legacy b ON b.id = (a.id + 1) % 8000"
+    )
+    arguments = ("adopt", "-c", "old", "--table", "mixed", *COLUMNS, "--model", str(static_model))
+    refused = services.run(home, *arguments, model=static_model)
+    assert refused.returncode == 1
+    assert "another model, or vectors of other texts" in refused.stdout
+    assert "Error: the vectors of public.mixed were made by none of these models" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    told = services.run(home, *arguments, "--json", model=static_model)
+    assert told.returncode == 1
+    assert json.loads(told.stdout)["collection"] is None
+    assert count(own_database, "collections") == count(own_database, "spaces") == 0

@@ -1,0 +1,153 @@
+"""Tables that another program filled, in a database of their own, and models that may have."""
+
+import dataclasses
+import json
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+import safetensors.numpy
+import sqlalchemy
+import tokenizers
+from numpy.typing import NDArray
+from psycopg import sql
+
+from api import settings
+from api.cli.adopt import work
+from api.cli.adopt.report import Report
+from api.cli.adopt.request import Request
+from tests import databases, models, texts
+
+PASSAGE = "passage: "
+Vectors = NDArray[np.float32]
+
+
+def libpq(url: str) -> str:
+    """A URL for libpq of one for SQLAlchemy."""
+    named = sqlalchemy.make_url(url).set(drivername="postgresql")
+    return named.render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models of 256 dimensions: one, the same with a prompt, and one of other weights."""
+    folder = tmp_path_factory.mktemp("roots")
+    original = models.wordllama_directory(folder / "original")
+    prompts = {"prompts": {"query": "", "document": PASSAGE}}
+    configs = {"config_sentence_transformers.json": prompts}
+    models.variant(folder / "prompted", source=original, configs=configs)
+    models.variant(folder / "strange", source=original, tensors=_turned)
+    return folder
+
+
+def _turned(tensors: models.Tensors) -> models.Tensors:
+    """Each token has the vector of another one."""
+    return {name: np.roll(tensor, 1000, axis=0) for name, tensor in tensors.items()}
+
+
+Embed = Callable[..., Vectors]
+
+
+@pytest.fixture(scope="session")
+def embed(roots: Path) -> Embed:
+    """What another program makes of texts with `original`, not of unit length."""
+    tokenizer = tokenizers.Tokenizer.from_file(str(roots / "original" / "tokenizer.json"))
+    tokenizer.no_truncation()
+    file = roots / "original" / "model.safetensors"
+    table = safetensors.numpy.load_file(file)["embedding.weight"]
+
+    def make(some: Sequence[str], *, prompt: str = "", limit: int | None = None) -> Vectors:
+        ids = [tokenizer.encode(prompt + one, add_special_tokens=False).ids for one in some]
+        return np.stack([table[one[:limit]].mean(axis=0) for one in ids])
+
+    return make
+
+
+def some_texts(count: int, *, words: int = 8, seed: int = 1) -> list[str]:
+    rng = random.Random(seed)
+    return [f"{texts.words(rng, words)} {no}" for no in range(count)]
+
+
+@dataclasses.dataclass
+class Source:
+    """A database that Vecmark doesn't own."""
+
+    url: str
+    connection: psycopg.Connection
+
+    def table(
+        self,
+        rows: Sequence[Sequence[object]],
+        *,
+        name: str = "notes",
+        columns: str = "id bigint, content text, embedding vector(256)",
+    ) -> None:
+        """A new table with these rows; a vector is an array or None."""
+        connection, table = self.connection, sql.Identifier(name)
+        connection.execute(sql.SQL(f"CREATE TABLE {{}} ({columns})").format(table))
+        places = ", ".join(["%s"] * len(rows[0]))
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                sql.SQL(f"INSERT INTO {{}} VALUES ({places})").format(table),
+                [[_value(one) for one in row] for row in rows],
+            )
+
+    def fingerprint(self, name: str = "notes") -> object:
+        """Changes with anything that is written to the table."""
+        query = "SELECT md5(string_agg(r::text || r.ctid || r.xmin, ',' ORDER BY r.ctid)) FROM {} r"
+        return self.connection.execute(sql.SQL(query).format(sql.Identifier(name))).fetchone()
+
+
+def _value(value: object) -> object:
+    return json.dumps(value.tolist()) if isinstance(value, np.ndarray) else value
+
+
+@pytest.fixture
+def source(database_server: str) -> Iterator[Source]:
+    with (
+        databases.fresh(database_server) as url,
+        psycopg.connect(libpq(url), autocommit=True) as connection,
+    ):
+        connection.execute("CREATE EXTENSION vector")
+        yield Source(libpq(url), connection)
+
+
+Adopt = Callable[..., Awaitable[Report]]
+
+
+@pytest.fixture
+def adopt(
+    database_url: str, data_dir: Path, model_cache: Path, roots: Path, source: Source
+) -> Adopt:
+    """Runs an adoption of `notes` into `adopted`, with whatever is given in place of that."""
+    data_dir.mkdir()
+    (data_dir / "cache").symlink_to(model_cache, target_is_directory=True)
+
+    async def run(*, flags: dict[str, Any] | None = None, **asked: Any) -> Report:
+        given = {"database_url": database_url, "data_dir": data_dir, "model_roots": [roots]}
+        chosen = settings.load({}, **(given | (flags or {})))
+        default = {
+            "collection": "adopted",
+            "table": "notes",
+            "id_column": "id",
+            "text_column": "content",
+            "embedding_column": "embedding",
+            "source": source.url,
+        }
+        request = Request(**(default | asked))
+        report = Report(request, quiet=True)
+        await work.adopt(chosen, request, report)
+        return report
+
+    return run
+
+
+@pytest.fixture
+def stored(database_url: str) -> Iterator[psycopg.Connection]:
+    """Vecmark's own database."""
+    with psycopg.connect(libpq(database_url), autocommit=True) as connection:
+        yield connection

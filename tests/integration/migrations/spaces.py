@@ -1,0 +1,163 @@
+"""A collection of a static model, with a second index that the bundled model fills."""
+
+import contextlib
+import dataclasses
+import json
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from embedding.chunking import CHUNKER_VERSION, Chunking
+from indexing.catalog import Catalog, Collection, chunking_of
+from indexing.embedded import Embedded, embed
+from indexing.loaded import Loaded
+from indexing.models import Models
+from migrations.reembed.options import Options
+from migrations.reembed.verifying.verification import Subject
+from storage import documents, indexes, queries, vectors
+from storage.indexes import IndexRow
+from storage.migrations import MigrationRow
+from tests.integration.indexing.conftest import running
+
+SAMPLE = Path(__file__).parents[3] / "examples/sample.jsonl"
+BUNDLED = "bundled"
+SEARCHES = [
+    "a small animal that lives in water", "instrument with strings", "part of a ship",
+    "person who sells things", "feeling of great joy", "a kind of bread", "tall plant with leaves",
+    "vehicle with two wheels", "room for cooking", "light from the sun", "to move very fast",
+    "covering for the head", "bird that hunts at night", "stone of great value",
+    "liquid that is drunk hot", "game played with a ball", "machine that lifts loads",
+    "science of the stars", "illness of the lungs", "soft metal", "a long journey by sea",
+    "building for prayer", "tool that cuts wood", "a piece of written music",
+]  # fmt: skip
+
+
+def sample(count: int) -> dict[str, str]:
+    lines = SAMPLE.read_text().splitlines()[:count]
+    return {line["id"]: line["text"] for line in map(json.loads, lines)}
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """`models` holds the static model as its default, and by need the bundled one."""
+
+    engine: AsyncEngine
+    models: Models
+    source: Collection
+    texts: Mapping[str, str]
+
+    def items(self) -> list[documents.NewDocument]:
+        return [new(self.source, id_, text) for id_, text in self.texts.items()]
+
+
+def new(collection: Collection, id_: str, text: str) -> documents.NewDocument:
+    key = documents.key(collection.row.id, id_)
+    return documents.NewDocument(key, id_, text, documents.text_hash(text), b"{}")
+
+
+@contextlib.asynccontextmanager
+async def world(
+    engine: AsyncEngine,
+    directory: Path,
+    cache: Path,
+    texts: Mapping[str, str],
+    *,
+    limit: int | None = None,
+) -> AsyncIterator[World]:
+    async with running(engine, directory, cache, limit=limit) as models:
+        loaded = models.default
+        assert loaded is not None
+        chunking = Chunking().resolve(loaded.model.tokenizer, loaded.model.space.document_prompt)
+        made, _ = await Catalog(engine).create("texts", loaded, chunking)
+        found = World(engine, models, made, texts)
+        if texts:
+            async with engine.begin() as conn:
+                await documents.upsert(conn, made.row.id, found.items())
+            await fill(found, loaded, made.active)
+        yield found
+
+
+async def target(found: World, loaded: Loaded, chunking: Chunking | None = None) -> IndexRow:
+    """A building index in the space of `loaded`, without a vector."""
+    space = loaded.model.space
+    cut = (chunking or Chunking()).resolve(loaded.model.tokenizer, space.document_prompt)
+    async with found.engine.begin() as conn:
+        made = await indexes.make(
+            conn,
+            collection_id=found.source.row.id,
+            space_id=loaded.space_id,
+            chunking={**cut.to_dict(), "chunker_version": CHUNKER_VERSION},
+            state="building",
+        )
+        await vectors.create_table(
+            conn, made, dimensions=space.dimensions, space_id=loaded.space_id
+        )
+        row = await indexes.by_id(conn, made)
+    assert row is not None
+    return row
+
+
+async def fill(
+    found: World, loaded: Loaded, index: IndexRow, *, without: Sequence[str] = ()
+) -> None:
+    items = [item for item in found.items() if item.id not in without]
+    done = await embed(loaded, [item.text for item in items], chunking_of(index))
+    rows = [
+        row
+        for item, one in zip(items, done, strict=True)
+        if isinstance(one, Embedded)
+        for row in one.rows(item.doc_key, item.text_hash)
+    ]
+    async with found.engine.begin() as conn:
+        await vectors.copy_in(conn, index.id, rows)
+
+
+async def searched(found: World, texts: Sequence[str]) -> None:
+    async with found.engine.begin() as conn:
+        await queries.note(conn, found.source.row.id, texts)
+
+
+def subject(
+    found: World,
+    index: IndexRow,
+    *,
+    models: Models | None = None,
+    options: Options | None = None,
+    golden: Sequence[Mapping[str, object]] | None = None,
+) -> Subject:
+    """A migration to `index`, as if it were stored; always the same one."""
+    now = datetime.now(UTC)
+    row = MigrationRow(
+        id=uuid.UUID(int=7),
+        collection_id=found.source.row.id,
+        source_index_id=found.source.active.id,
+        target_index_id=index.id,
+        state="verifying",
+        resume_state=None,
+        options={},
+        sides={},
+        golden=golden,
+        history=[],
+        report=None,
+        error=None,
+        waiting=None,
+        lease_owner=None,
+        lease_epoch=0,
+        lease_until=None,
+        next_batch_at=None,
+        retained_until=None,
+        created_at=now,
+        updated_at=now,
+    )
+    return Subject(
+        found.engine,
+        models or found.models,
+        row,
+        found.source.row,
+        found.source.active,
+        index,
+        options or Options(),
+    )

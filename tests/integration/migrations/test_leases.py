@@ -1,0 +1,167 @@
+"""Workers that come late, sleep or die: what they write counts only while their lease does."""
+
+import asyncio
+
+import pytest
+
+from api.service import Service
+from indexing import embedded, filling
+from indexing.catalog import chunking_of
+from migrations.reembed import drive, errors
+from migrations.reembed import migration as reembed
+from migrations.reembed.migration import Migration
+from storage import fence, migrations, ranges
+from storage.indexes import IndexRow
+from storage.ranges import Range, Source
+from tests.integration.conftest import write
+from tests.integration.migrations.conftest import OTHER
+from tests.integration.migrations.moving import lacking, look, reach, sql, start
+from tests.integration.migrations.test_moving import runner_of, texts
+
+
+@pytest.fixture
+async def moving(idle: Service) -> Migration:
+    """A migration of sixty documents in its backfill, on which nobody works."""
+    await write(idle, texts(60))
+    found = await start(idle, OTHER)
+    async with idle.engine.begin() as conn:
+        await ranges.make(conn, found.id, 1)
+        await reembed.move(conn, found, "backfilling")
+    return await look(idle, found.id)
+
+
+async def claim(service: Service, moving: Migration, owner: str, lease_s: float) -> Range:
+    async with service.engine.begin() as conn:
+        held = await ranges.claim(conn, moving.id, owner=owner, lease_s=lease_s)
+    assert held is not None
+    return held
+
+
+async def read(service: Service, moving: Migration, held: Range) -> list[Source]:
+    async with service.engine.connect() as conn:
+        return await ranges.window(
+            conn,
+            held,
+            collection_id=moving.collection.id,
+            index_id=moving.to.id,
+            after=None,
+            limit=100,
+            max_bytes=10**6,
+        )
+
+
+async def encode(service: Service, index: IndexRow, sources: list[Source]) -> list[filling.Filled]:
+    with service.models.held(index.space_id, model_id="", fingerprint="") as loaded:
+        done = await embedded.embed(loaded, [one.text for one in sources], chunking_of(index))
+    return [
+        filling.Filled(source.doc_key, source.text_hash, one)
+        for source, one in zip(sources, done, strict=True)
+    ]
+
+
+async def put(
+    service: Service, moving: Migration, held: Range, filled: list[filling.Filled]
+) -> int:
+    async with service.engine.begin() as conn:
+        await fence.enter(conn, moving.collection.id)
+        written = await filling.write(conn, moving.to, filled)
+        if not await ranges.count_in(conn, held, documents=len(written), chunks=len(written)):
+            raise errors.LeaseLost(str(held.no))
+    return len(written)
+
+
+async def test_a_worker_whose_range_was_taken_over_writes_nothing(idle: Service, moving: Migration):
+    slow = await claim(idle, moving, "slow", lease_s=-1)
+    filled = await encode(idle, moving.to, await read(idle, moving, slow))
+    quick = await claim(idle, moving, "quick", lease_s=60)
+    assert quick.no == slow.no
+    with pytest.raises(errors.LeaseLost):
+        await put(idle, moving, slow, filled)
+    assert await sql(idle, f"SELECT count(*) FROM {moving.to.table}") == [(0,)]
+    assert await put(idle, moving, quick, filled) == 60
+
+
+async def test_a_range_is_never_leased_twice(idle: Service, moving: Migration):
+    async with idle.engine.begin() as one, idle.engine.begin() as other:
+        assert await ranges.claim(one, moving.id, owner="a", lease_s=60) is not None
+        assert await ranges.claim(other, moving.id, owner="b", lease_s=60) is None
+
+
+async def test_a_claim_leases_one_range_and_no_other(idle: Service):
+    """Whatever plan PostgreSQL has for it: joined, the subquery was run for every row."""
+    found = await start(idle, OTHER)
+    async with idle.engine.begin() as conn:
+        await ranges.make(conn, found.id, 16)
+    for taken in range(1, 17):
+        await claim(idle, found, f"worker {taken}", lease_s=60)
+        leased = "SELECT count(*) FROM migration_ranges WHERE lease_until IS NOT NULL"
+        assert await sql(idle, leased) == [(taken,)]
+
+
+async def test_texts_that_changed_meanwhile_are_not_written(idle: Service, moving: Migration):
+    held = await claim(idle, moving, "worker", lease_s=60)
+    filled = await encode(idle, moving.to, await read(idle, moving, held))
+    await write(idle, {"d1": "a loaf of bread"})
+    await idle.indexer.remove("default", "d2")
+    await idle.indexer.remove("default", "d3")
+    await write(idle, {"d3": "made again with another text"})
+    assert await put(idle, moving, held, filled) == 57
+    missing = sorted(await lacking(idle, moving.to.id))
+    assert missing == ["missing d1", "missing d3"]
+    waiting = await sql(idle, "SELECT count(*) FROM pending WHERE index_id = :i", i=moving.to.id)
+    assert waiting == [(2,)]
+
+
+async def test_the_lead_is_one_workers_alone(idle: Service, moving: Migration):
+    async with idle.engine.begin() as conn:
+        first = await migrations.claim(conn, moving.id, owner="a", lease_s=60)
+        assert await migrations.claim(conn, moving.id, owner="b", lease_s=60) is None
+        assert first is not None
+        await migrations.release(conn, moving.id, first)
+        second = await migrations.claim(conn, moving.id, owner="b", lease_s=60)
+        assert second == first + 1
+    with pytest.raises(errors.LeaseLost):
+        async with idle.engine.begin() as conn:
+            await reembed.move(conn, moving, "building", epoch=first)
+
+
+async def test_a_worker_that_died_is_taken_over(idle: Service, moving: Migration):
+    """Its lease ends by the database's clock; what it has written stays."""
+    held = await claim(idle, moving, "dead", lease_s=2)
+    filled = await encode(idle, moving.to, (await read(idle, moving, held))[:20])
+    await put(idle, moving, held, filled)
+    before = await sql(idle, f"SELECT xmin::text, doc_key FROM {moving.to.table}")
+    running = asyncio.create_task(runner_of(idle).run())
+    try:
+        done = await reach(idle, moving, "soaking")
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    after = await sql(idle, f"SELECT xmin::text, doc_key FROM {done.to.table}")
+    assert set(before) <= set(after)
+    assert await lacking(idle, done.to.id) == []
+
+
+async def test_many_workers_share_one_migration(idle: Service):
+    await write(idle, texts(1200))
+    found = await start(idle, OTHER)
+    runners = [asyncio.create_task(runner_of(idle).run()) for _ in range(3)]
+    try:
+        done = await reach(idle, found, "soaking")
+    finally:
+        for runner in runners:
+            runner.cancel()
+        await asyncio.gather(*runners, return_exceptions=True)
+    assert await lacking(idle, done.to.id) == []
+    counted = await sql(
+        idle, "SELECT sum(done) FROM migration_ranges WHERE migration_id = :id", id=found.id
+    )
+    # Nothing was embedded twice.
+    assert counted == [(1200,)]
+
+
+async def test_a_start_finds_what_it_left(idle: Service, moving: Migration):
+    """All that a worker knows is in the database."""
+    again = await look(idle, moving.id)
+    assert not drive.is_idle(again)
+    assert again.state == "backfilling"

@@ -1,0 +1,202 @@
+"""A collection moves to a space of equal dimensions and back; nothing is mixed, nothing lost."""
+
+import asyncio
+import itertools
+
+import pytest
+
+from api import migrating
+from api.migration_schemas import NewMigration, NotNeeded
+from api.schemas import ChunkingWish
+from api.service import Service
+from indexing.errors import SpaceMismatch
+from indexing.searcher import Wish
+from migrations.reembed import errors
+from tests.integration.conftest import write
+from tests.integration.migrations.conftest import OTHER
+from tests.integration.migrations.moving import NAME, lacking, look, reach, sql, start
+
+
+def texts(count: int, prefix: str = "d") -> dict[str, str]:
+    return {f"{prefix}{no}": f"boat number {no} on the lake" for no in range(count)}
+
+
+async def space(service: Service, query: str = "boat") -> tuple[str, int]:
+    answer = await service.searcher.by_text(NAME, query, Wish(exact=True))
+    return answer.collection.active.fingerprint, answer.collection.active.id
+
+
+async def test_a_collection_moves_and_rolls_back(service: Service):
+    await write(service, texts(300))
+    old = await space(service)
+    moving = await reach(service, await start(service, OTHER), "soaking")
+    new = await space(service)
+    assert new[0] != old[0]
+    assert new[1] == moving.to.id
+    assert await lacking(service, moving.to.id) == []
+    # What is written now is kept in both, so that the way back loses nothing.
+    await write(service, {"later": "a loaf of bread", "d3": "a hawk over the hill"})
+    await service.indexer.remove(NAME, "d4")
+    assert await lacking(service, moving.frm.id) == []
+    drained = await service.orders.roll_back(moving, force=None)
+    assert drained == 0
+    assert await space(service) == old
+    found = await service.searcher.by_text(NAME, "a hawk over the hill", Wish(exact=True, limit=1))
+    assert [hit.id for hit in found.nearest.hits] == ["d3"]
+    assert (await look(service, moving.id)).state == "rolled_back"
+
+
+async def test_a_demanded_space_is_refused_after_the_cut_over(service: Service):
+    await write(service, texts(20))
+    old, _ = await space(service)
+    await reach(service, await start(service, OTHER), "soaking")
+    with pytest.raises(SpaceMismatch):
+        await service.searcher.by_text(NAME, "boat", Wish(expect_space=old))
+
+
+async def test_no_row_of_one_space_gets_into_the_table_of_the_other(service: Service):
+    await write(service, texts(50))
+    moving = await reach(service, await start(service, OTHER), "soaking")
+    await write(service, texts(80))
+    for index in (moving.frm, moving.to):
+        rows = await sql(service, f"SELECT DISTINCT space_id FROM {index.table}")
+        assert rows == [(index.space_id,)]
+
+
+async def test_writes_during_the_backfill_end_up_right(idle: Service):
+    """Whatever is changed, deleted or made again before, while and after its range is done."""
+    await write(idle, texts(400))
+    moving = await start(idle, OTHER)
+    await write(idle, {"d1": "a loaf of bread", "new": "a violin"})
+    await idle.indexer.remove(NAME, "d2")
+    stop = asyncio.Event()
+
+    async def churn() -> None:
+        for no in itertools.count():
+            if stop.is_set():
+                return
+            await write(idle, {f"d{no % 40}": f"text {no} of a document that changes"})
+            await idle.indexer.remove(NAME, f"d{no % 40}")
+            await write(idle, {f"d{no % 40}": f"and again {no}"})
+
+    runner = runner_of(idle)
+    churning = asyncio.create_task(churn())
+    running = asyncio.create_task(runner.run())
+    try:
+        moving = await reach(idle, moving, "soaking")
+    finally:
+        stop.set()
+        await churning
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert await lacking(idle, moving.to.id) == []
+    assert await lacking(idle, moving.frm.id) == []
+
+
+def runner_of(service: Service):
+    """A worker beside the service, as `vecmark worker` has it."""
+    from indexing.hnsw_builder import HnswBuilder
+    from migrations.reembed.runner import Runner
+
+    return Runner(
+        service.engine,
+        service.models,
+        backlog=service.backlog,
+        builder=HnswBuilder(service.engine, service.models, target_recall=0.95, workers=0),
+        presence=service.presence,
+        hnsw_min_rows=service.settings.hnsw_min_rows,
+        retired=service.sweeper.wake,
+    )
+
+
+async def test_the_same_space_and_chunks_need_nothing(service: Service):
+    await write(service, texts(5))
+    made = await migrating.start(service, NAME, NewMigration(model=service.settings.model))
+    assert isinstance(made, NotNeeded)
+    assert made.change == "none"
+    assert await sql(service, "SELECT count(*) FROM migrations") == [(0,)]
+
+
+async def test_other_chunks_in_the_same_space_are_a_migration(service: Service):
+    long = " ".join(f"Sentence number {no} is about a boat." for no in range(40))
+    await write(service, {"long": long, **texts(5)})
+    moving = await start(service, service.settings.model, chunking=ChunkingWish(size=64))
+    moving = await reach(service, moving, "soaking")
+    assert moving.to.space_id == moving.frm.space_id
+    more = f"(SELECT count(*) FROM {moving.to.table}) > (SELECT count(*) FROM {moving.frm.table})"
+    assert await sql(service, f"SELECT {more}") == [(True,)]
+
+
+async def test_a_second_migration_is_refused_and_named(idle: Service):
+    first = await start(idle, OTHER)
+    with pytest.raises(errors.MigrationRunning, match=str(first.id)):
+        await migrating.start(idle, NAME, NewMigration(model=OTHER))
+
+
+async def test_two_starts_at_once_make_one(idle: Service):
+    made = await asyncio.gather(
+        *(migrating.start(idle, NAME, NewMigration(model=OTHER)) for _ in range(4)),
+        return_exceptions=True,
+    )
+    refused = [one for one in made if isinstance(one, errors.MigrationRunning)]
+    assert len(refused) == 3, made
+    # No table of a start that was refused is left.
+    tables = await sql(service=idle, query="SELECT count(*) FROM indexes WHERE state = 'building'")
+    assert tables == [(1,)]
+
+
+async def test_cancelled_leaves_all_as_it_was(idle: Service):
+    await write(idle, texts(30))
+    old = await space(idle)
+    moving = await start(idle, OTHER)
+    await idle.orders.cancel(moving)
+    assert (await look(idle, moving.id)).state == "cancelled"
+    assert await space(idle) == old
+    await idle.sweeper.sweep()
+    assert await sql(idle, f"SELECT to_regclass('{moving.to.table}')") == [(None,)]
+    again = await start(idle, OTHER)
+    assert again.id != moving.id
+
+
+async def test_retired_is_dropped_and_no_way_back(service: Service):
+    await write(service, texts(30))
+    moving = await reach(service, await start(service, OTHER), "soaking")
+    await service.orders.retire(moving)
+    done = await look(service, moving.id)
+    assert done.state == "done"
+    with pytest.raises(errors.TransitionRefused):
+        await service.orders.roll_back(done, force=None)
+    await service.sweeper.sweep()
+    assert await sql(service, f"SELECT to_regclass('{moving.frm.table}')") == [(None,)]
+    assert await space(service) == (moving.to.fingerprint, moving.to.id)
+
+
+async def test_the_time_of_grace_ends_by_itself(service: Service):
+    await write(service, texts(10))
+    moving = await start(service, OTHER, retain="0s")
+    assert (await reach(service, moving, "done")).state == "done"
+
+
+async def test_paused_does_nothing_until_it_is_resumed(idle: Service):
+    await write(idle, texts(100))
+    moving = await start(idle, OTHER)
+    await idle.orders.pause(moving)
+    runner = runner_of(idle)
+    await runner.tick()
+    paused = await look(idle, moving.id)
+    assert (paused.state, paused.resume_state) == ("paused", "planned")
+    await idle.orders.resume(paused)
+    running = asyncio.create_task(runner.run())
+    assert (await reach(idle, moving, "soaking")).state == "soaking"
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_manual_cut_over_waits(service: Service):
+    await write(service, texts(20))
+    old = await space(service)
+    moving = await reach(service, await start(service, OTHER, manual=True), "ready")
+    assert await space(service) == old
+    await service.orders.cut_over(moving, force=None, waive_failed=False)
+    await reach(service, moving, "soaking")
+    assert await space(service) != old

@@ -1,0 +1,66 @@
+"""What makes another space, and what does not: equal dimensions are no reason to mix."""
+
+from pathlib import Path
+
+import pytest
+
+from api import migrating
+from api.migration_schemas import NewMigration, NotNeeded
+from api.service import Service
+from embedding import description, registry
+from indexing.errors import SpaceMismatch
+from indexing.searcher import Wish
+from tests.integration.conftest import write
+from tests.integration.migrations.moving import NAME, lacking, reach, sql, start
+from tests.integration.migrations.test_moving import space, texts
+
+
+def add(service: Service, static_model: Path, name: str, **options: object) -> str:
+    """The static model under a name of its own, with other options."""
+    wish = registry.Wish(
+        source=str(static_model),
+        name=name,
+        options=description.ModelOptions(**options),  # type: ignore[arg-type]
+        calibration=None,
+    )
+    registry.add(wish, service.settings.models_dir)
+    return name
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_tokens": 16}, {"document_prompt": "about: "}], ids=lambda one: next(iter(one))
+)
+async def test_equal_weights_and_dimensions_are_not_enough(
+    service: Service, static_model: Path, options: dict[str, object]
+):
+    """The dangerous case: no column type would refuse these vectors, and they mean other things."""
+    await write(service, texts(40))
+    old, _ = await space(service)
+    name = add(service, static_model, "other", **options)
+    moving = await reach(service, await start(service, name), "soaking")
+    assert moving.to.dimensions == moving.frm.dimensions
+    assert moving.to.space_id != moving.frm.space_id
+    assert moving.to.fingerprint != old
+    await write(service, texts(60))
+    for index in (moving.frm, moving.to):
+        assert await sql(service, f"SELECT DISTINCT space_id FROM {index.table}") == [
+            (index.space_id,)
+        ]
+        assert await lacking(service, index.id) == []
+    with pytest.raises(SpaceMismatch):
+        await service.searcher.by_text(NAME, "boat", Wish(expect_space=old))
+
+
+async def test_another_query_prompt_is_switched_at_once(service: Service, static_model: Path):
+    await write(service, texts(40))
+    before = await service.searcher.by_text(NAME, "lake", Wish(exact=True))
+    name = add(service, static_model, "asking", query_prompt="the question is: ")
+    made = await migrating.start(service, NAME, NewMigration(model=name))
+    assert isinstance(made, NotNeeded)
+    assert made.change == "query-prompt"
+    after = await service.searcher.by_text(NAME, "lake", Wish(exact=True))
+    assert after.collection.active == before.collection.active
+    assert after.nearest.hits[0].score != before.nearest.hits[0].score
+    # Nothing was embedded again, and the vectors that are there still are the present ones.
+    assert await sql(service, "SELECT count(*) FROM migrations") == [(0,)]
+    assert await lacking(service, before.collection.active.id) == []

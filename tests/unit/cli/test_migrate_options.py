@@ -1,0 +1,121 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from api.cli import failure, main
+from api.cli.migrate import golden, limits, starting
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(main.cli, ["migrate", *arguments])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("start",), "--to"),
+        (("start", "--to", "m", "--gate", "speed=1"), "'speed' is no gate"),
+        (("start", "--to", "m", "--gate", "recall"), "a number from 0 to 1"),
+        (("start", "--to", "m", "--gate", "ndcg_drop=2"), "a number from -1 to 1"),
+        (("start", "--to", "m", "--gate", "recall=nan"), "a number from 0 to 1"),
+        (("start", "--to", "m", "--max-rate", "0"), "--max-rate"),
+        (("set",), "give --max-rate, --query-p95 or both"),
+        (("set", "--max-rate", "fast"), "neither a number over 0 nor none"),
+        (("set", "--query-p95", "-1"), "neither a number over 0 nor none"),
+        (("pause", "--all", "-c", "a"), "leave --collection out"),
+        (("pause", "--all", "0194-a"), "leave the migration's ID out"),
+        (("status", "--all", "--watch"), "leave --all out"),
+    ],
+)
+def test_wrong_usage_is_said_before_anything_is_opened(arguments, said):
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert said in done.output
+
+
+def test_the_exit_codes_are_in_the_help():
+    shown = run("--help").output
+    for code in ("0 ", "1 ", "2 ", "3 ", "4 ", "5 ", "130"):
+        assert f"\n    {code}" in shown
+
+
+def test_only_what_was_given_is_asked_for():
+    assert starting.asking(model="m") == {"model": "m"}
+    assert starting.asking(model="m", chunk_size=100) == {
+        "model": "m",
+        "chunking": {"strategy": "sentence", "size": 100},
+    }
+
+
+def test_all_that_was_given_is_asked_for(tmp_path):
+    file = tmp_path / "golden.jsonl"
+    file.write_text('{"q": "fish", "relevant": ["a"]}\n')
+    assert starting.asking(
+        model="m",
+        chunking="none",
+        gates={"recall": 0.9},
+        golden_file=file,
+        manual=True,
+        retain="7d",
+        max_rate=limits.Limit(50.0),
+        query_p95=limits.Limit(None),
+        waive_failed=True,
+    ) == {
+        "model": "m",
+        "chunking": {"strategy": "none"},
+        "gates": {"recall": 0.9},
+        "golden": [{"q": "fish", "relevant": {"a": 1}}],
+        "manual": True,
+        "retain": "7d",
+        "max_rate": 50.0,
+        "query_p95_ms": None,
+        "waive_failed": True,
+    }
+
+
+def test_the_last_of_a_gate_given_twice_holds():
+    context, option = starting.start.make_context("start", ["--to", "m"]), starting.start.params[0]
+    assert limits.gates(context, option, ("recall=0.9", "recall=0.95")) == {"recall": 0.95}
+    assert limits.limit(context, option, "none") == limits.Limit(None)
+    assert limits.limit(context, option, "12.5") == limits.Limit(12.5)
+    assert limits.limit(context, option, None) is None
+
+
+def test_golden_questions_name_documents_with_or_without_a_gain(tmp_path):
+    file = tmp_path / "golden.jsonl"
+    lines = [{"q": "x", "relevant": {"a": 3, "b": 0.5}}, {"q": "y", "relevant": ["c", "d"]}]
+    file.write_text("\n\n".join(json.dumps(line) for line in lines))
+    assert golden.read(file) == [
+        {"q": "x", "relevant": {"a": 3, "b": 0.5}},
+        {"q": "y", "relevant": {"c": 1, "d": 1}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("nothing", ":2: not JSON"),
+        ('["q"]', ":2: no question"),
+        ('{"q": " ", "relevant": ["a"]}', ":2: no question"),
+        ('{"q": "x"}', ":2: `relevant` must name documents"),
+        ('{"q": "x", "relevant": []}', ":2: `relevant` must name documents"),
+        ('{"q": "x", "relevant": {"a": "much"}}', "the gain of a is no number"),
+        ('{"q": "x", "relevant": {"a": NaN}}', "the gain of a is no number"),
+        ('{"q": "x", "relevant": {"a": -1}}', "the gain of a is no number"),
+    ],
+)
+def test_a_golden_line_that_is_none_is_named(tmp_path, line, said):
+    file = tmp_path / "golden.jsonl"
+    file.write_text('{"q": "x", "relevant": ["a"]}\n' + line)
+    with pytest.raises(failure.Failure) as told:
+        golden.read(file)
+    assert said in told.value.message
+
+
+@pytest.mark.parametrize("content", [b"\n", b"\xff"])
+def test_a_golden_file_without_questions_is_refused(tmp_path, content):
+    file = tmp_path / "golden.jsonl"
+    file.write_bytes(content)
+    with pytest.raises(failure.Failure, match=r"golden\.jsonl"):
+        golden.read(file)

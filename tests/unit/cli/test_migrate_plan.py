@@ -1,0 +1,84 @@
+import pytest
+
+from api.cli.migrate import amounts, planning
+from tests.unit.cli import migrations
+
+
+def rows(**changed) -> dict[str, object]:
+    return dict(planning.rows("default", migrations.plan(**changed)))
+
+
+def test_a_plan_says_what_it_takes():
+    shown = rows()
+    assert shown["now"] == (
+        "bundled, 384 dimensions, up to 256 tokens, chunking sentence, size 254, overlap 32"
+    )
+    assert "256 dimensions, no limit of tokens" in str(shown["then"])
+    assert shown["documents"] == "120,000, estimated from 300"
+    assert shown["cut"] == "12 texts would be, with chunking off"
+    assert shown["time"] == "about 12 min (9 to 16)"
+    assert shown["speed"] == "chunks up to 64 tokens 250/s (12,500 tokens/s)"
+    assert shown["disk"] == (
+        "1.3 GB at the peak (vectors 150 MB, HNSW 230 MB, write-ahead log 900 MB); 20 GB free"
+    )
+    assert str(shown["writes"]).startswith("4.2 ms to encode and 1.8 ms to store more")
+
+
+def test_what_was_looked_at_whole_is_no_estimate():
+    assert rows(documents=300)["documents"] == "300"
+
+
+def test_too_little_room_is_said():
+    plan = migrations.plan()
+    disk, memory = plan["disk"] | {"fits": False}, plan["memory"] | {"fits": False}
+    shown = rows(disk=disk, memory=memory)
+    assert str(shown["disk"]).endswith("20 GB free: TOO LITTLE")
+    assert str(shown["memory"]).endswith("4 GB for models: TOO LITTLE")
+
+
+def test_a_disk_that_is_not_seen_is_said():
+    disk = migrations.plan()["disk"] | {"free_bytes": None, "fits": None}
+    assert str(rows(disk=disk)["disk"]).endswith("what is free isn't known")
+
+
+@pytest.mark.parametrize("change", ["none", "query-prompt"])
+def test_what_embeds_nothing_has_no_costs(change):
+    shown = rows(change=change, needed=False, detail="it is there already")
+    assert shown["needed"] == "no: it is there already"
+    assert "time" not in shown
+
+
+def test_warnings_go_to_standard_error(capsys):
+    planning.show("default", migrations.plan(warnings=["the disk is nearly full"]))
+    shown = capsys.readouterr()
+    assert shown.err == "Warning: the disk is nearly full\n"
+    assert shown.out.splitlines()[0] == "collection: default"
+
+
+@pytest.mark.parametrize(
+    ("low", "likely", "high", "shown"),
+    [
+        (540, 720, 960, "about 12 min (9 to 16)"),
+        (100, 140, 200, "about 2.3 min (1.7 to 3.3)"),
+        (30, 40, 60, "about 40 s (30 to 60)"),
+        (5, 5, 5, "about 5 s"),
+        (0, 0, 0, "less than a second"),
+        (5400, 7200, 10800, "about 2 h (1.5 to 3)"),
+        (90_000, 180_000, 260_000, "about 2.1 d (1 to 3)"),
+    ],
+)
+def test_a_span_of_time(low, likely, high, shown):
+    assert amounts.span(low, likely, high) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(0, "0 kB"), (850_000, "850 kB"), (1_250_000, "1.2 MB"), (12_345_000_000, "12 GB")],
+)
+def test_sizes(count, shown):
+    assert amounts.size(count) == shown
+
+
+def test_all_is_only_done_when_it_is():
+    assert amounts.share(9_999, 10_000) == "99 %"
+    assert amounts.share(10_000, 10_000) == "100 %"

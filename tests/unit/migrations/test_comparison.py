@@ -1,0 +1,63 @@
+import uuid
+
+import pytest
+
+from migrations.reembed.verifying import comparison
+from migrations.reembed.verifying.comparison import Compared
+from storage.search import Hit
+
+
+def hits(ids: str) -> list[Hit]:
+    return [
+        Hit(uuid.uuid5(uuid.NAMESPACE_OID, id_), id_, 0.9 - no / 100, {}, 0, 0, 4, f"text {id_}")
+        for no, id_ in enumerate(ids)
+    ]
+
+
+def compared(old: str, new: str, q: str = "a query") -> Compared:
+    return Compared(q, hits(old), hits(new))
+
+
+def test_overlap_and_shift_are_means_over_queries():
+    found = comparison.overlap([compared("abcd", "abcd"), compared("abcd", "dxyz")])
+    assert found is not None
+    assert found.mean == pytest.approx((1 + 0.25) / 2)
+    assert found.at == 10
+    assert found.rank_shift == pytest.approx((0 + 3) / 2)
+
+
+def test_queries_without_a_common_document_have_no_shift():
+    found = comparison.overlap([compared("ab", "xy"), compared("ab", "ba")])
+    assert found is not None
+    assert found.rank_shift == 1
+
+
+def test_where_nothing_is_found_there_is_no_overlap():
+    assert comparison.overlap([compared("", "")]) is None
+    assert comparison.overlap([]) is None
+    found = comparison.overlap([compared("", ""), compared("ab", "ax")])
+    assert found is not None
+    assert found.mean == 0.5
+
+
+def test_the_most_changed_come_first_and_unchanged_ones_not_at_all():
+    given = [
+        compared("abc", "abc", "same"),
+        compared("abc", "cab", "moved"),
+        compared("abc", "xyz", "other"),
+        compared("abc", "abx", "one new"),
+    ]
+    found = comparison.most_changed(given)
+    assert [one.q for one in found] == ["other", "one new", "moved"]
+    assert [shown.id for shown in found[1].old] == list("abc")
+    assert [shown.id for shown in found[1].new] == list("abx")
+    assert (found[1].new[0].score, found[1].new[0].text) == (0.9, "text a")
+
+
+def test_ten_at_most_are_shown():
+    assert len(comparison.most_changed([compared("a", "b")] * 11)) == 10
+
+
+def test_texts_are_shortened():
+    assert comparison.shortened("x" * 200, 200) == "x" * 200
+    assert comparison.shortened("x" * 201, 200) == "x" * 199 + "\u2026"

@@ -1,0 +1,130 @@
+"""Spaces made up so that the truth is known."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from migrations.reembed.verifying import translation
+from migrations.reembed.verifying.translation import Pairs
+
+QUERIES, DEPTH = 100, 30
+
+
+def pairs(new, queries: int = QUERIES, *, wander: float = 0.0) -> Pairs:
+    """Old scores between 0.1 and 0.8; `new` maps them, moved by `wander` from query to query."""
+    rng = np.random.default_rng(1)
+    query = np.repeat(np.arange(queries), DEPTH)
+    old = rng.beta(2, 3, len(query)) * 0.7 + 0.1
+    moved = rng.normal(0, wander, queries)[query] if wander else 0.0
+    return Pairs(query, old, new(old) + moved, np.ones(len(query), bool))
+
+
+def noisy(scale: float) -> Pairs:
+    rng = np.random.default_rng(2)
+    return pairs(lambda old: old + rng.normal(0, scale, len(old)))
+
+
+def found(given: Pairs):
+    made = translation.translate(given, 0)
+    assert made is not None
+    return made
+
+
+@pytest.mark.parametrize(
+    "new", [lambda old: 0.5 + 0.4 * old, np.sqrt, lambda old: old**3], ids=["line", "root", "cube"]
+)
+def test_a_rising_transform_is_recovered_and_nothing_decided_otherwise(new):
+    made = found(pairs(new))
+    assert made.pairs == QUERIES * DEPTH
+    assert [point.new for point in made.points] == pytest.approx(
+        [new(point.old) for point in made.points], abs=1e-3
+    )
+    assert max(point.error for point in made.points) < 1e-3
+    assert made.disagreement < 0.005
+
+
+def test_thresholds_go_from_the_5_to_the_95_percent_quantile_of_what_was_found():
+    given = pairs(np.sqrt)
+    only_high = dataclasses.replace(given, found=given.old > 0.4)
+    made = found(only_high)
+    high = given.old[given.old > 0.4]
+    assert len(made.points) == 9
+    assert made.points[0].old == pytest.approx(np.quantile(high, 0.05))
+    assert made.points[-1].old == pytest.approx(np.quantile(high, 0.95))
+
+
+def test_as_many_pairs_pass_the_new_threshold_even_where_scores_have_nothing_in_common():
+    rng = np.random.default_rng(3)
+    given = pairs(lambda old: rng.uniform(0.3, 0.9, len(old)))
+    made = found(given)
+    for point in made.points:
+        passing = (given.old >= point.old).sum()
+        assert (given.new >= point.new).sum() == pytest.approx(passing, abs=2)
+    assert made.disagreement > 0.4
+    assert [point.new for point in made.points] == sorted(point.new for point in made.points)
+
+
+def test_noise_between_pairs_shows_as_disagreement():
+    shares = [found(noisy(scale)).disagreement for scale in (0.01, 0.05, 0.2)]
+    assert shares == sorted(shares)
+    assert shares[0] < 0.08
+    assert shares[2] > 0.3
+
+
+def test_noise_between_queries_shows_as_error():
+    """Pairs of one query move together: drawn one by one they would seem far more certain."""
+    steady = found(pairs(lambda old: old, wander=0.001))
+    made = found(pairs(lambda old: old, wander=0.1))
+    assert max(point.error for point in steady.points) < 0.01
+    middle = made.points[4].error
+    # The mean of 100 queries wanders by 0.1 / 10, a quantile by about as much.
+    assert 0.005 < middle < 0.03
+    fewer = found(pairs(lambda old: old, queries=20, wander=0.1))
+    assert fewer.points[4].error > 1.5 * middle
+
+
+def test_the_error_is_as_large_as_translations_of_other_queries_differ():
+    rng = np.random.default_rng(5)
+    thresholds = np.array([0.3, 0.4, 0.5])
+    query = np.repeat(np.arange(QUERIES), DEPTH)
+    said, seen = [], []
+    for _ in range(30):
+        old = rng.beta(2, 3, len(query)) * 0.7 + 0.1
+        new = old + rng.normal(0, 0.1, QUERIES)[query]
+        given = Pairs(query, old, new, np.ones(len(query), bool))
+        seen.append(translation.link(old, new)(thresholds))
+        points = found(given).points
+        known, errors = [point.old for point in points], [point.error for point in points]
+        said.append(np.interp(thresholds, known, errors))
+    assert np.mean(said, axis=0) == pytest.approx(np.std(seen, axis=0), rel=0.35)
+
+
+def test_disagreement_is_of_queries_that_the_link_was_not_made_from():
+    """Each query with an offset of its own: fitted on itself it would look better than it is."""
+    given = pairs(lambda old: old, queries=10, wander=0.3)
+    link = translation.link(given.old, given.new)
+    thresholds = np.quantile(given.old, np.linspace(0.05, 0.95, 9))
+    by_old = given.old[:, None] >= thresholds
+    by_new = given.new[:, None] >= link(thresholds)
+    itself = (by_old ^ by_new).sum() / (by_old | by_new).sum()
+    assert found(given).disagreement > itself
+
+
+def test_equal_scores_are_one_threshold():
+    old = np.array([0.5] * 50 + [0.6] * 50)
+    new = np.array([0.7] * 50 + [0.9] * 50)
+    link = translation.link(old, new)
+    assert link(np.array([0.5, 0.6])) == pytest.approx([0.7, 0.9])
+
+
+def test_too_few_queries_say_nothing():
+    assert translation.translate(pairs(np.sqrt, queries=9), 0) is None
+    assert translation.translate(pairs(np.sqrt, queries=10), 0) is not None
+    assert translation.translate(pairs(np.sqrt, queries=0), 0) is None
+
+
+def test_the_same_seed_gives_the_same_figures():
+    given = noisy(0.05)
+    assert translation.translate(given, 7) == translation.translate(given, 7)
+    assert translation.translate(given, 7) != translation.translate(given, 8)
