@@ -44,8 +44,9 @@ class HnswBuilder:
         await hnsw.build(self._engine, index, workers=self._workers, rows=rows)
         return await self.tune(index)
 
-    async def tune(self, index: IndexRow) -> Tuned:
+    async def tune(self, index: IndexRow, target_recall: float | None = None) -> Tuned:
         """Measure recall against exact search for growing ef_search."""
+        wanted = self._target_recall if target_recall is None else target_recall
         ready = dataclasses.replace(index, hnsw="ready")
         kinds = await self._queries(index)
         if not kinds:
@@ -57,7 +58,7 @@ class HnswBuilder:
             for ef_search in _CANDIDATES:
                 found = [await _found(conn, ready, kind, ef_search) for kind in kinds]
                 recall = min(_recall(*pair) for pair in zip(truths, found, strict=True))
-                if recall >= self._target_recall:
+                if recall >= wanted:
                     break
         return Tuned(ef_search, recall, sum(map(len, kinds)))
 

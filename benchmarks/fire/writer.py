@@ -1,5 +1,6 @@
 """A client that writes: it inserts, updates, deletes, makes again and patches its own documents."""
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Sequence
@@ -79,13 +80,13 @@ class Writer:
             self._put([doc])
 
     def recreate_all(self) -> None:
-        """One after the other without a pause, until the scene has ended."""
-        for doc in itertools.cycle(self._docs):
-            if self._scene.ended.is_set():
-                break
-            self._delete(doc)
-            self._put([doc])
-        self._session.close()
+        """One after the other, until the scene has ended."""
+        with contextlib.closing(self._session):
+            for doc in itertools.cycle(self._docs):
+                if self._scene.ended.wait(self._chance.expovariate(self._rate)):
+                    return
+                self._delete(doc)
+                self._put([doc])
 
     def patch(self) -> None:
         doc, no = self._chance.choice(self._docs), self._next()

@@ -14,6 +14,9 @@ from storage.indexes import IndexRow
 log = structlog.get_logger()
 
 _LOOK_EVERY_S = 0.5
+# 200 queries tell a recall to about half a percent.
+_RECALL_MARGIN = 0.01
+_MOST_RECALL = 0.999
 
 
 class Building:
@@ -51,6 +54,16 @@ class Building:
         log.info("hnsw_ready", index=index.id, ef_search=tuned.ef_search, recall=tuned.recall)
         shown = "unknown" if tuned.recall is None else f"{tuned.recall:.3f}"
         return f"HNSW built: recall {shown} at ef_search {tuned.ef_search}"
+
+    async def retune(self, index: IndexRow, recall: float) -> None:
+        """Search wider: what was written since the build, and other queries, ask for more."""
+        tuned = await self._builder.tune(index, min(_MOST_RECALL, recall + _RECALL_MARGIN))
+        ef_search = max(tuned.ef_search, index.ef_search or 0)
+        async with self._engine.begin() as conn:
+            await indexes.record_hnsw(
+                conn, index.id, hnsw="ready", ef_search=ef_search, recall=tuned.recall
+            )
+        log.info("hnsw_tuned_again", index=index.id, ef_search=ef_search, recall=tuned.recall)
 
     async def _wait_for_another(self, index: IndexRow) -> None:
         """A build goes on in PostgreSQL when the worker that wanted it was killed."""

@@ -19,7 +19,8 @@ from migrations.reembed.building import Building
 from migrations.reembed.migration import Migration
 from migrations.reembed.throttle import Throttle
 from migrations.reembed.verifying import verification
-from storage import collections, coverage, migrations, pending, ranges
+from migrations.reembed.verifying.report import Report
+from storage import collections, coverage, indexes, migrations, pending, ranges
 from storage import engine as database
 
 log = structlog.get_logger()
@@ -156,16 +157,10 @@ class Drive:
             return False
         async with self._leading(found) as epoch:
             await cutover.catch_up(self._engine, self._backlog, found.to)
-            subject = verification.Subject(
-                engine=self._engine,
-                models=self._models,
-                migration=found.row,
-                collection=found.collection,
-                source=found.frm,
-                target=found.to,
-                options=found.options,
-            )
-            report = await verification.verify(subject)
+            report = await self._measured(found)
+            if _lacks_recall(report):
+                await self._building.retune(found.to, found.options.gates.recall)
+                report = await self._measured(found)
             failing = [gate for gate in report.verdict.gates if not gate.passed]
             async with self._engine.begin() as conn:
                 await migrations.record_report(conn, found.id, report.stored())
@@ -182,6 +177,22 @@ class Drive:
                         error="; ".join(f"{gate.name}: {gate.detail}" for gate in failing),
                     )
         return True
+
+    async def _measured(self, found: Migration) -> Report:
+        async with self._engine.connect() as conn:
+            target = await indexes.by_id(conn, found.to.id)
+        if target is None:
+            raise errors.LeaseLost(f"the index {found.to.id} is gone")
+        subject = verification.Subject(
+            engine=self._engine,
+            models=self._models,
+            migration=found.row,
+            collection=found.collection,
+            source=found.frm,
+            target=target,
+            options=found.options,
+        )
+        return await verification.verify(subject)
 
     async def _begin_cutting(self, found: Migration) -> bool:
         async with self._leading(found) as epoch:
@@ -263,6 +274,12 @@ def is_idle(found: Migration) -> bool:
     if found.state == "ready":
         return found.options.manual
     return found.state == "soaking" and not found.is_retained_enough
+
+
+def _lacks_recall(report: Report) -> bool:
+    """Where a wider search may find more."""
+    gates = [gate for gate in report.verdict.gates if not gate.passed]
+    return report.recall.path == "hnsw" and any(gate.name == "recall" for gate in gates)
 
 
 def _passes(error: Exception) -> bool:
