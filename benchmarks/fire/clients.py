@@ -50,9 +50,10 @@ def probe(scene: Scene, most: int) -> None:
     written, others = sorted(texts.keys() - filled), sorted(filled)
     chance.shuffle(written)
     chance.shuffle(others)
-    for doc in [*written, *others][:most]:
-        searcher.by(texts[doc], doc, exact=True)
-    for _ in range(most // 10):
-        former = scene.shelf.gone(chance)
-        if former is not None:
-            searcher.by(former, None, exact=True)
+    with contextlib.closing(searcher):
+        for doc in [*written, *others][:most]:
+            searcher.by(texts[doc], doc, exact=True)
+        for _ in range(most // 10):
+            former = scene.shelf.gone(chance)
+            if former is not None:
+                searcher.by(former, None, exact=True)

@@ -61,7 +61,7 @@ def _burn(scene: Scene, wish: Wish, fleet: fleets.Fleet, say: Say) -> Outcome:
     ]
     say(f"fire: a migration to {wish.target}, {len(work) - 2} clients, kills")
     with clients.at_work(scene, work) as futures:
-        _until_over(scene, wish, watcher, futures, began)
+        _until_over(scene, wish, watcher, futures, began=began, victims=set(fleet.victims))
     scene.history.deaths += [what for _, what in fleet.dead()]
     ended = time.monotonic()
     say(f"fire: {len(scene.history.kills)} kills in {ended - began:.0f} s; what is there now?")
@@ -69,9 +69,15 @@ def _burn(scene: Scene, wish: Wish, fleet: fleets.Fleet, say: Say) -> Outcome:
 
 
 def _until_over(
-    scene: Scene, wish: Wish, watcher: Watcher, futures: list[Future[None]], began: float
+    scene: Scene,
+    wish: Wish,
+    watcher: Watcher,
+    futures: list[Future[None]],
+    *,
+    began: float,
+    victims: set[str],
 ) -> None:
-    """Until it has soaked for its time, has failed, or takes too long."""
+    """Until it has soaked for its time and all were killed, has failed, or takes too long."""
     soaking, throttled = None, True
     while (elapsed := time.monotonic() - began) < wish.limit_s:
         for future in futures:
@@ -82,7 +88,8 @@ def _until_over(
             return
         if state in CUT_OVER and soaking is None:
             soaking = elapsed
-        if soaking is not None and elapsed >= max(wish.seconds, soaking + wish.soaking_s):
+        long_enough = soaking is not None and elapsed >= max(wish.seconds, soaking + wish.soaking_s)
+        if long_enough and victims <= {kill.victim for kill in scene.history.kills}:
             return
         if throttled and elapsed > 0.6 * wish.seconds:
             throttled = not _unthrottle(scene, watcher)
@@ -122,13 +129,13 @@ def _judged(
 
 def _settle(scene: Scene, migration: stage.Migration) -> None:
     """What is pending gets its vectors now; what does not is counted."""
-    watcher = Watcher(scene, migration.id)
     deadline = time.monotonic() + SETTLING_S
-    while time.monotonic() < deadline:
-        watcher.once()
-        shown = watcher.shown
-        lag = shown.get("lag") or {"pending": 0}
-        waiting = not shown or shown["progress"]["pending"] or lag["pending"]
-        if not waiting and progress.is_over(scene.history.looks):
-            return
-        time.sleep(LOOK_S)
+    with contextlib.closing(Watcher(scene, migration.id)) as watcher:
+        while time.monotonic() < deadline:
+            watcher.once()
+            shown = watcher.shown
+            lag = shown.get("lag") or {"pending": 0}
+            waiting = not shown or shown["progress"]["pending"] or lag["pending"]
+            if not waiting and progress.is_over(scene.history.looks):
+                return
+            time.sleep(LOOK_S)

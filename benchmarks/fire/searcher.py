@@ -27,7 +27,10 @@ class Searcher:
             while not self._scene.ended.wait(self._chance.expovariate(self._rate)):
                 self.once()
         finally:
-            self._session.close()
+            self.close()
+
+    def close(self) -> None:
+        self._session.close()
 
     def once(self) -> None:
         chance, shelf = self._chance, self._scene.shelf

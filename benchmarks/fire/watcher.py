@@ -22,6 +22,9 @@ class Watcher:
         """Until the scene has ended."""
         while not self._scene.ended.wait(EVERY_S):
             self.once()
+        self.close()
+
+    def close(self) -> None:
         self._session.close()
 
     def once(self) -> None:
