@@ -89,7 +89,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """How an adopted table's vectors were shown to be of the collection's space.
 
     Of `rows` rows `sampled` random ones were embedded again. `share` of them reach `least_cosine`;
-    of all rows up to `stale_upper_bound_95` may have the vector of another text (95 % confidence).
+    of the others up to `stale_upper_bound_95` may have the vector of another text (95 %
+    confidence).
     """
 
     source: str

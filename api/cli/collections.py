@@ -136,9 +136,12 @@ def _described(found: dict[str, Any]) -> list[tuple[str, object]]:
 
 
 def _evidence(found: dict[str, Any]) -> str:
+    bound = found["stale_upper_bound_95"]
+    others = f"of the others up to {bound:.1%} may have the vector of another text (95 %)"
+    if not bound:
+        others = "no vector was left out"
     return (
         f"adopted from {found['source']}: of {found['rows']:,} rows {found['sampled']:,} were"
         f" embedded again, {found['share']:.1%} at cosine {found['least_cosine']:g} or more"
-        f" (median {found['median']:.6f}, worst {found['worst']:.6f}); up to"
-        f" {found['stale_upper_bound_95']:.1%} of the rows may be stale (95 % confidence)"
+        f" (median {found['median']:.6f}, worst {found['worst']:.6f}); {others}"
     )

@@ -12,7 +12,7 @@ EVERY_S = 0.1
 LIMIT_S = 3600.0
 TIMEOUT_S = 120.0
 # Nothing more happens by itself.
-STANDING = {"ready", "soaking", "done", "paused", "blocked", "failed", "cancelled", "rolled_back"}
+STANDING = {"soaking", "done", "paused", "blocked", "failed", "cancelled", "rolled_back"}
 
 
 class NotReached(client.Refused):
@@ -54,13 +54,18 @@ class Migration:
             shown = self.shown()
             if shown["state"] in states:
                 return shown
-            if shown["state"] in STANDING:
+            if _stands(shown):
                 break
             time.sleep(EVERY_S)
         raise NotReached(
             f"the migration of {self._collection} is {shown['state']}, not {' or '.join(states)}: "
             f"{shown['waiting'] or shown['error'] or shown['next']}; {shown['verdict']}"
         )
+
+
+def _stands(shown: dict[str, Any]) -> bool:
+    is_held = shown["state"] == "ready" and shown["options"]["manual"]
+    return is_held or shown["state"] in STANDING
 
 
 def _asked(session: Session, method: str, path: str, content: object = None) -> dict[str, Any]:

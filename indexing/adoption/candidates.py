@@ -1,5 +1,6 @@
 """Models that may have made a table's vectors: those that a person claims, or all at hand."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Sequence
 
@@ -27,20 +28,15 @@ class Candidate:
 
 def claimed(places: Places, names: Sequence[str]) -> list[Candidate]:
     """By name, as `vecmark models` takes them. Raises ModelNotFound."""
-    return _merged((name, _source(places, name)) for name in names)
+    return _merged(_source(places, name) for name in names)
 
 
 def at_hand(places: Places) -> list[Candidate]:
     """The default first, then all that lie where models are looked for."""
     default = None
-    found: list[tuple[str, Source]] = []
-    try:
+    with contextlib.suppress(EmbeddingError):  # it is missing; the others may do
         default = _source(places, places.default)
-        found = [(default.name, default)]
-    except EmbeddingError:
-        pass  # it is missing; the others may do
-    others = sources.candidates(places.roots, places.models_dir, default)
-    return _merged([*found, *((one.name, one) for one in others if one != default)])
+    return _merged(sources.candidates(places.roots, places.models_dir, default))
 
 
 def _source(places: Places, name: str) -> Source:
@@ -51,10 +47,11 @@ def _source(places: Places, name: str) -> Source:
     return dataclasses.replace(source, options=places.options.over(source.options))
 
 
-def _merged(found: Iterable[tuple[str, Source]]) -> list[Candidate]:
+def _merged(found: Iterable[Source]) -> list[Candidate]:
     """Each space once, under the first name that it has."""
     by_space: dict[str, Candidate] = {}
-    for name, source in found:
+    for source in found:
+        name = source.name
         try:
             described = sources.descriptions.get(source)
         except EmbeddingError as error:

@@ -22,11 +22,12 @@ from storage.foreign_tables import Counts
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What became of a candidate: compared, or why not."""
+    """What became of a candidate: compared, or why not, and what more is to be said of that."""
 
     candidate: Candidate
     match: Match | None
     said: str
+    more: str = ""
 
 
 class Judge:
@@ -67,14 +68,14 @@ class Judge:
 
     async def judge(self, candidate: Candidate, sample: Sample, progress: Progress) -> Verdict:
         if candidate.problem is not None:
-            return Verdict(candidate, None, f"unusable: {candidate.problem}")
+            return Verdict(candidate, None, "unusable", candidate.problem)
         if candidate.dimensions != sample.dimensions:
-            return Verdict(candidate, None, _other_dimensions(candidate, sample))
+            return Verdict(candidate, None, "other dimensions", _cut_vectors(candidate, sample))
         try:
             model = await self.open(candidate)
             match = await matching.compare(model, candidate, sample, self._bounds, progress)
         except EmbeddingError as error:
-            return Verdict(candidate, None, f"unusable: {error}")
+            return Verdict(candidate, None, "unusable", str(error))
         return Verdict(candidate, match, _said(match))
 
     async def explain(self, match: Match, sample: Sample) -> list[str]:
@@ -90,20 +91,19 @@ class Judge:
         return found is not None
 
 
-def _other_dimensions(candidate: Candidate, sample: Sample) -> str:
+def _cut_vectors(candidate: Candidate, sample: Sample) -> str:
     described, needed = candidate.described, sample.dimensions
-    said = f"other dimensions than the table's {needed}"
-    if described is not None and described.matryoshka and described.space.dimensions > needed:
-        said += f" (were vectors cut to {needed}? add it with --dimensions {needed})"
-    return said
+    if described is None or not described.matryoshka or described.space.dimensions < needed:
+        return ""
+    return f"if its vectors were cut to {needed}, add it once more with --dimensions {needed}"
 
 
 def _said(match: Match) -> str:
     if not match.compared.any():
         return "reads nothing of these texts"
     if match.matches:
-        return "matches, but for texts over its limit" if match.cut_elsewhere else "matches"
-    return "nearly matches" if match.is_near else "another model, or vectors of other texts"
+        return "matches up to its limit" if match.cut_elsewhere else "matches"
+    return "nearly matches" if match.is_near else "not its vectors"
 
 
 async def is_linked(conn: AsyncConnection, one: Candidate, other: Candidate) -> bool:
@@ -119,13 +119,17 @@ async def is_linked(conn: AsyncConnection, one: Candidate, other: Candidate) -> 
     return known[0] is not None and known[0] == known[1]
 
 
+def is_whole(match: Match, counts: Counts) -> bool:
+    """Whether every vector of the table was compared."""
+    return len(match.cosines) >= counts.vectors
+
+
 def bound(match: Match, counts: Counts) -> float:
-    """Of rows whose vectors are taken as they are, the share that may be of another text."""
+    """Of the rows that were not compared the share that may have the vector of another text."""
+    if is_whole(match, counts):
+        return 0.0
     rows = match.compared & ~match.cut if match.cut_elsewhere else match.compared
-    failed, compared = int((match.differs & rows).sum()), int(rows.sum())
-    if len(match.cosines) >= counts.vectors:
-        return failed / max(1, compared)
-    return evidence.upper_bound(failed, compared)
+    return evidence.upper_bound(int((match.differs & rows).sum()), int(rows.sum()))
 
 
 def stated(

@@ -20,6 +20,7 @@ PAGES = [
     ROOT / "docs/models.md",
     ROOT / "docs/server.md",
     ROOT / "docs/migrations.md",
+    ROOT / "docs/adopt.md",
 ]
 SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 

@@ -73,7 +73,7 @@ class Report:
             " text"
         )
         without = f", {sample.left_out} more have a vector that can't be" if sample.left_out else ""
-        self._line(f"{output.count(len(sample.rows), 'random row')} compared{without}")
+        self._line(f"Compared: {output.count(len(sample.rows), 'random row')}{without}")
 
     def judged(self, verdicts: Sequence[Verdict]) -> None:
         self.verdicts = verdicts
@@ -83,7 +83,10 @@ class Report:
         columns = ("model", "dimensions", "median", "worst 5 %", "worst")
         bound = f">= {self._asked.least_cosine:g}"
         rows = [_cells(verdict) for verdict in verdicts]
-        output.table((*columns, bound, "verdict"), rows, wide="verdict")
+        output.table((*columns, bound, "verdict"), rows, wide="model")
+        for verdict in verdicts:
+            if verdict.more:
+                output.line(f"{verdict.candidate.name}: {verdict.more}", err=True)
 
     def tries(self, candidate: Candidate) -> None:
         if not self.quiet:
@@ -109,22 +112,21 @@ class Report:
             shown = ", ".join(f"{id_} ({cosine:.3f})" for id_, cosine in stale[:_SHOWN])
             more = f" and {len(stale) - _SHOWN} more" if len(stale) > _SHOWN else ""
             self._line(
-                f"{output.count(len(stale), 'row')} of the sample have the vector of another text"
-                f" (stale): they are embedded again by the service: {shown}{more}"
+                f"Stale: {output.count(len(stale), 'row')} of the sample, with the vector of"
+                f" another text; the service embeds them: {shown}{more}"
             )
         if match.cut_elsewhere:
             self._line(
-                "Texts over the model's limit were embedded with another limit: all of them are"
-                " embedded again by the service."
+                "Texts over the model's limit were embedded with another limit: all of them get"
+                " their vector from the service."
             )
-        if len(match.cosines) >= self.counts.vectors:
+        if judging.is_whole(match, self.counts):
             self._line("Every row with a text and a vector was compared.")
         else:
-            part = judging.bound(match, self.counts)
             self._line(
-                f"Not compared: {self.counts.vectors - len(match.cosines):,} rows. Up to"
-                f" {part:.1%} of the rows may be stale (95 % confidence); those keep the"
-                " vector of their former text."
+                f"{self.counts.vectors - len(match.cosines):,} rows were not compared. Of those up"
+                f" to {judging.bound(match, self.counts):.1%} may have the vector of another text"
+                " (95 % confidence), and keep it."
             )
 
     def matches_too(self, other: Candidate, *, linked: bool) -> None:
@@ -190,6 +192,7 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
         "space": None if described is None else described.space.fingerprint,
         "dimensions": candidate.dimensions,
         "verdict": verdict.said,
+        "more": verdict.more,
     }
     if match is not None:
         shown |= {

@@ -168,7 +168,7 @@ def test_a_refusal_is_one_message(home, own_database, static_model):
     arguments = ("adopt", "-c", "old", "--table", "mixed", *COLUMNS, "--model", str(static_model))
     refused = services.run(home, *arguments, model=static_model)
     assert refused.returncode == 1
-    assert "another model, or vectors of other texts" in refused.stdout
+    assert "\tnot its vectors" in refused.stdout
     assert "Error: the vectors of public.mixed were made by none of these models" in refused.stderr
     assert "Traceback" not in refused.stderr
     told = services.run(home, *arguments, "--json", model=static_model)
