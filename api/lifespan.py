@@ -20,6 +20,7 @@ from api.service import Service
 from api.settings import Settings
 from embedding import opening
 from embedding.model import LoadedModel
+from indexing import retries
 from indexing.models import Models
 from migrations import schema
 from storage import engine as database
@@ -116,15 +117,25 @@ async def _connected(
             # Before the start: `stop` waits for one that is cancelled while it is under way.
             stack.push_async_callback(asyncio.to_thread, server.stop)
             url = await asyncio.to_thread(server.start)
-            await asyncio.to_thread(schema.upgrade, url)
+            await retries.writing(functools.partial(_upgraded, server, url))
         else:
             server = None
             url = database.psycopg_url(settings.database_url)
         engine = database.create_engine(url, pool_size=settings.pool_size)
         stack.push_async_callback(engine.dispose)
-        async with engine.connect() as conn:
-            await database.check_extension(conn)
+        await retries.writing(functools.partial(_checked, engine))
         yield engine, server
+
+
+async def _upgraded(server: EmbeddedPostgres, url: str) -> None:
+    """It may die just after its start as at any other time."""
+    await asyncio.to_thread(server.ensure_running)
+    await asyncio.to_thread(schema.upgrade, url)
+
+
+async def _checked(engine: AsyncEngine) -> None:
+    async with engine.connect() as conn:
+        await database.check_extension(conn)
 
 
 async def _require_schema(url: str) -> None:

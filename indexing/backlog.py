@@ -1,8 +1,10 @@
 """Works off what live indexes lack: writes that came while their model was missing."""
 
 import asyncio
+import contextlib
 import socket
 import uuid
+from collections.abc import AsyncIterator
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -24,7 +26,9 @@ _FILLED = ("active", "cutting", "retained")
 _EVERY_S = 2.0
 _AT_ONCE = 64
 _WRITE_AT_ONCE = 16
-_LEASE_S = 120
+# What a process that was killed had in hand is taken over after this.
+_LEASE_S = 15
+_RENEW_EVERY_S = 4.0
 _NOTE_AT_ONCE = 5000
 
 
@@ -85,8 +89,29 @@ class Backlog:
                 conn, index.id, owner=self._owner, limit=_AT_ONCE, lease_s=_LEASE_S
             )
         if claims:
-            await self._work(index, claims, urgency)
+            async with self._holding(index, claims):
+                await self._work(index, claims, urgency)
         return len(claims)
+
+    @contextlib.asynccontextmanager
+    async def _holding(self, index: IndexRow, claims: list[Claim]) -> AsyncIterator[None]:
+        """Keep the leases while in the block; whatever ends it, others may take them at once."""
+        renewing = asyncio.create_task(self._renew(index, claims), name="pending leases")
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+            with contextlib.suppress(*database.FAILURES):
+                async with self._engine.begin() as conn:
+                    await pending.release(conn, index.id, claims)
+
+    async def _renew(self, index: IndexRow, claims: list[Claim]) -> None:
+        while True:
+            await asyncio.sleep(_RENEW_EVERY_S)
+            with contextlib.suppress(*database.FAILURES):
+                async with self._engine.begin() as conn:
+                    await pending.renew(conn, index.id, claims, _LEASE_S)
 
     async def _work(self, index: IndexRow, claims: list[Claim], urgency: Urgency) -> None:
         texts = [claim.text for claim in claims]

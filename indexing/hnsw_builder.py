@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import random
+from collections.abc import AsyncIterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +52,7 @@ class HnswBuilder:
         kinds = await self._queries(index)
         if not kinds:
             return Tuned(search.MIN_EF_SEARCH, None, 0)
-        autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        async with autocommit.connect() as conn:
+        async with self._snapshot() as conn:
             truths = [await _found(conn, ready, kind, None) for kind in kinds]
             recall = 0.0
             for ef_search in _CANDIDATES:
@@ -61,6 +61,19 @@ class HnswBuilder:
                 if recall >= wanted:
                     break
         return Tuned(ef_search, recall, sum(map(len, kinds)))
+
+    @contextlib.asynccontextmanager
+    async def _snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """Rows that change between the exact search and the other look like recall that is lost."""
+        engine = self._engine.execution_options(isolation_level="REPEATABLE READ")
+        async with engine.connect() as conn:
+            try:
+                yield conn
+                await conn.commit()
+            except BaseException:
+                # A rollback takes ef_search back, which the connection remembers as set.
+                await conn.invalidate()
+                raise
 
     async def _queries(self, index: IndexRow) -> list[list[NDArray[np.float32]]]:
         """Encoded queries by kind: in the collection's own words, and those searched lately.

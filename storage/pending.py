@@ -104,6 +104,41 @@ async def claim(
     return [Claim(*row) for row in rows]
 
 
+async def renew(
+    conn: AsyncConnection, index_id: int, claims: Sequence[Claim], lease_s: float
+) -> None:
+    """Keep the leases that still are ours."""
+    await conn.execute(
+        text(
+            "UPDATE pending p SET lease_until = now() + make_interval(secs => :lease)"
+            " FROM unnest(CAST(:keys AS uuid[]), CAST(:epochs AS bigint[])) AS n(k, e)"
+            " WHERE p.index_id = :index AND p.doc_key = n.k AND p.lease_epoch = n.e"
+        ),
+        {**_ours(index_id, claims), "lease": lease_s},
+    )
+
+
+async def release(conn: AsyncConnection, index_id: int, claims: Sequence[Claim]) -> None:
+    """Give back what could not be done for no fault of the texts: it counts as no attempt."""
+    await conn.execute(
+        text(
+            "UPDATE pending p SET lease_until = NULL, attempts = greatest(p.attempts - 1, 0)"
+            " FROM unnest(CAST(:keys AS uuid[]), CAST(:epochs AS bigint[])) AS n(k, e)"
+            " WHERE p.index_id = :index AND p.doc_key = n.k AND p.lease_epoch = n.e"
+            " AND p.error IS NULL"
+        ),
+        _ours(index_id, claims),
+    )
+
+
+def _ours(index_id: int, claims: Sequence[Claim]) -> dict[str, object]:
+    return {
+        "index": index_id,
+        "keys": [claim.doc_key for claim in claims],
+        "epochs": [claim.epoch for claim in claims],
+    }
+
+
 async def settle(conn: AsyncConnection, index_id: int, claims: Sequence[Claim]) -> None:
     """Delete the rows whose hash and epoch still are those of the claims."""
     await conn.execute(

@@ -23,6 +23,7 @@ log = structlog.get_logger()
 _FIRST_WAIT_MS = 250
 _LONGEST_WAIT_MS = 2000
 _NOTE_AT_ONCE = 5000
+_FEW = 32
 _PAUSE_S = 0.05
 
 Work = Callable[[AsyncConnection], Awaitable[None]]
@@ -37,16 +38,21 @@ class Hindrance:
 
 
 async def catch_up(
-    engine: AsyncEngine, backlog: Backlog, index: IndexRow, *, note: bool = True
+    engine: AsyncEngine, backlog: Backlog, index: IndexRow, *, to_few: bool = False
 ) -> int:
-    """Embed what the index lacks, found by the coverage query; how many documents there were."""
+    """Embed what the index lacks, found by the coverage query; how many documents there were.
+
+    `to_few`: until there are few, where every write brings another.
+    """
     worked = 0
+    least = _FEW if to_few else 1
     while True:
-        while done := await backlog.work_off(index, Urgency.WRITE):
+        while (done := await backlog.work_off(index, Urgency.WRITE)) >= least:
             worked += done
-        if not note:
-            return worked
+        worked += done
         async with engine.begin() as conn:
+            # What was claimed by workers that were killed again and again has its turn, too.
+            await pending.revive(conn, index.id)
             noted = await pending.add_missing(conn, index.id, index.collection_id, _NOTE_AT_ONCE)
         if not noted:
             return worked
