@@ -27,6 +27,8 @@ async def start(service: Service, name: str, sent: NewMigration) -> UUID | NotNe
     options = migration_shapes.wished(sent)
     for no, query in enumerate(sent.golden or ()):
         bodies.check_text(query.q, f"golden[{no}].q")
+        for id_ in query.relevant:
+            bodies.check_text(id_, f"golden[{no}].relevant")
     golden = None if sent.golden is None else msgspec.to_builtins(sent.golden)
     async with service.using(sent.model) as loaded:
         for attempt in range(ATTEMPTS):

@@ -132,6 +132,8 @@ def _of_database(error: Exception) -> Problem:
         return make(507, "no-space", "the database has no space left; nothing was stored")
     if engine.is_unavailable(error):
         return make(503, "database-unavailable", "the database cannot be reached; try again")
+    if engine.is_conflict(error):
+        return make(503, "busy", "other transactions held what this one needs; try again")
     if engine.is_gone(error):
         return make(503, "collection-changed", "the collection changed meanwhile; try again")
     return make(500, "internal", "the service failed; its log says why")

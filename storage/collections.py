@@ -145,6 +145,9 @@ async def sweep(conn: AsyncConnection, limit: int) -> int:
     done = await conn.execute(delete(documents).where(documents.c.doc_key.in_(orphans)))
     gone = select(indexes.c.id).where(indexes.c.id == pending.c.index_id)
     await conn.execute(delete(pending).where(~gone.exists()))
+    # A process may note what was searched after the collection was deleted.
+    there = select(collections.c.id).where(collections.c.id == queries.c.collection_id)
+    await conn.execute(delete(queries).where(~there.exists()))
     # Ranges of a collection's migrations go with it.
     known = select(migrations.c.id).where(migrations.c.id == migration_ranges.c.migration_id)
     await conn.execute(delete(migration_ranges).where(~known.exists()))

@@ -8,6 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 MAX_ATTEMPTS = 5
+_SUSPECT = 2
+_GAVE_UP = f"gave-up: {MAX_ATTEMPTS} attempts ended without a result"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,21 +78,35 @@ async def revive(conn: AsyncConnection, index_id: int) -> None:
     )
     await conn.execute(
         text(
-            "UPDATE pending SET attempts = 0, lease_until = NULL WHERE index_id = :index"
-            " AND error IS NULL AND attempts >= :most"
+            "UPDATE pending SET attempts = 0, error = NULL, lease_until = NULL"
+            " WHERE index_id = :index"
+            " AND attempts >= :most AND (error IS NULL OR error = :reason)"
         ),
-        {"index": index_id, "most": MAX_ATTEMPTS},
+        {"index": index_id, "most": MAX_ATTEMPTS, "reason": _GAVE_UP},
     )
 
 
 async def claim(
     conn: AsyncConnection, index_id: int, *, owner: str, limit: int, lease_s: int
 ) -> list[Claim]:
-    """Lease up to `limit` documents, by the database's clock; others never see the same ones."""
+    """Lease up to `limit` documents, by the database's clock; others never see the same ones.
+
+    Those whose last attempts ended without a result come alone, so that one text which ends the
+    process takes no others with it. After MAX_ATTEMPTS it is set aside.
+    """
+    await _settle_the_hopeless(conn, index_id)
+    values = {"index": index_id, "owner": owner, "lease": lease_s}
+    fresh = await _claim(conn, values, f"attempts < {_SUSPECT}", limit)
+    return fresh or await _claim(conn, values, f"attempts < {MAX_ATTEMPTS}", 1)
+
+
+async def _claim(
+    conn: AsyncConnection, values: Mapping[str, object], condition: str, limit: int
+) -> list[Claim]:
     rows = await conn.execute(
         text(
             "WITH due AS (SELECT index_id, doc_key FROM pending WHERE index_id = :index"
-            " AND (lease_until IS NULL OR lease_until < now()) AND attempts < :most"
+            f" AND (lease_until IS NULL OR lease_until < now()) AND {condition}"
             f" ORDER BY doc_key LIMIT {limit:d} FOR UPDATE SKIP LOCKED), leased AS ("
             " UPDATE pending p SET lease_owner = :owner, lease_epoch = p.lease_epoch + 1,"
             " attempts = p.attempts + 1, lease_until = now() + make_interval(secs => :lease)"
@@ -99,9 +115,29 @@ async def claim(
             " SELECT l.doc_key, d.id, d.text, l.text_hash, l.lease_epoch FROM leased l"
             " JOIN documents d ON d.doc_key = l.doc_key AND d.text_hash = l.text_hash"
         ),
-        {"index": index_id, "owner": owner, "lease": lease_s, "most": MAX_ATTEMPTS},
+        values,
     )
     return [Claim(*row) for row in rows]
+
+
+async def _settle_the_hopeless(conn: AsyncConnection, index_id: int) -> None:
+    """What was claimed before and can come to nothing: nobody waits for it, or it gave up."""
+    free = "(p.lease_until IS NULL OR p.lease_until < now())"
+    await conn.execute(
+        text(
+            f"DELETE FROM pending p WHERE p.index_id = :index AND p.attempts > 0 AND {free}"
+            " AND NOT EXISTS (SELECT 1 FROM documents d WHERE d.doc_key = p.doc_key"
+            " AND d.text_hash = p.text_hash)"
+        ),
+        {"index": index_id},
+    )
+    await conn.execute(
+        text(
+            f"UPDATE pending p SET error = :reason WHERE p.index_id = :index AND {free}"
+            " AND p.error IS NULL AND p.attempts >= :most"
+        ),
+        {"index": index_id, "most": MAX_ATTEMPTS, "reason": _GAVE_UP},
+    )
 
 
 async def renew(

@@ -141,17 +141,6 @@ async def release(conn: AsyncConnection, held: Range) -> None:
     )
 
 
-async def reopen(conn: AsyncConnection, migration_id: UUID) -> None:
-    """Look at all keys again: what has its vectors is passed over."""
-    await conn.execute(
-        text(
-            "UPDATE migration_ranges SET cursor = NULL, finished = false, lease_until = NULL,"
-            " lease_epoch = lease_epoch + 1 WHERE migration_id = :id"
-        ),
-        {"id": migration_id},
-    )
-
-
 async def totals(conn: AsyncConnection, migration_id: UUID) -> Totals:
     columns = migration_ranges.c
     is_leased = ~columns.finished & (columns.lease_until > func.now())

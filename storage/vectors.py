@@ -137,6 +137,12 @@ async def has_rows(conn: AsyncConnection, index_id: int, at_least: int) -> bool:
     return int((await conn.execute(query)).scalar_one()) >= at_least
 
 
+async def count(conn: AsyncConnection, index_id: int) -> int:
+    """All rows: PostgreSQL's own statistics are lost when it crashes."""
+    query = text(f"SELECT count(*) FROM {table(index_id)}")
+    return int((await conn.execute(query)).scalar_one())
+
+
 async def drop_table(conn: AsyncConnection, index_id: int) -> None:
     """Drop a retired index's table; LockNotAvailable where a search is still reading it."""
     await conn.execute(text("SET LOCAL lock_timeout = '250ms'"))

@@ -138,6 +138,7 @@ async def cut_over(
     """`force` overrules gates that failed, and is recorded; texts that failed have to be waived."""
     kind, limit = migration_schemas.CutoverWish, service.settings.max_body_bytes
     sent = await bodies.read(request, kind, limit, empty=b"{}")
+    bodies.check_text(sent.force or "", "force")
 
     async def order(found: reembed.Migration) -> None:
         await service.orders.cut_over(found, force=sent.force, waive_failed=sent.waive_failed)
@@ -162,6 +163,7 @@ async def roll_back(
     """What is pending for it is embedded first; refused where something would be lost."""
     kind, limit = migration_schemas.RollbackWish, service.settings.max_body_bytes
     sent = await bodies.read(request, kind, limit, empty=b"{}")
+    bodies.check_text(sent.force or "", "force")
 
     async def order(found: reembed.Migration) -> None:
         await service.orders.roll_back(found, force=sent.force)

@@ -33,7 +33,7 @@ class Building:
         async with self._engine.connect() as conn:
             pays = await vectors.has_rows(conn, index.id, max(1, self._min_rows))
             is_valid = await hnsw.is_valid(conn, index.id)
-            rows = await hnsw.inserted(conn, index.id)
+            rows = await vectors.count(conn, index.id)
         if index.dimensions > vectors.MAX_HNSW_DIMENSIONS:
             return f"{index.dimensions} dimensions are more than HNSW takes: searches are exact"
         if not pays:

@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
 import structlog
@@ -13,7 +13,7 @@ from embedding.scheduler import Urgency
 from indexing.backlog import Backlog
 from migrations.reembed import errors, migration
 from migrations.reembed.migration import Migration
-from storage import collections, coverage, fence, indexes, pending, replicas
+from storage import collections, coverage, fence, indexes, migrations, pending, replicas
 from storage import engine as database
 from storage.indexes import IndexRow
 
@@ -51,8 +51,6 @@ async def catch_up(
             worked += done
         worked += done
         async with engine.begin() as conn:
-            # What was claimed by workers that were killed again and again has its turn, too.
-            await pending.revive(conn, index.id)
             noted = await pending.add_missing(conn, index.id, index.collection_id, _NOTE_AT_ONCE)
         if not noted:
             return worked
@@ -87,11 +85,21 @@ async def covers(engine: AsyncEngine, index: IndexRow) -> coverage.Coverage:
 
 
 async def begin_cutting(
-    engine: AsyncEngine, found: Migration, *, epoch: int | None, why: str | None = None
+    engine: AsyncEngine,
+    found: Migration,
+    *,
+    epoch: int | None,
+    why: str | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> None:
-    """From now on every write embeds for both indexes, so that nothing can pile up."""
+    """From now on every write embeds for both indexes, so that nothing can pile up.
+
+    `options`: what was waived or forced for it.
+    """
 
     async def work(conn: AsyncConnection) -> None:
+        if options:
+            await migrations.set_options(conn, found.id, options)
         await indexes.set_state(conn, found.to.id, "cutting")
         await migration.move(conn, found, "cutting", epoch=epoch, why=why)
 

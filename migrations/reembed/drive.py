@@ -8,7 +8,8 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from embedding.errors import EmbeddingError
+from embedding.errors import EmbeddingError, EncoderDied, Overloaded
+from embedding.scheduler import Urgency
 from indexing import errors as indexing
 from indexing.backlog import Backlog
 from indexing.models import Models
@@ -132,17 +133,14 @@ class Drive:
         async with self._leading(found) as epoch:
             async with self._engine.begin() as conn:
                 left = (await ranges.totals(conn, found.id)).unfinished
-                noted = (
-                    0
-                    if left
-                    else await pending.add_missing(conn, found.to.id, found.collection.id, 5000)
-                )
                 counts = await pending.counts(conn, found.to.id)
+                # Steady writes leave a few at any time; those are embedded before the cut-over.
+                if left or counts.waiting > _FEW_PENDING:
+                    return False
+                # Looks at every document, so only when the rest is done.
+                noted = await pending.add_missing(conn, found.to.id, found.collection.id, 5000)
             if noted:
                 return True
-            # Steady writes leave a few at any time; those are embedded before the cut-over.
-            if left or counts.waiting > _FEW_PENDING:
-                return False
             async with self._engine.begin() as conn:
                 await migration.move(conn, found, "building", epoch=epoch)
         return True
@@ -205,6 +203,8 @@ class Drive:
         if not await self._has_target(found):
             return False
         async with self._leading(found) as epoch:
+            if not await self._is_near(found, epoch):
+                return True
             await cutover.catch_up(self._engine, self._backlog, found.to)
             covered = await cutover.covers(self._engine, found.to)
             if covered.missing > covered.failed:
@@ -213,20 +213,34 @@ class Drive:
             if hinder is None:
                 await self._record_coverage(found, covered)
                 return True
-            async with self._engine.begin() as conn:
-                await migrations.note_waiting(conn, found.id, hinder.reason)
-                if hinder.failed:
-                    await migration.move(
-                        conn,
-                        found,
-                        "blocked",
-                        epoch=epoch,
-                        why=hinder.reason,
-                        resume_state="cutting",
-                        error=hinder.reason,
-                    )
-            await asyncio.sleep(_IDLE_S)
+            await self._hindered(found, hinder, epoch)
         return True
+
+    async def _is_near(self, found: Migration, epoch: int) -> bool:
+        """Whether it pays to look at every document: nothing that a glance shows is in the way."""
+        await self._backlog.work_off(found.to, Urgency.WRITE)
+        waive = found.options.waive_failed
+        async with self._engine.connect() as conn:
+            hinder = await cutover.hindrance(conn, found.to, waive_failed=waive)
+        if hinder is not None:
+            await self._hindered(found, hinder, epoch)
+        return hinder is None
+
+    async def _hindered(self, found: Migration, hinder: cutover.Hindrance, epoch: int) -> None:
+        """Say what is in the way; where it needs a person, it is blocked."""
+        async with self._engine.begin() as conn:
+            await migrations.note_waiting(conn, found.id, hinder.reason)
+            if hinder.failed:
+                await migration.move(
+                    conn,
+                    found,
+                    "blocked",
+                    epoch=epoch,
+                    why=hinder.reason,
+                    resume_state="cutting",
+                    error=hinder.reason,
+                )
+        await asyncio.sleep(_IDLE_S)
 
     async def _record_coverage(self, found: Migration, covered: coverage.Coverage) -> None:
         """The last proof, made while every write was embedded for the target, too."""
@@ -285,9 +299,12 @@ def _lacks_recall(report: Report) -> bool:
 
 
 def _passes(error: Exception) -> bool:
-    """What is tried again: the database was away, another won, or the collection was deleted."""
+    """What is tried again: something was away or full for a moment, or another won.
+
+    Another worker may have the model that this one lost.
+    """
     return (
-        isinstance(error, indexing.Busy)
+        isinstance(error, indexing.Busy | indexing.ModelMissing | Overloaded | EncoderDied)
         or database.is_unavailable(error)
         or database.is_conflict(error)
         or database.is_gone(error)

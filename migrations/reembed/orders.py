@@ -1,5 +1,6 @@
 """What people ask of a migration: pause, resume, cut over, roll back and the like."""
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from storage import migrations, pending
 
 # A rollback embeds what is pending first: a few texts, unless the old model was away.
 _DRAIN_S = 60.0
+_LOOK_EVERY_S = 0.25
 
 
 class Orders:
@@ -80,13 +82,11 @@ class Orders:
         reasons = await self._reasons(found, waive_failed=waive_failed)
         if reasons["failed"] or (reasons["gates"] and force is None):
             raise errors.CutoverBlocked([*reasons["failed"], *reasons["gates"]])
-        async with self._engine.begin() as conn:
-            changes: dict[str, object] = {"waive_failed": True} if waive_failed else {}
-            if force is not None:
-                changes["forced"] = force
-            await migrations.set_options(conn, found.id, changes)
+        changes: dict[str, object] = {"waive_failed": True} if waive_failed else {}
+        if force is not None:
+            changes["forced"] = force
         why = None if force is None else f"forced: {force}"
-        await cutover.begin_cutting(self._engine, found, epoch=None, why=why)
+        await cutover.begin_cutting(self._engine, found, epoch=None, why=why, options=changes)
 
     async def _reasons(self, found: Migration, *, waive_failed: bool) -> dict[str, list[str]]:
         """What stands against it: texts set aside, unless waived, and gates that failed."""
@@ -129,37 +129,38 @@ class Orders:
                 f"machine, and searches need them; looked in {self._models.places}. Put them back "
                 "and restart"
             )
-        began = time.monotonic()
-        drained = 0
-        while True:
-            drained += await cutover.catch_up(self._engine, self._backlog, source)
-            why = f"{drained:,} pending texts were embedded first" if drained else "nothing pending"
-            if force is not None:
-                why += f"; forced: {force}"
-            try:
-                await cutover.flip_back(self._engine, found, force=force, why=why)
-            except errors.RollbackRefused as error:
-                # Of writes that came meanwhile nothing is lost: they are embedded, too.
-                if time.monotonic() - began > _DRAIN_S or await self._lacks_for_good(found):
-                    raise await self._refused(found, error) from error
-            else:
-                break
+        drained = await self._drain(found, force=force)
+        why = f"{drained:,} pending texts were embedded first" if drained else "nothing pending"
+        if force is not None:
+            why += f"; forced: {force}"
+        await cutover.flip_back(self._engine, found, force=force, why=why)
         self._retired()
         return drained
 
-    async def _lacks_for_good(self, found: Migration) -> bool:
-        async with self._engine.connect() as conn:
-            return (await pending.counts(conn, found.frm.id)).failed > 0
+    async def _drain(self, found: Migration, *, force: str | None) -> int:
+        """Embed what the source lacks; looked at without the fence, so that nobody waits."""
+        source = found.frm
+        drained, until = 0, time.monotonic() + _DRAIN_S
+        while True:
+            drained += await cutover.catch_up(self._engine, self._backlog, source)
+            async with self._engine.connect() as conn:
+                hinder = await cutover.hindrance(conn, source, waive_failed=force is not None)
+            if hinder is None:
+                return drained
+            if hinder.failed:
+                raise await self._refused(found, hinder.reason)
+            if time.monotonic() > until:
+                raise errors.RollbackRefused(
+                    f"nothing was switched: {hinder.reason}. Try again in a few seconds"
+                )
+            await asyncio.sleep(_LOOK_EVERY_S)
 
-    async def _refused(
-        self, found: Migration, error: errors.RollbackRefused
-    ) -> errors.RollbackRefused:
+    async def _refused(self, found: Migration, reason: str) -> errors.RollbackRefused:
         async with self._engine.connect() as conn:
             ids = await pending.waiting_ids(conn, found.frm.id, 10)
-        named = f" ({', '.join(ids)})" if ids else ""
         return errors.RollbackRefused(
-            f"a rollback would lose what was written since: {error}{named}. Change or delete "
-            "them, or force it with a reason, which is recorded"
+            f"a rollback would lose what was written since: {reason} ({', '.join(ids)}). Change or "
+            "delete them, or force it with a reason, which is recorded"
         )
 
     async def retire(self, found: Migration) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from indexing.presence import Presence
@@ -14,6 +15,8 @@ from migrations.reembed.options import Options
 from migrations.reembed.pace import Pace
 from storage import engine as database
 from storage import migrations, replicas
+
+log = structlog.get_logger()
 
 _LOOK_EVERY_S = 1.0
 _RATE_WINDOW_S = 10.0
@@ -87,8 +90,11 @@ class Throttle:
 
     async def _watch(self) -> None:
         while True:
-            with contextlib.suppress(*database.FAILURES):
+            try:
                 await self._look()
+            except Exception as error:  # it looks again: a pause must be noticed
+                if not database.is_unavailable(error):
+                    log.exception("throttle_failed")
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _look(self) -> None:

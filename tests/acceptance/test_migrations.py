@@ -147,6 +147,7 @@ def test_orders_that_the_state_does_not_allow_are_refused(http: httpx.Client, pa
         ({"model": OTHER, "golden": [{"q": "boat"}]}, "golden[0]"),
         ({"model": OTHER, "golden": [{"q": "b\0", "relevant": {"d1": 1}}]}, "golden[0].q"),
         ({"model": OTHER, "golden": [{"q": "b", "relevant": {"d1": -1}}]}, "golden[0].relevant"),
+        ({"model": OTHER, "golden": [{"q": "b", "relevant": {"d\0": 1}}]}, "golden[0].relevant"),
         ({"model": OTHER, "chunking": {"size": 1}}, None),
         ({"model": "nobody/knows"}, None),
         ({"model": "../static"}, None),
@@ -158,6 +159,13 @@ def test_a_wish_that_can_not_be_is_refused_by_its_field(
     problem = truths.is_problem(http.post(path, json=body), 422)
     if field is not None:
         assert any(one["field"].startswith(field) for one in problem["errors"]), problem
+
+
+@pytest.mark.parametrize("order", ["cutover", "rollback"])
+def test_a_reason_that_can_not_be_stored_is_refused(http: httpx.Client, path: str, order: str):
+    moving = start(http, path, manual=True)
+    answer = http.post(f"{path}/{moving['id']}/{order}", json={"force": "because\0of it"})
+    assert truths.is_problem(answer, 422)["errors"][0]["field"] == "force"
 
 
 def test_what_is_not_there_is_not_found(http: httpx.Client, path: str):

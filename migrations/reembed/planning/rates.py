@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +16,12 @@ from migrations.reembed.backfill import BATCH_CHUNKS, LANES
 from migrations.reembed.planning import estimates
 from migrations.reembed.planning.estimates import Rate
 
-# A round is what a backfill has in flight. Of a slow model it is less: half a minute of a round
-# would be too long, and many short rounds show how far they differ.
-_ROUND_CHUNKS = LANES * BATCH_CHUNKS
-_FIRST_CHUNKS = LANES
+# Batches grow to the size of a backfill's as long as time is left for so many of the next size:
+# of a slow model one such batch would take half a minute, and says nothing of how far they differ.
 _GROWTH = 4
-_ROUNDS = 4
-_MOST_ROUNDS = 12
-# The first at its size meets lengths that the encoder has not compiled for.
-_WARM_AFTER = 3
+_BATCHES = 4 * LANES
+_MOST_BATCHES = 24 * LANES
+_WINDOWS = 6
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,47 +46,67 @@ async def measure(loaded: Loaded, chunks: Sequence[Chunk], budget_s: float) -> S
     for up_to, members in sorted(buckets.items()):
         mean = sum(chunk.token_count for chunk in members) / len(members)
         share = (mean * len(members) / tokens + 1 / len(buckets)) / 2
-        seen = await _rounds(loaded, members, share * budget_s, vectors)
+        seen = await _seen(loaded, members, share * budget_s, vectors)
         found.append(estimates.rate(up_to, mean, seen))
     nothing = np.empty((0, loaded.model.space.dimensions), np.float32)
     usable = np.concatenate([nothing, *vectors])
     return Speed({one.up_to: one for one in found}, usable)
 
 
-async def _rounds(
-    loaded: Loaded,
-    members: Sequence[Chunk],
-    budget_s: float,
-    vectors: list[NDArray[np.float32]],
+async def _seen(
+    loaded: Loaded, members: Sequence[Chunk], budget_s: float, made: list[NDArray[np.float32]]
 ) -> list[float]:
-    """Chunks a second of each round of the greatest size that leaves time for some of them."""
+    """Chunks a second, again and again."""
     endless = itertools.cycle(members)
-    count = _FIRST_CHUNKS
-    unseen = len(members)
-    left = budget_s
-    seen: list[float] = []
-    while not seen or (left > 0 and len(seen) < _MOST_ROUNDS):
-        started = time.perf_counter()
-        made = await _round(loaded, list(itertools.islice(endless, count)))
-        took = time.perf_counter() - started
-        vectors.append(made[: max(0, unseen)])  # the same chunk twice is the same vector
-        unseen -= len(made)
+    left, size = budget_s, 1
+    while True:
+        took = (await _lanes(loaded, endless, size=size, seconds=0.0, made=made))[-1]
         left -= took
-        if count < _ROUND_CHUNKS and took * _GROWTH * _ROUNDS < left:
-            count = min(_ROUND_CHUNKS, count * _GROWTH)
-            seen = []
-            continue
-        seen.append(count / took)
-    return seen[1:] if len(seen) > _WARM_AFTER else seen
+        larger = min(BATCH_CHUNKS, size * _GROWTH)
+        if larger == size or took * (larger / size) * _BATCHES / LANES > left:
+            break
+        size = larger
+    if left < took:
+        return [LANES * size / took]
+    ends = await _lanes(loaded, endless, size=size, seconds=left, made=made)
+    return _windows(ends, size)
 
 
-async def _round(loaded: Loaded, chunks: Sequence[Chunk]) -> NDArray[np.float32]:
-    """The vectors of those that have one."""
-    size = -(-len(chunks) // LANES)
-    parts = (chunks[start : start + size] for start in range(0, len(chunks), size))
-    made = await asyncio.gather(
-        *(loaded.model.encode_chunks(part, Urgency.BACKFILL) for part in parts)
-    )
-    vectors = np.concatenate([one.vectors for one in made])
-    usable: NDArray[np.float32] = vectors[np.isfinite(vectors).all(axis=1)]
-    return usable
+async def _lanes(
+    loaded: Loaded,
+    endless: Iterator[Chunk],
+    *,
+    size: int,
+    seconds: float,
+    made: list[NDArray[np.float32]],
+) -> list[float]:
+    """When each batch was done, in seconds from now; each lane begins none after `seconds`."""
+    ends: list[float] = []
+    started = time.perf_counter()
+
+    async def lane() -> None:
+        while True:
+            batch = list(itertools.islice(endless, size))
+            encoded = await loaded.model.encode_chunks(batch, Urgency.BACKFILL)
+            ends.append(time.perf_counter() - started)
+            if len(made) < _MOST_BATCHES:
+                made.append(encoded.vectors[np.isfinite(encoded.vectors).all(axis=1)])
+            if ends[-1] >= seconds or len(ends) >= _MOST_BATCHES:
+                return
+
+    await asyncio.gather(*(lane() for _ in range(LANES)))
+    return ends
+
+
+def _windows(ends: Sequence[float], size: int) -> list[float]:
+    """Chunks a second between batches that were done while all lanes were at work.
+
+    Lanes tend to end together, so a window holds some batches of each.
+    """
+    # The first of each lane meets lengths that the encoder has not compiled for.
+    steady = ends[LANES - 1 : len(ends) - LANES + 1]
+    step = LANES * max(1, (len(steady) - 1) // (LANES * _WINDOWS))
+    marks = steady[::step]
+    if len(marks) < 2:
+        return [len(ends) * size / ends[-1]]
+    return [step * size / (end - start) for start, end in itertools.pairwise(marks)]

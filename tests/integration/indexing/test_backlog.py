@@ -103,6 +103,60 @@ async def test_a_document_changed_meanwhile_keeps_its_newest_text(service: Servi
     assert await waiting(service) == []
 
 
+async def cut_off(service: Service, times: int) -> None:
+    """As by workers that are killed with these rows in hand: a lease that ends, and no result."""
+    async with service.engine.begin() as conn:
+        await conn.execute(
+            text("UPDATE pending SET lease_until = now() - interval '1 s', attempts = :times"),
+            {"times": times},
+        )
+
+
+async def claimed(service: Service, lacking: int) -> int:
+    async with service.engine.begin() as conn:
+        return len(await pending.claim(conn, lacking, owner="w", limit=100, lease_s=60))
+
+
+async def test_what_was_cut_off_again_and_again_comes_alone(service: Service, lacking: int):
+    """One text that ends the process takes no others with it."""
+    await cut_off(service, 1)
+    assert await claimed(service, lacking) == 40
+    await cut_off(service, 2)
+    assert await claimed(service, lacking) == 1
+
+
+async def test_what_never_comes_to_a_result_is_set_aside_with_its_reason(
+    service: Service, lacking: int
+):
+    await cut_off(service, pending.MAX_ATTEMPTS)
+    assert await claimed(service, lacking) == 0
+    async with service.engine.connect() as conn:
+        counts = await pending.counts(conn, lacking)
+        assert (counts.waiting, counts.failed) == (0, 40)
+    async with service.engine.begin() as conn:
+        await pending.revive(conn, lacking)
+    assert await claimed(service, lacking) == 40
+
+
+async def test_a_row_of_a_text_that_is_gone_is_not_waited_for(service: Service, lacking: int):
+    await cut_off(service, 1)
+    async with service.engine.begin() as conn:
+        await conn.execute(text("UPDATE documents SET text_hash = 'other'"))
+    assert await claimed(service, lacking) == 0
+    assert await waiting(service) == []
+
+
+async def test_what_failed_for_no_fault_of_the_text_counts_as_no_attempt(
+    service: Service, lacking: int
+):
+    await cut_off(service, 1)
+    async with service.engine.begin() as conn:
+        claims = await pending.claim(conn, lacking, owner="w", limit=100, lease_s=60)
+        await pending.release(conn, lacking, claims)
+    assert {row[1] for row in await waiting(service)} == {1}
+    assert await claimed(service, lacking) == 40
+
+
 async def test_deleted_documents_are_not_waited_for(service: Service, lacking: int):
     for no in range(40):
         await service.indexer.remove("default", f"d{no}")

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 
 import pytest
+import structlog.testing
 
 from api import migrating
 from api.migration_schemas import NewMigration, NotNeeded
@@ -12,6 +13,7 @@ from api.service import Service
 from indexing.errors import SpaceMismatch
 from indexing.searcher import Wish
 from migrations.reembed import errors
+from storage import documents, pending, vectors
 from tests.integration.conftest import write
 from tests.integration.migrations.conftest import OTHER
 from tests.integration.migrations.moving import NAME, lacking, look, reach, sql, start
@@ -44,6 +46,25 @@ async def test_a_collection_moves_and_rolls_back(service: Service):
     found = await service.searcher.by_text(NAME, "a hawk over the hill", Wish(exact=True, limit=1))
     assert [hit.id for hit in found.nearest.hits] == ["d3"]
     assert (await look(service, moving.id)).state == "rolled_back"
+
+
+async def test_a_rollback_waits_for_a_worker_that_died_without_holding_up_writes(idle: Service):
+    """What it had in hand for the old index is embedded once its lease has ended."""
+    await write(idle, texts(20))
+    running = asyncio.create_task(runner_of(idle).run())
+    moving = await reach(idle, await start(idle, OTHER), "soaking")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    async with idle.engine.begin() as conn:
+        hashes = await documents.lock(conn, [documents.key(moving.collection.id, "d1")])
+        await vectors.remove(conn, moving.frm.id, list(hashes))
+        await pending.add(conn, moving.frm.id, hashes)
+        assert await pending.claim(conn, moving.frm.id, owner="dead", limit=9, lease_s=3)
+    with structlog.testing.capture_logs() as logged:
+        drained = await idle.orders.roll_back(moving, force=None)
+    assert drained == 1
+    assert [one["event"] for one in logged].count("fence_held") == 1
+    assert await lacking(idle, moving.frm.id) == []
 
 
 async def test_a_demanded_space_is_refused_after_the_cut_over(service: Service):
