@@ -33,7 +33,8 @@ def service(
 ) -> Service:
     catalog = Catalog(engine)
     searches = Searches(keeps=settings.keep_queries)
-    presence = Presence(engine, models, searches, serves=serves)
+    works = settings.worker or not serves
+    presence = Presence(engine, models, searches, serves=serves, works=works)
     sweeper = Sweeper(engine)
     backlog = Backlog(engine, models)
     return Service(
@@ -43,18 +44,23 @@ def service(
         catalog=catalog,
         indexer=Indexer(engine, models, catalog),
         searcher=Searcher(engine, models, catalog, searches=searches, presence=presence),
+        searches=searches,
         presence=presence,
         sweeper=sweeper,
         backlog=backlog,
         starter=Starter(engine, models, catalog),
         orders=Orders(engine, models, backlog, sweeper.wake),
         died=died,
-        works=settings.worker or not serves,
+        works=works,
     )
 
 
 def tasks(service: Service) -> list[Coroutine[Any, Any, None]]:
-    always = [service.presence.run(), service.models.run()]
+    always = [
+        service.presence.run(),
+        service.searches.run(service.engine),
+        service.models.run(),
+    ]
     return [*always, *_work(service)] if service.works else always
 
 

@@ -16,6 +16,7 @@ from indexing.loaded import Loaded
 from indexing.models import Models
 from indexing.presence import Presence
 from indexing.searcher import Searcher
+from indexing.searches import Searches
 from indexing.sweeper import Sweeper
 from migrations.reembed.orders import Orders
 from migrations.reembed.starting import Starter
@@ -34,6 +35,7 @@ class Service:
     catalog: Catalog
     indexer: Indexer
     searcher: Searcher
+    searches: Searches
     presence: Presence
     sweeper: Sweeper
     backlog: Backlog

@@ -4,20 +4,21 @@ import asyncio
 import contextlib
 import socket
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from embedding.scheduler import Urgency
-from indexing import catalog, filling
+from indexing import catalog, filling, retries
 from indexing.embedded import Embedded, embed
 from indexing.filling import Filled
 from indexing.models import Models
 from storage import engine as database
-from storage import fence, indexes, pending
+from storage import fence, indexes, leases, pending
+from storage.errors import IndexChanged
 from storage.indexes import IndexRow
-from storage.pending import Claim
+from storage.leases import Claim
 
 log = structlog.get_logger()
 
@@ -26,6 +27,8 @@ _FILLED = ("active", "cutting", "retained")
 _EVERY_S = 2.0
 _AT_ONCE = 64
 _WRITE_AT_ONCE = 16
+# Embedded and written before the next of a batch: long texts take minutes together.
+_CHARACTERS_AT_ONCE = 250_000
 # What a process that was killed had in hand is taken over after this.
 _LEASE_S = 15
 _RENEW_EVERY_S = 4.0
@@ -49,7 +52,7 @@ class Backlog:
                 done = await self.tick()
             except Exception as error:  # what it is about is tried again, by whoever holds a lease
                 done = 0
-                if not database.is_unavailable(error):
+                if not (database.is_unavailable(error) or isinstance(error, IndexChanged)):
                     log.exception("backlog_failed")
             if not done:
                 await asyncio.sleep(_EVERY_S)
@@ -83,14 +86,18 @@ class Backlog:
         return worked
 
     async def work_off(self, index: IndexRow, urgency: Urgency = Urgency.BACKFILL) -> int:
-        """One batch of what `index` lacks; how many documents were worked on."""
+        """One batch of what `index` lacks; how many documents were worked on.
+
+        Raises IndexChanged where it is not a live one any more, EmbeddingError, ModelMissing.
+        """
         async with self._engine.begin() as conn:
-            claims = await pending.claim(
+            claims = await leases.claim(
                 conn, index.id, owner=self._owner, limit=_AT_ONCE, lease_s=_LEASE_S
             )
         if claims:
             async with self._holding(index, claims):
-                await self._work(index, claims, urgency)
+                for part in _parts(claims):
+                    await self._work(index, part, urgency)
         return len(claims)
 
     @contextlib.asynccontextmanager
@@ -104,14 +111,14 @@ class Backlog:
             await asyncio.gather(renewing, return_exceptions=True)
             with contextlib.suppress(*database.FAILURES):
                 async with self._engine.begin() as conn:
-                    await pending.release(conn, index.id, claims)
+                    await leases.release(conn, index.id, claims)
 
     async def _renew(self, index: IndexRow, claims: list[Claim]) -> None:
         while True:
             await asyncio.sleep(_RENEW_EVERY_S)
             with contextlib.suppress(*database.FAILURES):
                 async with self._engine.begin() as conn:
-                    await pending.renew(conn, index.id, claims, _LEASE_S)
+                    await leases.renew(conn, index.id, claims, _LEASE_S)
 
     async def _work(self, index: IndexRow, claims: list[Claim], urgency: Urgency) -> None:
         texts = [claim.text for claim in claims]
@@ -125,15 +132,31 @@ class Backlog:
                 ready.append((claim, Filled(claim.doc_key, claim.text_hash, done)))
             else:
                 async with self._engine.begin() as conn:
-                    await pending.fail(conn, index.id, claim, f"{done.reason}: {done.detail}")
+                    await leases.fail(conn, index.id, claim, f"{done.reason}: {done.detail}")
         ready.sort(key=lambda pair: pair[0].doc_key)
         for start in range(0, len(ready), _WRITE_AT_ONCE):
             await self._write_part(index, ready[start : start + _WRITE_AT_ONCE])
 
     async def _write_part(self, index: IndexRow, ready: list[tuple[Claim, Filled]]) -> None:
-        async with self._engine.begin() as conn:
-            live = await fence.enter(conn, index.collection_id)
-            if index.id not in {one.id for one in live}:
-                return
-            await filling.write(conn, index, [filled for _, filled in ready])
-            await pending.settle(conn, index.id, [claim for claim, _ in ready])
+        async def work() -> None:
+            async with self._engine.begin() as conn:
+                live = await fence.enter(conn, index.collection_id)
+                if index.id not in {one.id for one in live}:
+                    raise IndexChanged(index.table)
+                await filling.write(conn, index, [filled for _, filled in ready])
+                await leases.settle(conn, index.id, [claim for claim, _ in ready])
+
+        await retries.writing(work)
+
+
+def _parts(claims: Sequence[Claim]) -> Iterator[list[Claim]]:
+    part: list[Claim] = []
+    size = 0
+    for claim in claims:
+        if part and size + len(claim.text) > _CHARACTERS_AT_ONCE:
+            yield part
+            part, size = [], 0
+        part.append(claim)
+        size += len(claim.text)
+    if part:
+        yield part

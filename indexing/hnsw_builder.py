@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import random
 from collections.abc import AsyncIterator
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from embedding.errors import NoTokens, TextFailed
+from indexing import retries
 from indexing.models import Models
 from storage import hnsw, queries, search, vectors
 from storage.indexes import IndexRow
@@ -104,8 +106,9 @@ class HnswBuilder:
             index.space_id, model_id=index.model_id, fingerprint=index.fingerprint
         ) as loaded:
             for query in texts:
+                work = functools.partial(loaded.model.encode_query, query)
                 with contextlib.suppress(NoTokens, TextFailed):
-                    encoded.append((await loaded.model.encode_query(query)).vectors[0])
+                    encoded.append((await retries.when_free(work)).vectors[0])
         return encoded
 
 

@@ -234,7 +234,8 @@ class Models:
             try:
                 await self._loader.by_row(row, links, by_need=False)
             except (EmbeddingError, errors.IndexingError) as error:
-                self._given_up.add(row.id)
+                if not isinstance(error, errors.Busy):  # the database was away: tried again
+                    self._given_up.add(row.id)
                 self.problems[row.fingerprint] = str(error)
                 missing = isinstance(error, errors.ModelMissing)
                 event = "model_missing" if missing else "model_unusable"

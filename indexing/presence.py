@@ -22,7 +22,6 @@ _EVERY_S = 1.0
 _TTL_S = 10.0
 # It stops serving so much before others take it for gone: clocks run apart a little.
 _MARGIN_S = 2.0
-_KEEP_QUERIES_EVERY_S = 5.0
 # A search waits so long for the row of its process to be renewed.
 _PATIENCE_S = 4.0
 
@@ -35,8 +34,15 @@ class Presence:
     """
 
     def __init__(
-        self, engine: AsyncEngine, models: Models, searches: Searches, *, serves: bool
+        self,
+        engine: AsyncEngine,
+        models: Models,
+        searches: Searches,
+        *,
+        serves: bool,
+        works: bool = True,
     ) -> None:
+        """It `serves` searches, `works` on migrations, or both."""
         self._engine = engine
         self._models = models
         self._searches = searches
@@ -44,9 +50,8 @@ class Presence:
         self._id = uuid.uuid4()
         self._until = 0.0
         self._renewed = asyncio.Event()
-        self._kept_queries = time.monotonic()
         self.name = f"{socket.gethostname()}:{os.getpid()}"
-        self.facts: dict[str, object] = {}
+        self.facts: dict[str, object] = {"works": works}
         self.lacking: frozenset[int] = frozenset()
 
     @property
@@ -73,7 +78,6 @@ class Presence:
             while True:
                 try:
                     await self.beat()
-                    await self._keep_queries()
                 except Exception as error:  # it is tried again; until then it serves no more
                     if not (database.is_unavailable(error) or database.is_conflict(error)):
                         log.exception("presence_failed")
@@ -93,17 +97,9 @@ class Presence:
         async with self._engine.begin() as conn:
             await replicas.beat(conn, row, _TTL_S)
             served = await replicas.served_spaces(conn)
+            await replicas.forget_expired(conn)
         self.lacking = served - set(loaded)
         if self.lacking:
             self._models.wake()
         self._until = begun + _TTL_S - _MARGIN_S
         self._renewed.set()
-
-    async def _keep_queries(self) -> None:
-        now = time.monotonic()
-        if now - self._kept_queries < _KEEP_QUERIES_EVERY_S:
-            return
-        self._kept_queries = now
-        await self._searches.keep(self._engine)
-        async with self._engine.begin() as conn:
-            await replicas.forget_expired(conn)

@@ -1,4 +1,4 @@
-"""Doing the same work again when the database was away or another transaction won."""
+"""Doing the same work again: the database was away, another transaction won, an encoder is full."""
 
 import asyncio
 import random
@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import structlog
 
+from embedding.errors import Overloaded
 from indexing import errors
 from storage import engine
 
@@ -20,6 +21,7 @@ WRITE_PATIENCE_S = 60.0
 READ_PATIENCE_S = 4.0
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
+_ATTEMPTS = 10
 
 
 async def reading(work: Callable[[], Awaitable[T]]) -> T:
@@ -46,6 +48,16 @@ async def _again(work: Callable[[], Awaitable[T]], patience_s: float) -> T:
             log.info("database_retry", reason=type(error).__name__, pause_s=round(pause, 2))
         await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
         pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+
+async def when_free(work: Callable[[], Awaitable[T]]) -> T:
+    """Wait for an encoder that is full, as long as it says. Raises Overloaded where it stays so."""
+    for _ in range(_ATTEMPTS):
+        try:
+            return await work()
+        except Overloaded as error:
+            await asyncio.sleep(error.retry_after_s)
+    return await work()
 
 
 def _reason(error: Exception) -> str:

@@ -69,6 +69,11 @@ class Searcher:
                 return dataclasses.replace(found, query_cut=encoded.cut[0])
             except IndexChanged:
                 self._catalog.forget(name)
+            except errors.ModelMissing:
+                # Another index may answer by now, whose model is here.
+                self._catalog.forget(name)
+                if (await self._catalog.find(name)).active.id == collection.active.id:
+                    raise
         raise errors.Busy("the active index kept changing; try again")
 
     async def similar(self, name: str, document_id: str, wish: Wish) -> Answer:

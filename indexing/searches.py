@@ -1,17 +1,23 @@
 """What searches of this process were like lately: how long they took, and what was asked."""
 
+import asyncio
 import collections
 import random
 import time
 from collections.abc import Callable
 from uuid import UUID
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from storage import engine as database
 from storage import queries
+
+log = structlog.get_logger()
 
 # Old enough to hold some, young enough that a backfill slows down in time.
 _WINDOW_S = 10.0
+_KEEP_EVERY_S = 5.0
 _LEAST = 5
 _MOST = 2000
 # Of each collection between two calls of `keep`; any search may be among them.
@@ -53,13 +59,24 @@ class Searches:
             return None
         return 1e3 * recent[min(len(recent) - 1, int(0.95 * len(recent)))]
 
+    async def run(self, engine: AsyncEngine) -> None:
+        """A task of the process that keeps the sample, until cancelled."""
+        while True:
+            await asyncio.sleep(_KEEP_EVERY_S)
+            try:
+                await self.keep(engine)
+            except Exception as error:  # the next sample is kept
+                if not (database.is_unavailable(error) or database.is_conflict(error)):
+                    log.exception("queries_not_kept")
+
     async def keep(self, engine: AsyncEngine) -> None:
         """Store what was sampled since the last call."""
-        sampled = self._texts
+        sampled = sorted(self._texts.items())
         self._forget()
-        for collection_id, texts in sampled.items():
+        if sampled:
             async with engine.begin() as conn:
-                await queries.note(conn, collection_id, texts)
+                for collection_id, texts in sampled:
+                    await queries.note(conn, collection_id, texts)
 
     def _forget(self) -> None:
         self._texts = {}

@@ -113,11 +113,17 @@ async def move(
     why: str | None = None,
     **values: object,
 ) -> bool:
-    """Change the state, where it still is `frm` and (if given) the lease's epoch is `epoch`."""
-    query = update(migrations).where(migrations.c.id == migration_id, migrations.c.state == frm)
-    if epoch is not None:
-        query = query.where(migrations.c.lease_epoch == epoch)
+    """Change the state, where it still is `frm` and (if given) the lease's epoch is `epoch`.
+
+    Without an epoch it is somebody's order: it ends the lease of whoever leads.
+    """
+    columns = migrations.c
+    query = update(migrations).where(columns.id == migration_id, columns.state == frm)
     changed = {"state": to, "waiting": None, "updated_at": func.now(), **values}
+    if epoch is None:
+        changed |= {"lease_epoch": columns.lease_epoch + 1, "lease_until": None}
+    else:
+        query = query.where(columns.lease_epoch == epoch)
     done = await conn.execute(query.values(**changed))
     if done.rowcount == 1:
         await _note(conn, migration_id, to, why)

@@ -8,19 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 MAX_ATTEMPTS = 5
-_SUSPECT = 2
-_GAVE_UP = f"gave-up: {MAX_ATTEMPTS} attempts ended without a result"
-
-
-@dataclasses.dataclass(frozen=True)
-class Claim:
-    """A document leased for embedding; the lease holds while its epoch is the row's."""
-
-    doc_key: UUID
-    id: str
-    text: str
-    text_hash: bytes
-    epoch: int
+GAVE_UP = f"gave-up: {MAX_ATTEMPTS} attempts ended without a result"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,130 +70,7 @@ async def revive(conn: AsyncConnection, index_id: int) -> None:
             " WHERE index_id = :index"
             " AND attempts >= :most AND (error IS NULL OR error = :reason)"
         ),
-        {"index": index_id, "most": MAX_ATTEMPTS, "reason": _GAVE_UP},
-    )
-
-
-async def claim(
-    conn: AsyncConnection, index_id: int, *, owner: str, limit: int, lease_s: int
-) -> list[Claim]:
-    """Lease up to `limit` documents, by the database's clock; others never see the same ones.
-
-    Those whose last attempts ended without a result come alone, so that one text which ends the
-    process takes no others with it. After MAX_ATTEMPTS it is set aside.
-    """
-    await _settle_the_hopeless(conn, index_id)
-    values = {"index": index_id, "owner": owner, "lease": lease_s}
-    fresh = await _claim(conn, values, f"attempts < {_SUSPECT}", limit)
-    return fresh or await _claim(conn, values, f"attempts < {MAX_ATTEMPTS}", 1)
-
-
-async def _claim(
-    conn: AsyncConnection, values: Mapping[str, object], condition: str, limit: int
-) -> list[Claim]:
-    rows = await conn.execute(
-        text(
-            "WITH due AS (SELECT index_id, doc_key FROM pending WHERE index_id = :index"
-            f" AND (lease_until IS NULL OR lease_until < now()) AND {condition}"
-            f" ORDER BY doc_key LIMIT {limit:d} FOR UPDATE SKIP LOCKED), leased AS ("
-            " UPDATE pending p SET lease_owner = :owner, lease_epoch = p.lease_epoch + 1,"
-            " attempts = p.attempts + 1, lease_until = now() + make_interval(secs => :lease)"
-            " FROM due WHERE p.index_id = due.index_id AND p.doc_key = due.doc_key"
-            " RETURNING p.doc_key, p.text_hash, p.lease_epoch)"
-            " SELECT l.doc_key, d.id, d.text, l.text_hash, l.lease_epoch FROM leased l"
-            " JOIN documents d ON d.doc_key = l.doc_key AND d.text_hash = l.text_hash"
-        ),
-        values,
-    )
-    return [Claim(*row) for row in rows]
-
-
-async def _settle_the_hopeless(conn: AsyncConnection, index_id: int) -> None:
-    """What was claimed before and can come to nothing: nobody waits for it, or it gave up."""
-    free = "(p.lease_until IS NULL OR p.lease_until < now())"
-    await conn.execute(
-        text(
-            f"DELETE FROM pending p WHERE p.index_id = :index AND p.attempts > 0 AND {free}"
-            " AND NOT EXISTS (SELECT 1 FROM documents d WHERE d.doc_key = p.doc_key"
-            " AND d.text_hash = p.text_hash)"
-        ),
-        {"index": index_id},
-    )
-    await conn.execute(
-        text(
-            f"UPDATE pending p SET error = :reason WHERE p.index_id = :index AND {free}"
-            " AND p.error IS NULL AND p.attempts >= :most"
-        ),
-        {"index": index_id, "most": MAX_ATTEMPTS, "reason": _GAVE_UP},
-    )
-
-
-async def renew(
-    conn: AsyncConnection, index_id: int, claims: Sequence[Claim], lease_s: float
-) -> None:
-    """Keep the leases that still are ours."""
-    await conn.execute(
-        text(
-            "UPDATE pending p SET lease_until = now() + make_interval(secs => :lease)"
-            " FROM unnest(CAST(:keys AS uuid[]), CAST(:epochs AS bigint[])) AS n(k, e)"
-            " WHERE p.index_id = :index AND p.doc_key = n.k AND p.lease_epoch = n.e"
-        ),
-        {**_ours(index_id, claims), "lease": lease_s},
-    )
-
-
-async def release(conn: AsyncConnection, index_id: int, claims: Sequence[Claim]) -> None:
-    """Give back what could not be done for no fault of the texts: it counts as no attempt."""
-    await conn.execute(
-        text(
-            "UPDATE pending p SET lease_until = NULL, attempts = greatest(p.attempts - 1, 0)"
-            " FROM unnest(CAST(:keys AS uuid[]), CAST(:epochs AS bigint[])) AS n(k, e)"
-            " WHERE p.index_id = :index AND p.doc_key = n.k AND p.lease_epoch = n.e"
-            " AND p.error IS NULL"
-        ),
-        _ours(index_id, claims),
-    )
-
-
-def _ours(index_id: int, claims: Sequence[Claim]) -> dict[str, object]:
-    return {
-        "index": index_id,
-        "keys": [claim.doc_key for claim in claims],
-        "epochs": [claim.epoch for claim in claims],
-    }
-
-
-async def settle(conn: AsyncConnection, index_id: int, claims: Sequence[Claim]) -> None:
-    """Delete the rows whose hash and epoch still are those of the claims."""
-    await conn.execute(
-        text(
-            "DELETE FROM pending p USING unnest(CAST(:keys AS uuid[]), CAST(:hashes AS bytea[]),"
-            " CAST(:epochs AS bigint[])) AS n(k, h, e) WHERE p.index_id = :index"
-            " AND p.doc_key = n.k AND p.text_hash = n.h AND p.lease_epoch = n.e"
-        ),
-        {
-            "index": index_id,
-            "keys": [claim.doc_key for claim in claims],
-            "hashes": [claim.text_hash for claim in claims],
-            "epochs": [claim.epoch for claim in claims],
-        },
-    )
-
-
-async def fail(conn: AsyncConnection, index_id: int, claim: Claim, reason: str) -> None:
-    """Keep the row with its reason; it is not tried again until the text changes."""
-    await conn.execute(
-        text(
-            "UPDATE pending SET error = :reason, lease_until = NULL, attempts = :most"
-            " WHERE index_id = :index AND doc_key = :key AND lease_epoch = :epoch"
-        ),
-        {
-            "reason": reason,
-            "index": index_id,
-            "key": claim.doc_key,
-            "epoch": claim.epoch,
-            "most": MAX_ATTEMPTS,
-        },
+        {"index": index_id, "most": MAX_ATTEMPTS, "reason": GAVE_UP},
     )
 
 

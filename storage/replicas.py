@@ -22,6 +22,11 @@ class ReplicaRow:
     spaces: Sequence[int]
     facts: Mapping[str, object]
 
+    @property
+    def works(self) -> bool:
+        """Takes part in migrations."""
+        return bool(self.facts.get("works"))
+
 
 async def beat(conn: AsyncConnection, replica: ReplicaRow, ttl_s: float) -> None:
     """Register, or stay registered, for so long.

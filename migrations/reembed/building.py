@@ -2,9 +2,7 @@
 
 import asyncio
 
-import psycopg
 import structlog
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from indexing.hnsw_builder import HnswBuilder
@@ -72,16 +70,3 @@ class Building:
                 if await hnsw.progress(conn, index.id) is None:
                     return
             await asyncio.sleep(_LOOK_EVERY_S)
-
-
-def reason(error: DBAPIError) -> str:
-    """Why a build failed, and what to do."""
-    said = str(error.orig).strip()
-    if isinstance(error.orig, psycopg.errors.DiskFull) and "shared memory" in said:
-        return (
-            f"too little shared memory for the HNSW build ({said}): give the container more "
-            "(`--shm-size 1g`), then resume"
-        )
-    if isinstance(error.orig, psycopg.errors.DiskFull):
-        return f"the disk is full ({said}): free some space, then resume"
-    return said

@@ -2,19 +2,17 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from embedding.errors import EmbeddingError, EncoderDied, Overloaded
 from embedding.scheduler import Urgency
-from indexing import errors as indexing
 from indexing.backlog import Backlog
 from indexing.models import Models
 from indexing.presence import Presence
-from migrations.reembed import building, cutover, errors, lease, migration, states
+from migrations.reembed import cutover, errors, failures, lease, migration, states
 from migrations.reembed.backfill import Backfill
 from migrations.reembed.building import Building
 from migrations.reembed.migration import Migration
@@ -22,7 +20,6 @@ from migrations.reembed.throttle import Throttle
 from migrations.reembed.verifying import verification
 from migrations.reembed.verifying.report import Report
 from storage import collections, coverage, indexes, migrations, pending, ranges
-from storage import engine as database
 
 log = structlog.get_logger()
 
@@ -78,11 +75,11 @@ class Drive:
             except errors.LeaseLost:
                 return
             except (Exception, ExceptionGroup) as error:
-                await self._fail(found, _first(error))
+                await self._fail(found, failures.first(error))
                 return
             async with self._engine.connect() as conn:
                 again = await migration.read(conn, found.id)
-            if again is None or again.state not in states.WORKED or is_idle(again):
+            if again is None or again.state not in states.WORKED or again.is_idle:
                 return
             found = again
 
@@ -122,11 +119,24 @@ class Drive:
             return False
         throttle = Throttle(self._engine, found, self._presence)
         async with throttle.watching():
-            if await self._backfill.run(found, throttle):
-                return True
-            if await self._backlog.work_off(found.to):
-                return True
-        return await self._finish_filling(found)
+            while not throttle.stopped:
+                if await self._backfill.run(found, throttle):
+                    continue
+                if await self._work_off(found, throttle):
+                    continue
+                if await self._finish_filling(found):
+                    return True
+                await asyncio.sleep(_IDLE_S)
+        return True
+
+    async def _work_off(self, found: Migration, throttle: Throttle) -> bool:
+        """What was written meanwhile, held back as the ranges are; whether there was any."""
+        begun = time.monotonic()
+        done = await self._backlog.work_off(found.to)
+        if done:
+            throttle.worked(done, time.monotonic() - begun)
+            await throttle.turn(done)
+        return done > 0
 
     async def _finish_filling(self, found: Migration) -> bool:
         """To `building` once a query finds nothing missing; False while others still work."""
@@ -263,15 +273,11 @@ class Drive:
         return False
 
     async def _fail(self, found: Migration, error: Exception) -> None:
-        """What the database lacked for a moment is tried again; all else is told."""
-        if _passes(error):
+        """What was away for a moment is tried again; all else is told."""
+        if failures.passes(error):
+            log.info("migration_retried", migration=str(found.id), reason=repr(error)[:300])
             return
-        if isinstance(error, indexing.IndexingError | EmbeddingError | errors.MigrationError):
-            reason = str(error)
-        elif isinstance(error, DBAPIError):
-            reason = building.reason(error)
-        else:
-            reason = f"{type(error).__name__}: {error}"
+        reason = failures.reason(error)
         log.error("migration_failed", migration=str(found.id), reason=reason, exc_info=error)
         with contextlib.suppress(errors.LeaseLost):
             async with self._engine.begin() as conn:
@@ -285,33 +291,7 @@ class Drive:
                 )
 
 
-def is_idle(found: Migration) -> bool:
-    """Nothing to do for a worker now: it waits for a person, or for time to pass."""
-    if found.state == "ready":
-        return found.options.manual
-    return found.state == "soaking" and not found.is_retained_enough
-
-
 def _lacks_recall(report: Report) -> bool:
     """Where a wider search may find more."""
     gates = [gate for gate in report.verdict.gates if not gate.passed]
     return report.recall.path == "hnsw" and any(gate.name == "recall" for gate in gates)
-
-
-def _passes(error: Exception) -> bool:
-    """What is tried again: something was away or full for a moment, or another won.
-
-    Another worker may have the model that this one lost.
-    """
-    return (
-        isinstance(error, indexing.Busy | indexing.ModelMissing | Overloaded | EncoderDied)
-        or database.is_unavailable(error)
-        or database.is_conflict(error)
-        or database.is_gone(error)
-    )
-
-
-def _first(error: BaseException) -> Exception:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error if isinstance(error, Exception) else RuntimeError(str(error))

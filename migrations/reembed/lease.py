@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from migrations.reembed import errors
 from storage import engine as database
 from storage import migrations
 
@@ -22,24 +23,37 @@ Renew = Callable[[AsyncConnection], Awaitable[bool]]
 
 @contextlib.asynccontextmanager
 async def renewed(engine: AsyncEngine, renew: Renew) -> AsyncIterator[None]:
-    """Renew beside the block. One that is lost all the same is noticed by its epoch."""
+    """Renew beside the block, which is ended where the lease became another's.
+
+    Raises LeaseLost then. What is written in between is guarded by its epoch.
+    """
+    block = asyncio.current_task()
+    lost = False
 
     async def work() -> None:
-        while True:
+        nonlocal lost
+        while not lost:
             await asyncio.sleep(_RENEW_EVERY_S)
             try:
                 async with engine.begin() as conn:
-                    if not await renew(conn):
-                        return
+                    lost = not await renew(conn)
             except database.FAILURES as error:  # tried again; by then it may be another's
                 log.info("lease_not_renewed", reason=type(error).__name__)
+        if block is not None:
+            block.cancel()
 
     task = asyncio.create_task(work(), name="lease")
     try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+    except asyncio.CancelledError as error:
+        # As asyncio.timeout does: a cancellation by somebody else goes on.
+        if lost and block is not None and block.uncancel() == 0:
+            raise errors.LeaseLost("the lease is another's, or it was ordered otherwise") from error
+        raise
 
 
 @contextlib.asynccontextmanager

@@ -73,6 +73,13 @@ class Migration:
         return "soaking" in (self.state, self.resume_state)
 
     @property
+    def is_idle(self) -> bool:
+        """Nothing to do for a worker now: it waits for a person, or for time to pass."""
+        if self.state == "ready":
+            return self.options.manual
+        return self.state == "soaking" and not self.is_retained_enough
+
+    @property
     def is_retained_enough(self) -> bool:
         until = self.row.retained_until
         return until is not None and until <= self.now

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from indexing import retries
 from indexing.backlog import Backlog
 from indexing.models import Models
 from migrations.reembed import cutover, errors, migration, states
@@ -36,17 +37,24 @@ class Orders:
 
     async def pause(self, found: Migration) -> None:
         """Raises TransitionRefused, as all of these do."""
-        async with self._engine.begin() as conn:
+
+        async def work(conn: AsyncConnection) -> None:
             await migration.move(conn, found, "paused", resume_state=found.state)
+
+        await self._once(work)
 
     async def resume(self, found: Migration) -> None:
         """Go on; texts that were set aside are tried again."""
         if found.state not in states.STOPPED or found.resume_state is None:
             raise errors.TransitionRefused(f"a migration that is {found.state} can't be resumed")
-        async with self._engine.begin() as conn:
+        goes_on = found.resume_state
+
+        async def work(conn: AsyncConnection) -> None:
             if found.state != "paused" and not found.is_soaking:
                 await pending.revive_failed(conn, found.to.id)
-            await migration.move(conn, found, found.resume_state)
+            await migration.move(conn, found, goes_on)
+
+        await self._once(work)
 
     async def cancel(self, found: Migration) -> None:
         """Drop the target; the source goes on as if nothing had been."""
@@ -66,9 +74,21 @@ class Orders:
         """Change `max_rate` and `query_p95_ms`; workers follow within a second or so."""
         if found.state in states.ENDED:
             raise errors.TransitionRefused(f"a migration that is {found.state} has no rate")
-        async with self._engine.begin() as conn:
+
+        async def work(conn: AsyncConnection) -> None:
             await migrations.set_options(conn, found.id, changes)
             await migrations.forget_turns(conn, found.id)
+
+        await self._once(work)
+
+    async def _once(self, work: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+        """One transaction, made again where it lost against others."""
+
+        async def again() -> None:
+            async with self._engine.begin() as conn:
+                await work(conn)
+
+        await retries.reading(again)
 
     async def cut_over(self, found: Migration, *, force: str | None, waive_failed: bool) -> None:
         """Begin the cut-over of one that is ready or blocked; workers finish it.

@@ -15,7 +15,7 @@ from indexing.models import Models
 from indexing.presence import Presence
 from migrations.reembed import migration, states
 from migrations.reembed.building import Building
-from migrations.reembed.drive import Drive, is_idle
+from migrations.reembed.drive import Drive
 from storage import engine as database
 from storage import migrations
 
@@ -71,7 +71,7 @@ class Runner:
             rows = await migrations.in_state(conn, *states.WORKED)
             found = [await migration.complete(conn, row) for row in rows]
         for one in found:
-            if one is None or one.id in self._tasks or is_idle(one):
+            if one is None or one.id in self._tasks or one.is_idle:
                 continue
             task = asyncio.create_task(self._drive.run(one), name=f"migration {one.id}")
             self._tasks[one.id] = task

@@ -1,15 +1,16 @@
 """Where a migration stands: proven figures, rates of the workers, and what happens next."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from migrations.reembed import throttle
+from migrations.reembed import states, throttle
 from migrations.reembed.migration import Migration
 from migrations.reembed.states import State
 from storage import collections, hnsw, pending, ranges, replicas
+from storage.replicas import ReplicaRow
 
 _FAILED_SHOWN = 20
 
@@ -65,16 +66,23 @@ async def of(conn: AsyncConnection, found: Migration) -> Status:
     if found.is_soaking and found.source is not None:
         behind = await pending.counts(conn, found.source.id)
         lag = Lag(pending=behind.waiting, failed=behind.failed)
-    progress = await _progress(conn, found, counts, build)
-    return Status(progress, lag, failed, following(found, counts, lag))
+    others = await replicas.live(conn)
+    progress = await _progress(conn, found, counts, build, others)
+    told = following(found, counts, lag)
+    if found.state in states.WORKED and not found.is_idle and not any(one.works for one in others):
+        told = f"{_NOBODY} {told}"
+    return Status(progress, lag, failed, told)
 
 
 async def _progress(
-    conn: AsyncConnection, found: Migration, counts: pending.Counts, build: hnsw.Progress | None
+    conn: AsyncConnection,
+    found: Migration,
+    counts: pending.Counts,
+    build: hnsw.Progress | None,
+    others: Sequence[ReplicaRow],
 ) -> Progress:
     documents = await collections.count_documents(conn, found.collection.id)
     totals = await ranges.totals(conn, found.id)
-    others = await replicas.live(conn)
     told = [fact for one in others if isinstance(fact := one.facts.get(str(found.id)), Mapping)]
     rate = sum(float(one["rate"]) for one in told) if told else None
     # What a worker wrote twice, or was deleted since, is counted all the same.
@@ -105,6 +113,7 @@ def _eta_s(left: int, totals: ranges.Totals, rate: float | None) -> float | None
     return left * totals.chunks / totals.documents / rate
 
 
+_NOBODY = "Nobody works on it: start `vecmark worker`, or a `vecmark serve` that may work."
 _NEXT: Mapping[State, str] = {
     "planned": "A worker begins with the backfill as soon as it has loaded the target.",
     "backfilling": "Workers embed what the target lacks; then its HNSW index is built. What a "

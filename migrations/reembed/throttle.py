@@ -4,7 +4,7 @@ import asyncio
 import collections
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,6 +20,8 @@ log = structlog.get_logger()
 
 _LOOK_EVERY_S = 1.0
 _RATE_WINDOW_S = 10.0
+# The one that ended when the time began, and those since.
+_LEAST_BATCHES = 3
 
 
 class Throttle:
@@ -37,8 +39,7 @@ class Throttle:
         self._presence = presence
         self._pace = Pace()
         self._rest_s = 0.0
-        self._done: collections.deque[tuple[float, int]] = collections.deque()
-        self._began = time.monotonic()
+        self._done = collections.deque([(time.monotonic(), 0)])
 
     @property
     def stopped(self) -> bool:
@@ -80,13 +81,13 @@ class Throttle:
         self._rest_s += self._pace.rest_s(seconds)
 
     def rate(self) -> float:
-        """Chunks a second of this process, over the last ten."""
+        """Chunks a second of this process, over the last ten or the last two batches."""
         now = time.monotonic()
         since = now - _RATE_WINDOW_S
-        while self._done and self._done[0][0] < since:
+        while len(self._done) > _LEAST_BATCHES and self._done[1][0] < since:
             self._done.popleft()
-        window_s = max(1.0, min(_RATE_WINDOW_S, now - self._began))
-        return sum(chunks for _, chunks in self._done) / window_s
+        (began, _), *batches = self._done
+        return sum(chunks for _, chunks in batches) / max(1.0, now - began)
 
     async def _watch(self) -> None:
         while True:
@@ -113,7 +114,7 @@ class Throttle:
         self._presence.facts[str(self._id)] = {"rate": self.rate(), "pace": self._pace.share}
 
 
-def slowest(others: list[replicas.ReplicaRow]) -> float | None:
+def slowest(others: Sequence[replicas.ReplicaRow]) -> float | None:
     """The highest p95 of the processes that serve, in milliseconds."""
     found = [one.facts.get("query_p95_ms") for one in others if one.serves]
     known = [float(value) for value in found if isinstance(value, int | float)]

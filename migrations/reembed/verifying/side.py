@@ -1,6 +1,5 @@
 """One of the two indexes of a migration with its model, searched as it would be served."""
 
-import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
@@ -9,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from embedding.encoded import Encoded
-from embedding.errors import NoTokens, Overloaded, TextFailed
+from embedding.errors import NoTokens, TextFailed
 from indexing import retries
 from indexing.loaded import Loaded
 from storage import scores, search
@@ -18,9 +16,6 @@ from storage.errors import IndexChanged
 from storage.indexes import IndexRow
 
 Vector = NDArray[np.float32]
-
-# Each waits as long as the encoder says that it needs.
-_ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
@@ -34,21 +29,13 @@ class Side:
     async def encode(self, text: str) -> Vector | None:
         """The query's vector, (dimensions,); None for a text that can have none."""
         try:
-            encoded = await self._encoded(text)
+            encoded = await retries.when_free(lambda: self.loaded.model.encode_query(text))
         except (NoTokens, TextFailed):
             return None
         if self.loaded.space_of(encoded) != self.index.space_id:
             raise IndexChanged(self.index.table)
         vector: Vector = encoded.vectors[0]
         return vector
-
-    async def _encoded(self, text: str) -> Encoded:
-        for _ in range(_ATTEMPTS):
-            try:
-                return await self.loaded.model.encode_query(text)
-            except Overloaded as error:
-                await asyncio.sleep(error.retry_after_s)
-        return await self.loaded.model.encode_query(text)
 
     async def nearest(self, vector: Vector, limit: int, *, exact: bool = False) -> list[search.Hit]:
         query = search.Query(vector=vector, limit=limit, exact=exact, as_active=False)

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from api.service import Service
 from indexing.backlog import Backlog
 from indexing.searcher import Wish
-from storage import pending
+from storage import leases, pending
 from tests.integration.conftest import Open, write
 
 
@@ -67,11 +67,11 @@ async def test_workers_never_claim_the_same(service: Service, lacking: int):
         await one.execute(
             text("UPDATE pending SET lease_until = now() - interval '1 second' WHERE true")
         )
-        first = await pending.claim(one, lacking, owner="a", limit=25, lease_s=60)
+        first = await leases.claim(one, lacking, owner="a", limit=25, lease_s=60)
         # Before the first has committed: its rows are passed over, not waited for.
-        assert await pending.claim(other, lacking, owner="b", limit=25, lease_s=60) == []
+        assert await leases.claim(other, lacking, owner="b", limit=25, lease_s=60) == []
         await one.commit()
-        second = await pending.claim(other, lacking, owner="b", limit=25, lease_s=60)
+        second = await leases.claim(other, lacking, owner="b", limit=25, lease_s=60)
         await other.commit()
     assert (len(first), len(second)) == (25, 15)
     assert not {c.doc_key for c in first} & {c.doc_key for c in second}
@@ -80,24 +80,24 @@ async def test_workers_never_claim_the_same(service: Service, lacking: int):
 async def test_a_lease_that_was_taken_over_settles_nothing(service: Service, lacking: int):
     async with service.engine.begin() as conn:
         await conn.execute(text("UPDATE pending SET lease_until = now() - interval '1 second'"))
-        slow = await pending.claim(conn, lacking, owner="slow", limit=100, lease_s=-1)
-        quick = await pending.claim(conn, lacking, owner="quick", limit=100, lease_s=60)
+        slow = await leases.claim(conn, lacking, owner="slow", limit=100, lease_s=-1)
+        quick = await leases.claim(conn, lacking, owner="quick", limit=100, lease_s=60)
     assert len(slow) == len(quick) == 40
     async with service.engine.begin() as conn:
-        await pending.settle(conn, lacking, slow)
+        await leases.settle(conn, lacking, slow)
     assert len(await waiting(service)) == 40
     async with service.engine.begin() as conn:
-        await pending.settle(conn, lacking, quick)
+        await leases.settle(conn, lacking, quick)
     assert await waiting(service) == []
 
 
 async def test_a_document_changed_meanwhile_keeps_its_newest_text(service: Service, lacking: int):
     async with service.engine.begin() as conn:
         await conn.execute(text("UPDATE pending SET lease_until = now() - interval '1 second'"))
-        claims = await pending.claim(conn, lacking, owner="slow", limit=100, lease_s=60)
+        claims = await leases.claim(conn, lacking, owner="slow", limit=100, lease_s=60)
     await write(service, {"d3": "a loaf of bread"})
     async with service.engine.begin() as conn:
-        await pending.settle(conn, lacking, claims)
+        await leases.settle(conn, lacking, claims)
     answer = await service.searcher.by_text("default", "a loaf of bread", Wish(exact=True, limit=1))
     assert [hit.id for hit in answer.nearest.hits] == ["d3"]
     assert await waiting(service) == []
@@ -114,7 +114,7 @@ async def cut_off(service: Service, times: int) -> None:
 
 async def claimed(service: Service, lacking: int) -> int:
     async with service.engine.begin() as conn:
-        return len(await pending.claim(conn, lacking, owner="w", limit=100, lease_s=60))
+        return len(await leases.claim(conn, lacking, owner="w", limit=100, lease_s=60))
 
 
 async def test_what_was_cut_off_again_and_again_comes_alone(service: Service, lacking: int):
@@ -151,8 +151,8 @@ async def test_what_failed_for_no_fault_of_the_text_counts_as_no_attempt(
 ):
     await cut_off(service, 1)
     async with service.engine.begin() as conn:
-        claims = await pending.claim(conn, lacking, owner="w", limit=100, lease_s=60)
-        await pending.release(conn, lacking, claims)
+        claims = await leases.claim(conn, lacking, owner="w", limit=100, lease_s=60)
+        await leases.release(conn, lacking, claims)
     assert {row[1] for row in await waiting(service)} == {1}
     assert await claimed(service, lacking) == 40
 

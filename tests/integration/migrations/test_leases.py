@@ -3,14 +3,15 @@
 import asyncio
 
 import pytest
+from sqlalchemy import text
 
 from api.service import Service
 from indexing import embedded, filling
 from indexing.catalog import chunking_of
-from migrations.reembed import drive, errors
+from migrations.reembed import errors, lease, status
 from migrations.reembed import migration as reembed
 from migrations.reembed.migration import Migration
-from storage import fence, migrations, ranges
+from storage import fence, migrations, pending, ranges
 from storage.indexes import IndexRow
 from storage.ranges import Range, Source
 from tests.integration.conftest import write
@@ -163,5 +164,64 @@ async def test_many_workers_share_one_migration(idle: Service):
 async def test_a_start_finds_what_it_left(idle: Service, moving: Migration):
     """All that a worker knows is in the database."""
     again = await look(idle, moving.id)
-    assert not drive.is_idle(again)
+    assert not again.is_idle
     assert again.state == "backfilling"
+
+
+async def leads(service: Service, moving: Migration) -> asyncio.Task[None]:
+    """A worker that leads the migration and is busy for hours."""
+    begun = asyncio.Event()
+
+    async def lead() -> None:
+        async with lease.leading(service.engine, moving.id, "busy") as epoch:
+            assert epoch is not None
+            begun.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(lead())
+    await begun.wait()
+    return task
+
+
+async def test_an_order_ends_what_the_leader_is_busy_with(idle: Service, moving: Migration):
+    busy = await leads(idle, moving)
+    await idle.orders.pause(moving)
+    with pytest.raises(errors.LeaseLost):
+        await busy
+    paused = await look(idle, moving.id)
+    assert (paused.state, paused.row.lease_until) == ("paused", None)
+
+
+async def test_a_leader_that_is_stopped_gives_the_lease_back(idle: Service, moving: Migration):
+    busy = await leads(idle, moving)
+    busy.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await busy
+    assert (await look(idle, moving.id)).row.lease_until is None
+
+
+async def test_what_was_written_meanwhile_is_held_back_by_the_rate_too(idle: Service):
+    await write(idle, texts(60))
+    found = await start(idle, OTHER, max_rate=10_000)
+    async with idle.engine.begin() as conn:
+        await ranges.make(conn, found.id, 1)
+        await reembed.move(conn, found, "backfilling")
+        await pending.add_missing(conn, found.to.id, found.collection.id, 100)
+        await conn.execute(text("UPDATE migration_ranges SET finished = true"))
+    running = asyncio.create_task(runner_of(idle).run())
+    try:
+        await reach(idle, found, "soaking")
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert await sql(idle, "SELECT next_batch_at IS NOT NULL FROM migrations") == [(True,)]
+
+
+async def test_it_is_told_when_nobody_works(idle: Service, moving: Migration):
+    async with idle.engine.connect() as conn:
+        told = (await status.of(conn, moving)).next
+    assert told.startswith("Nobody works on it: start `vecmark worker`")
+    await idle.orders.pause(moving)
+    async with idle.engine.connect() as conn:
+        told = (await status.of(conn, await look(idle, moving.id))).next
+    assert "Nobody works" not in told

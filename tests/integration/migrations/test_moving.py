@@ -13,7 +13,7 @@ from api.service import Service
 from indexing.errors import SpaceMismatch
 from indexing.searcher import Wish
 from migrations.reembed import errors
-from storage import documents, pending, vectors
+from storage import documents, leases, pending, vectors
 from tests.integration.conftest import write
 from tests.integration.migrations.conftest import OTHER
 from tests.integration.migrations.moving import NAME, lacking, look, reach, sql, start
@@ -59,7 +59,7 @@ async def test_a_rollback_waits_for_a_worker_that_died_without_holding_up_writes
         hashes = await documents.lock(conn, [documents.key(moving.collection.id, "d1")])
         await vectors.remove(conn, moving.frm.id, list(hashes))
         await pending.add(conn, moving.frm.id, hashes)
-        assert await pending.claim(conn, moving.frm.id, owner="dead", limit=9, lease_s=3)
+        assert await leases.claim(conn, moving.frm.id, owner="dead", limit=9, lease_s=3)
     with structlog.testing.capture_logs() as logged:
         drained = await idle.orders.roll_back(moving, force=None)
     assert drained == 1
