@@ -17,9 +17,9 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from embedding import canaries, description, model, opening, sources
+from embedding import description, model, opening, sources
 from embedding.errors import EmbeddingError, ModelNotFound
-from indexing import acceptance, errors, memory, names, retries
+from indexing import errors, memory, names, retries, upkeep
 from indexing.loaded import Loaded, LoadedModels
 from indexing.loader import Loader
 from indexing.room import Room
@@ -256,7 +256,7 @@ class Models:
         """Until cancelled: check models fully, and load what live indexes of others need."""
         while True:
             try:
-                await self.check_rest()
+                await self._check_rest()
                 await self.load_needed()
                 await self.follow_prompts()
             except Exception as error:  # it is tried again
@@ -278,39 +278,15 @@ class Models:
 
     async def follow_prompts(self) -> None:
         """Take the query prompts that were set for spaces meanwhile: they are no part of them."""
-        async with self._engine.connect() as conn:
-            wanted = await spaces.query_prompts(conn)
-        for loaded in self._loaded:
-            prompt = wanted.get(loaded.fingerprint)
-            known = loaded.model.description.query_prompt.text
-            # A model that is only linked to the space has a prompt of its own.
-            is_own = loaded.fingerprint == loaded.model.space.fingerprint
-            if is_own and prompt is not None and prompt != known:
-                loaded.model.prompt_queries(prompt)
-                log.info("query_prompt_set", model=loaded.name, space=loaded.fingerprint)
+        await upkeep.follow_prompts(self._engine, self._loaded)
 
-    async def check_rest(self) -> None:
-        """Compare all canaries of models that started on a few; what moved stops serving."""
-        for loaded in self._loaded:
-            # One that was unloaded meanwhile has nothing to answer for any more.
-            if loaded.full or not self._loaded.holds(loaded):
-                continue
-            with self._loaded.pinned(loaded):
-                row = await retries.writing(functools.partial(self._space, loaded.space_id))
-                try:
-                    report = await acceptance.check(loaded.model, row, canaries.ALL)
-                except errors.LoadRefused as error:
-                    is_default = self._loaded.is_default(loaded)
-                    named = self.places.default if is_default else loaded.name
-                    self.problems[named] = str(error)
-                    self._given_up.add(loaded.space_id)
-                    self._loader.refuse(loaded, str(error))
-                else:
-                    self._loaded.replace(loaded, report=report, full=True)
-
-    async def _space(self, space_id: int) -> spaces.SpaceRow:
-        async with self._engine.connect() as conn:
-            return await spaces.by_id(conn, space_id)
+    async def _check_rest(self) -> None:
+        """What moved stops serving."""
+        async for loaded, reason in upkeep.check_rest(self._engine, self._loaded):
+            is_default = self._loaded.is_default(loaded)
+            self.problems[self.places.default if is_default else loaded.name] = reason
+            self._given_up.add(loaded.space_id)
+            self._loader.refuse(loaded, reason)
 
     def move(self, loaded: Loaded, row: spaces.SpaceRow) -> None:
         """Serve another space, which the model was shown to equal."""

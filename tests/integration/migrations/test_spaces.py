@@ -7,21 +7,29 @@ import pytest
 from api import migrating
 from api.migration_schemas import NewMigration, NotNeeded
 from api.service import Service
-from embedding import description, registry
+from embedding import canary_texts, description, registry
+from embedding.chunking import Chunking
 from indexing.errors import SpaceMismatch
 from indexing.searcher import Wish
+from tests import tiny
 from tests.integration.conftest import write
 from tests.integration.migrations.moving import NAME, lacking, reach, sql, start
 from tests.integration.migrations.test_moving import space, texts
 
 
-def add(service: Service, static_model: Path, name: str, **options: object) -> str:
-    """The static model under a name of its own, with other options."""
+def add(
+    service: Service,
+    source: Path,
+    name: str,
+    calibration: tuple[str, ...] | None = None,
+    **options: object,
+) -> str:
+    """The same weights under a name of their own, with other options."""
     wish = registry.Wish(
-        source=str(static_model),
+        source=str(source),
         name=name,
         options=description.ModelOptions(**options),  # type: ignore[arg-type]
-        calibration=None,
+        calibration=calibration,
     )
     registry.add(wish, service.settings.models_dir)
     return name
@@ -37,6 +45,22 @@ async def test_equal_weights_and_dimensions_are_not_enough(
     await write(service, texts(40))
     old, _ = await space(service)
     name = add(service, static_model, "other", **options)
+    await moves_and_never_mixes(service, name, old)
+
+
+async def test_int8_is_not_the_model_that_it_was_made_of(service: Service, tmp_path: Path):
+    whole = tiny.directory(tmp_path / "whole")
+    plain = add(service, whole, "plain", max_tokens=64)
+    await service.catalog.delete(NAME)
+    await service.create(NAME, plain, Chunking())
+    await write(service, texts(40))
+    old, _ = await space(service)
+    calibration = canary_texts.NATURAL[:12]
+    name = add(service, whole, "quantised", calibration, max_tokens=64, precision="int8")
+    await moves_and_never_mixes(service, name, old)
+
+
+async def moves_and_never_mixes(service: Service, name: str, old: str) -> None:
     moving = await reach(service, await start(service, name), "soaking")
     assert moving.to.dimensions == moving.frm.dimensions
     assert moving.to.space_id != moving.frm.space_id
