@@ -55,6 +55,11 @@ def _side(service: Service, side: migration.Side) -> migration_schemas.Side:
 
 def wished(sent: migration_schemas.NewMigration) -> options.Options:
     """Raises Invalid."""
+    if sent.gates.ndcg_drop is not None and not sent.golden:
+        raise problems.Invalid(
+            "gates.ndcg_drop",
+            "is measured by judged queries: send them as `golden` (--golden FILE)",
+        )
     return options.Options(
         gates=options.Gates(
             recall=sent.gates.recall,

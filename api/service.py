@@ -1,5 +1,6 @@
 """What the routes work with: opened by `api.lifespan`, kept as `app.state.service`."""
 
+import asyncio
 import contextlib
 import dataclasses
 import uuid
@@ -27,7 +28,10 @@ DEFAULT_COLLECTION = "default"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Service:
-    """`died`: background tasks that ended, and why; `works`: migrations and the backlog, too."""
+    """`died`: background tasks that ended, and why; `works`: migrations and the backlog, too.
+
+    `stopping` ends streams that would last as long as their clients.
+    """
 
     settings: Settings
     engine: AsyncEngine
@@ -43,6 +47,7 @@ class Service:
     orders: Orders
     died: Mapping[str, str]
     works: bool
+    stopping: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     instance: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
 
     async def collection(self, name: str) -> Collection:
@@ -73,7 +78,7 @@ class Service:
     def using(self, name: str | None) -> contextlib.AbstractAsyncContextManager[Loaded]:
         """The default model, or the one that a request names: loaded by need, kept in the block.
 
-        A hub id, a directory's name under MODEL_ROOTS, `bundled`, or a space's fingerprint. Raises
-        EmbeddingError, ModelUnknown, ModelMissing, LoadRefused, NoMemory, Busy.
+        A hub id, a name that was added, a directory's under MODEL_ROOTS, `bundled`, or a space's
+        fingerprint. Raises EmbeddingError, ModelUnknown, ModelMissing, LoadRefused, NoMemory, Busy.
         """
         return self.models.using(name)

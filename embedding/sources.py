@@ -76,8 +76,8 @@ def resolve(name: str, *, roots: Sequence[Path], models_dir: Path) -> Source:
         return _downloaded(match["id"], match["revision"], roots, models_dir)
     raise errors.ModelNotFound(
         f"no model {name!r}: it is no path (one begins with / or ./), none that was added under"
-        f" {models_dir}, no directory under MODEL_ROOTS ({_list(roots)}), and no hub id such as"
-        f" {BUNDLED_ID}"
+        f" {models_dir}, no directory under VECMARK_MODEL_ROOTS ({_list(roots)}), and no hub id"
+        f" such as {BUNDLED_ID}"
     )
 
 

@@ -77,9 +77,9 @@ class Backlog:
     async def tick(self) -> int:
         """One batch for each index that lacks something; how many documents were worked on."""
         async with self._engine.connect() as conn:
-            live = await indexes.in_state(conn, *_FILLED)
+            due = await indexes.with_due_texts(conn, *_FILLED)
         worked = 0
-        for index in live:
+        for index in due:
             if not self._models.has(index.space_id):
                 continue
             worked += await self.work_off(index)

@@ -40,6 +40,7 @@ class HnswKeeper:
         self._indexer = indexer
         self._min_rows = min_rows
         self._inserted: dict[int, int] = {}
+        self._too_few: dict[int, int] = {}
         self._abandoned: dict[int, int] = {}
         self._again_at: dict[int, float] = {}
 
@@ -57,7 +58,9 @@ class HnswKeeper:
         """Look at every active index once; build at most one."""
         async with self._engine.connect() as conn:
             active = await indexes.in_state(conn, "active")
-            due = [index for index in active if await self._is_due(conn, index)]
+            possible = [index for index in active if self._is_possible(index)]
+            inserted = await hnsw.inserted(conn, [index.id for index in possible])
+            due = [one for one in possible if await self._is_due(conn, one, inserted[one.id])]
             await self._give_back_abandoned(conn, active)
             await conn.commit()
         for index in due:
@@ -67,18 +70,25 @@ class HnswKeeper:
                 await self._build(index)
                 return
 
-    async def _is_due(self, conn: AsyncConnection, index: IndexRow) -> bool:
+    def _is_possible(self, index: IndexRow) -> bool:
         if index.hnsw != "none" or self._indexer.streams:
             return False
         if index.hnsw_error and time.monotonic() < self._again_at.get(index.id, 0.0):
             return False
-        if index.dimensions > vectors.MAX_HNSW_DIMENSIONS:
-            return False
+        return index.dimensions <= vectors.MAX_HNSW_DIMENSIONS
+
+    async def _is_due(self, conn: AsyncConnection, index: IndexRow, now: int) -> bool:
+        """`now`: rows inserted ever. What had too few is counted again when there are more."""
         before = self._inserted.get(index.id)
-        now = self._inserted[index.id] = await hnsw.inserted(conn, index.id)
+        self._inserted[index.id] = now
         if before is None or now - before > _BULK_ROWS_S * _EVERY_S:
             return False
-        return await vectors.has_rows(conn, index.id, max(1, self._min_rows))
+        if self._too_few.get(index.id) == now:
+            return False
+        if await vectors.has_rows(conn, index.id, max(1, self._min_rows)):
+            return True
+        self._too_few[index.id] = now
+        return False
 
     async def _give_back_abandoned(self, conn: AsyncConnection, active: list[IndexRow]) -> None:
         """A build is abandoned when nothing of it is seen for many looks in a row.
@@ -96,7 +106,7 @@ class HnswKeeper:
 
     async def _build(self, index: IndexRow) -> None:
         async with self._engine.connect() as conn:
-            rows = await hnsw.inserted(conn, index.id)
+            rows = await vectors.count(conn, index.id)
         log.info("hnsw_build_started", index=index.id, rows=rows)
         try:
             tuned = await self._builder.build(index, rows)

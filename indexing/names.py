@@ -99,6 +99,7 @@ def refuse_paths(name: str) -> None:
     is_path = name.startswith(("/", ".", "~")) or {"", ".", ".."} & set(name.split("/")[1:])
     if is_path or len(name) > _LONGEST:
         raise errors.ModelUnknown(
-            "a request names a model by its folder's name under MODEL_ROOTS, by a hub id or by a "
-            f"space's fingerprint, not by a path ({name[:_LONGEST]!r})"
+            "a request names a model by the name that it was added with (`vecmark models add"
+            " DIRECTORY`), by its folder's name under VECMARK_MODEL_ROOTS, by a hub id or by a"
+            f" space's fingerprint, not by a path ({name[:_LONGEST]!r})"
         )

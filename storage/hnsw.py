@@ -1,6 +1,7 @@
 """The HNSW index over a table of vectors: built concurrently, its leftovers found, its state."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import psycopg
 from sqlalchemy import text
@@ -123,8 +124,12 @@ async def progress(conn: AsyncConnection, index_id: int) -> Progress | None:
     return None if row is None else Progress(*row)
 
 
-async def inserted(conn: AsyncConnection, index_id: int) -> int:
-    """Rows ever inserted into the table, by every process: whether it is growing fast."""
-    query = text("SELECT n_tup_ins FROM pg_stat_user_tables WHERE relid = to_regclass(:name)")
-    found = await conn.execute(query, {"name": vectors.table(index_id)})
-    return int(found.scalar_one_or_none() or 0)
+async def inserted(conn: AsyncConnection, index_ids: Sequence[int]) -> dict[int, int]:
+    """Rows ever inserted into their tables, by every process: whether they are growing fast."""
+    query = text(
+        "SELECT n.id, coalesce(pg_stat_get_tuples_inserted(to_regclass(n.name)), 0)"
+        " FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[])) AS n(id, name)"
+    )
+    names = [vectors.table(id_) for id_ in index_ids]
+    rows = await conn.execute(query, {"ids": list(index_ids), "names": names})
+    return {row.id: int(row[1]) for row in rows}

@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Mapping
 from uuid import UUID
 
-from sqlalchemy import Row, Select, delete, insert, select, update
+from sqlalchemy import Row, Select, delete, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage.tables import collections, indexes, spaces
+from storage.tables import collections, indexes, pending, spaces
 
 LIVE = ("building", "cutting", "active", "retained")
 
@@ -96,6 +96,14 @@ async def by_id(conn: AsyncConnection, index_id: int) -> IndexRow | None:
 
 async def in_state(conn: AsyncConnection, *states: str) -> list[IndexRow]:
     query = _query().where(indexes.c.state.in_(states)).order_by(indexes.c.id)
+    return [_row(row) for row in await conn.execute(query)]
+
+
+async def with_due_texts(conn: AsyncConnection, *states: str) -> list[IndexRow]:
+    """Those for which a pending text is to be embedded now."""
+    free = or_(pending.c.lease_until.is_(None), pending.c.lease_until < func.now())
+    due = exists().where(pending.c.index_id == indexes.c.id, pending.c.error.is_(None), free)
+    query = _query().where(indexes.c.state.in_(states), due).order_by(indexes.c.id)
     return [_row(row) for row in await conn.execute(query)]
 
 

@@ -98,8 +98,10 @@ async def under_way(conn: AsyncConnection, collection_id: UUID) -> MigrationRow 
     return None if row is None else _row(row)
 
 
-async def in_state(conn: AsyncConnection, *states: str) -> list[MigrationRow]:
-    query = select(migrations).where(migrations.c.state.in_(states))
+async def to_work_on(conn: AsyncConnection, *states: str) -> list[MigrationRow]:
+    """Without those whose time of grace lasts: there may be one for every collection."""
+    is_soaking = (migrations.c.state == "soaking") & (migrations.c.retained_until > func.now())
+    query = select(migrations).where(migrations.c.state.in_(states), ~is_soaking)
     return [_row(row) for row in await conn.execute(query.order_by(migrations.c.created_at))]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import httpx
 import sqlalchemy
 
 from api import settings
@@ -23,6 +24,7 @@ from storage.embedded import layout
 # The embedded PostgreSQL stops taking writes without room; a model's conversion needs 3 copies.
 LOW_DISK_BYTES = 2 * 1024**3
 FULL_DISK_BYTES = 200 * 1024**2
+_READY_TIMEOUT_S = 10
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -42,6 +44,8 @@ async def run(chosen: settings.Settings) -> list[Finding]:
         url = await connection.running(chosen)
     findings = [_data_dir(chosen.data_dir), _disk(chosen.data_dir)]
     findings += [_service(chosen, url)]
+    if url is not None:
+        findings += await _ready(url)
     findings += await asyncio.to_thread(_database, chosen)
     findings += await asyncio.to_thread(_model, chosen)
     return findings
@@ -57,6 +61,20 @@ def _service(chosen: settings.Settings, url: str | None) -> Finding:
     except failure.Failure as error:
         return Finding("fail", "port", error.message)
     return Finding("ok", "port", f"{chosen.port} on {chosen.host} is free; no service runs")
+
+
+async def _ready(url: str) -> list[Finding]:
+    """What the service says of itself: a model that a collection needs and that is gone, say."""
+    async with httpx.AsyncClient(timeout=_READY_TIMEOUT_S, trust_env=False) as http:
+        try:
+            told = (await http.get(f"{url}/readyz")).json()
+        except (httpx.TransportError, ValueError) as error:
+            return [Finding("fail", "service", f"/readyz: {error or type(error).__name__}")]
+    wrong = {name: found for name, found in told["checks"].items() if found != "ok"}
+    return [
+        *(Finding("fail", f"service, {name}", found) for name, found in wrong.items()),
+        *(Finding("warn", "service", warning) for warning in told["warnings"]),
+    ]
 
 
 def _data_dir(data_dir: Path) -> Finding:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
+import msgspec
 
 from api import settings
 from api.cli import client, failure, output
@@ -20,14 +21,19 @@ PROBE_TIMEOUT_S = 2
 
 
 @contextlib.asynccontextmanager
-async def open_service(chosen: settings.Settings) -> AsyncIterator[client.Service]:
-    """The running service, else the store itself served on a private socket by this process."""
+async def open_service(
+    chosen: settings.Settings, *, works: bool = False
+) -> AsyncIterator[client.Service]:
+    """The running service, else the store itself served on a private socket by this process.
+
+    That one builds indexes and works on migrations only where the command `works`.
+    """
     url = await running(chosen)
     if url is not None:
         async with client.open_http(url) as service:
             yield service
         return
-    async with _own(chosen) as service:
+    async with _own(_modest(chosen, works=works)) as service:
         yield service
 
 
@@ -88,6 +94,12 @@ async def _own(chosen: settings.Settings) -> AsyncIterator[client.Service]:
                 client.open_http("http://vecmark", path) as service,
             ):
                 yield service
+
+
+def _modest(chosen: settings.Settings, *, works: bool) -> settings.Settings:
+    """Its log would stand among what a command prints; problems are answers of the service."""
+    level = "error" if chosen.log_level == "info" else chosen.log_level
+    return msgspec.structs.replace(chosen, worker=works, log_level=level)
 
 
 def _step(step: str) -> None:

@@ -66,7 +66,7 @@ async def _add(
     if total == 0:
         _say_nothing(sources, files)
         return 0
-    async with connection.open_service(chosen) as service:
+    async with connection.open_service(chosen, works=True) as service:
         if collection != "default" and await service.collection(collection) is None:
             await service.request("POST", "/v1/collections", json={"name": collection})
             output.line(f"Made the collection {collection}.", err=True)

@@ -30,7 +30,10 @@ class Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, KeyboardInterrupt):
             raise
         except Exception as error:
-            raise _explained(error) from error
+            first = _first(error)
+            if isinstance(first, BrokenPipeError):  # `| head`: click ends without a word
+                raise first from None
+            raise _explained(first) from error
 
 
 @click.group(
@@ -61,9 +64,13 @@ def main() -> None:
     cli.main()
 
 
-def _explained(error: Exception) -> click.ClickException:
+def _first(error: Exception) -> Exception:
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
+    return error
+
+
+def _explained(error: Exception) -> click.ClickException:
     if isinstance(error, click.ClickException):
         return error
     from embedding import errors as embedding_errors

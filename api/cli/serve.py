@@ -2,12 +2,15 @@ import asyncio
 import importlib
 import socket
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from api import settings
 from api.cli import flags, output, ports
+
+if TYPE_CHECKING:
+    from api.cli import client
 
 
 @click.command()
@@ -39,15 +42,28 @@ async def _serve(chosen: settings.Settings, listening: socket.socket, *, sample:
     importing = asyncio.create_task(asyncio.to_thread(_import_rest), name="imports")
     async with application.lifespan():
         await importing
-        from api.cli import client, samples, server
+        from api.cli import client, server
 
         async with server.serving(application, listening) as task:
-            async with client.open_http(chosen.local_url) as service:
-                await _say_ready(service, chosen)
-                if sample:
-                    await samples.show(service)
-            await asyncio.wait({task})
-            task.result()
+            try:
+                async with client.open_http(chosen.local_url) as service:
+                    await _say_ready(service, chosen)
+                    if sample:
+                        await _show_sample(service)
+                await asyncio.wait({task})
+                task.result()
+            finally:
+                application.state.service.stopping.set()
+
+
+async def _show_sample(service: "client.Service") -> None:
+    """The service goes on without: the sample's model may be gone, say."""
+    from api.cli import failure, samples
+
+    try:
+        await samples.show(service)
+    except failure.Failure as error:
+        output.line(f"The sample is not there: {error.message}", err=True)
 
 
 def _import_rest() -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Literal
 
@@ -224,7 +225,10 @@ async def report(
 async def events(
     service: NamedDependency[Service], collection: FromPath[str], migration_id: FromPath[str]
 ) -> ServerSentEvent:
-    """An event `migration` with the whole of it at every change; the last when it is over."""
+    """An event `migration` with the whole of it at every change; the last when it is over.
+
+    The service's own stop ends the stream, too: connect again.
+    """
     await migrating.find(service, collection, migration_id)
     return ServerSentEvent(_events(service, collection, migration_id))
 
@@ -233,7 +237,7 @@ async def _events(
     service: Service, collection: str, migration_id: str
 ) -> AsyncIterator[ServerSentEventMessage]:
     last = b""
-    while True:
+    while not service.stopping.is_set():
         try:
             found = await _shown(service, collection, migration_id)
         except Exception as error:  # the stream has begun: its end tells why
@@ -246,7 +250,9 @@ async def _events(
             yield ServerSentEventMessage(event="migration", data=content.decode())
         if found.state in states.ENDED:
             return
-        await asyncio.sleep(_LOOK_EVERY_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_EVERY_S):
+                await service.stopping.wait()
 
 
 async def _shown(service: Service, collection: str, migration_id: str) -> Migration:

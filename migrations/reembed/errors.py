@@ -13,6 +13,8 @@ MigrationError
 from collections.abc import Sequence
 from uuid import UUID
 
+from migrations.reembed import commands
+
 
 class MigrationError(Exception):
     pass
@@ -25,10 +27,13 @@ class MigrationNotFound(MigrationError):
 
 class MigrationRunning(MigrationError):
     def __init__(self, collection: str, migration: UUID, state: str) -> None:
+        retire, rollback, cancel = (
+            commands.shown(collection, words) for words in ("retire", "rollback", "cancel")
+        )
         after = (
-            "`vecmark migrate retire` ends its time of grace, `vecmark migrate rollback` undoes it"
+            f"{retire} ends its time of grace, {rollback} undoes it"
             if state == "soaking"
-            else "`vecmark migrate cancel` drops it"
+            else f"{cancel} drops it"
         )
         super().__init__(
             f"the collection {collection!r} has the migration {migration}, which is {state}; "

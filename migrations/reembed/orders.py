@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from indexing import retries
 from indexing.backlog import Backlog
 from indexing.models import Models
-from migrations.reembed import cutover, errors, migration, states
+from migrations.reembed import commands, cutover, errors, migration, states
 from migrations.reembed.migration import Migration
 from migrations.reembed.verifying.report import Report
 from storage import migrations, pending
@@ -37,6 +37,10 @@ class Orders:
 
     async def pause(self, found: Migration) -> None:
         """Raises TransitionRefused, as all of these do."""
+
+        if found.state == "paused":
+            resume = commands.shown(found.collection.name, "resume")
+            raise errors.TransitionRefused(f"it is paused already; {resume} lets it go on")
 
         async def work(conn: AsyncConnection) -> None:
             await migration.move(conn, found, "paused", resume_state=found.state)

@@ -68,7 +68,7 @@ class Runner:
     async def tick(self) -> None:
         """Begin to drive each that has something to do and is not driven here yet."""
         async with self._engine.connect() as conn:
-            rows = await migrations.in_state(conn, *states.WORKED)
+            rows = await migrations.to_work_on(conn, *states.WORKED)
             found = [await migration.complete(conn, row) for row in rows]
         for one in found:
             if one is None or one.id in self._tasks or one.is_idle:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from migrations.reembed import states, throttle
+from migrations.reembed import commands, states, throttle
 from migrations.reembed.migration import Migration
 from migrations.reembed.states import State
 from storage import collections, hnsw, pending, ranges, replicas
@@ -85,8 +85,10 @@ async def _progress(
     totals = await ranges.totals(conn, found.id)
     told = [fact for one in others if isinstance(fact := one.facts.get(str(found.id)), Mapping)]
     rate = sum(float(one["rate"]) for one in told) if told else None
-    # What a worker wrote twice, or was deleted since, is counted all the same.
-    done = min(totals.documents, documents) if found.state != "done" else documents
+    # What a worker wrote twice, or was deleted since, is counted all the same; after the cut-over
+    # writes keep it whole.
+    is_whole = found.is_soaking or found.state in {"done", "rolled_back"}
+    done = documents if is_whole else min(totals.documents, documents)
     return Progress(
         documents=documents,
         documents_done=done,
@@ -145,18 +147,17 @@ def following(found: Migration, counts: pending.Counts, lag: Lag | None) -> str:
     return _NEXT[found.state]
 
 
-def _command(found: Migration, words: str) -> str:
-    name = found.collection.name
-    return f"`vecmark migrate {words}{'' if name == 'default' else f' -c {name}'}`"
+def _command(found: Migration, words: str, options: str = "") -> str:
+    return commands.shown(found.collection.name, words, options)
 
 
 def _blocked(found: Migration, counts: pending.Counts) -> str:
-    overrule = "--force REASON"
+    overrule = _command(found, "cutover", "--force REASON")
     if counts.failed:
-        overrule = "--waive-failed (they will not be found)"
+        overrule = _command(found, "cutover", "--waive-failed") + " (they will not be found)"
     return (
         f"Nothing was switched. Mend what the report names and {_command(found, 'resume')}, or "
-        f"{_command(found, 'cutover')} {overrule}, or {_command(found, 'cancel')}."
+        f"{overrule}, or {_command(found, 'cancel')}."
     )
 
 

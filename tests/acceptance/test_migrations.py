@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,7 @@ def test_orders_that_the_state_does_not_allow_are_refused(http: httpx.Client, pa
         ({"model": OTHER, "golden": [{"q": "b\0", "relevant": {"d1": 1}}]}, "golden[0].q"),
         ({"model": OTHER, "golden": [{"q": "b", "relevant": {"d1": -1}}]}, "golden[0].relevant"),
         ({"model": OTHER, "golden": [{"q": "b", "relevant": {"d\0": 1}}]}, "golden[0].relevant"),
+        ({"model": OTHER, "gates": {"ndcg_drop": 0.1}}, "gates.ndcg_drop"),
         ({"model": OTHER, "chunking": {"size": 1}}, None),
         ({"model": "nobody/knows"}, None),
         ({"model": "../static"}, None),
@@ -204,6 +206,23 @@ def test_the_rate_is_bounded_and_can_be_changed(http: httpx.Client, path: str):
     assert changed.json()["options"]["max_rate"] is None
     assert changed.json()["options"]["query_p95_ms"] == slow["options"]["query_p95_ms"]
     reach(http, path, moving["id"], "soaking")
+
+
+def test_a_stop_ends_the_events_of_a_migration(home: Path, serve: Serve, roots: Path):
+    """Not cut off: the stream is whole, so that a client knows that it may connect again."""
+    service = serve(home, model=roots / "static", model_roots=roots)
+    with service.client() as client:
+        fill(client, "default")
+        path = "/v1/collections/default/migrations"
+        moving = start(client, path, manual=True)
+        with client.stream("GET", f"{path}/{moving['id']}/events") as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == "event: migration"
+            stopping = threading.Thread(target=service.stop)
+            stopping.start()
+            for _ in lines:
+                pass
+        stopping.join()
 
 
 def test_events_tell_every_state_to_the_end(http: httpx.Client, path: str):

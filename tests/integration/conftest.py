@@ -40,9 +40,11 @@ async def service(opened: Open) -> AsyncIterator[Service]:
         yield service
 
 
-async def write(service: Service, texts: dict[str, str]) -> list[results.Result]:
-    """Write documents into `default`, as one request."""
-    collection = await service.collection("default")
+async def write(
+    service: Service, texts: dict[str, str], name: str = "default"
+) -> list[results.Result]:
+    """Write documents into a collection, as one request."""
+    collection = await service.collection(name)
     items = [
         documents.NewDocument(
             doc_key=documents.key(collection.row.id, id_),
@@ -53,5 +55,5 @@ async def write(service: Service, texts: dict[str, str]) -> list[results.Result]
         )
         for id_, text in texts.items()
     ]
-    async with service.indexer.stream("default", bulk=False) as stream:
+    async with service.indexer.stream(name, bulk=False) as stream:
         return await stream.all(items, 256)

@@ -35,7 +35,7 @@ def whole(found: dict[str, Any]) -> list[str]:
 def _rows(found: dict[str, Any]) -> list[tuple[str, object]]:
     state = found["state"]
     if found["resume_state"]:
-        state += f" (was {found['resume_state']})"
+        state += f" (goes on with {found['resume_state']})"
     shown = [
         ("migration", found["id"]),
         ("collection", found["collection"]),

@@ -59,7 +59,9 @@ async def meant(session: scope.Session, given: scope.Scope, name: str) -> dict[s
     """The migration that a command acts on; Failure where there is none, None with --all."""
     found = await open_(session.service, name, given.migration)
     if found is None:
-        nothing = f"{name}: no migration is under way"
+        last = await newest(session.service, name)
+        told = "" if last is None else f" (the last one is {last['state']})"
+        nothing = f"{name}: no migration is under way{told}"
         if not given.every:
             look = f"`{output.command()} migrate list{flag(name)}`"
             raise failure.Failure(f"{nothing}; see {look}")

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-import msgspec
 
 from api import settings
 from api.cli import failure, flags, output
@@ -80,9 +79,11 @@ def options(*, every: bool = True) -> Callable[[Command], Command]:
     return decorate
 
 
-def run(given: dict[str, Any], meant: Scope, work: Work, *, as_json: bool = False) -> None:
+def run(
+    given: dict[str, Any], meant: Scope, work: Work, *, as_json: bool = False, works: bool = False
+) -> None:
     """Do the work for each collection meant, and exit by the highest code."""
-    leave(each(flags.load(given), meant, work, as_json=as_json))
+    leave(each(flags.load(given), meant, work, as_json=as_json, works=works))
 
 
 def leave(work: Coroutine[None, None, int]) -> None:
@@ -108,11 +109,16 @@ async def need_running(chosen: settings.Settings, flag: str) -> None:
         )
 
 
-async def each(chosen: settings.Settings, meant: Scope, work: Work, *, as_json: bool) -> int:
-    """Do the work for each collection meant, one after another; the highest code."""
+async def each(
+    chosen: settings.Settings, meant: Scope, work: Work, *, as_json: bool, works: bool = False
+) -> int:
+    """Do the work for each collection meant, one after another; the highest code.
+
+    `works`: where no service runs, this process moves migrations on meanwhile.
+    """
     from api.cli import connection
 
-    async with connection.open_service(_quiet(chosen)) as service:
+    async with connection.open_service(chosen, works=works) as service:
         session = Session(service, as_json)
         if not meant.every:
             done = [await work(session, meant.collection or DEFAULT)]
@@ -132,13 +138,6 @@ async def names(service: "client.Service", meant: Scope) -> list[str]:
     if not found:
         output.line(f"No collection yet: `{output.command()} add FILE` makes one.", err=True)
     return found
-
-
-def _quiet(chosen: settings.Settings) -> settings.Settings:
-    """A service of this process logs each batch: too much beside a live view."""
-    if chosen.log_level != "info":
-        return chosen
-    return msgspec.structs.replace(chosen, log_level="warning")
 
 
 async def _tolerantly(session: Session, name: str, work: Work) -> Done:

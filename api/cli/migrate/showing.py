@@ -31,7 +31,7 @@ def status(
             return await watching.newest(session, meant, name)
         return await _status(session, meant, name)
 
-    scope.run(given, meant, work, as_json=as_json)
+    scope.run(given, meant, work, as_json=as_json, works=watch)
 
 
 async def _status(session: scope.Session, meant: scope.Scope, name: str) -> scope.Done:

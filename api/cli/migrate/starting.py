@@ -100,4 +100,4 @@ async def _start(
         session.say(f"{name}: started {found['id']}; see `{look}`")
         return scope.Done(found)
 
-    return await scope.each(chosen, meant, work, as_json=as_json)
+    return await scope.each(chosen, meant, work, as_json=as_json, works=True)

@@ -61,7 +61,7 @@ def rollback(
         found = await remote.act(session.service, found, "rollback", _given(force=force))
         return await watching.follow(session, found, outcome.is_rolled_back, outcome.rollback_code)
 
-    scope.run(given, meant, work, as_json=as_json)
+    scope.run(given, meant, work, as_json=as_json, works=True)
 
 
 async def _cutover(
@@ -69,7 +69,7 @@ async def _cutover(
 ) -> int:
     if not wait:
         await scope.need_running(chosen, "--no-wait")
-    return await scope.each(chosen, meant, work, as_json=as_json)
+    return await scope.each(chosen, meant, work, as_json=as_json, works=True)
 
 
 async def _cut_over(

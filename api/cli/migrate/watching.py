@@ -38,7 +38,7 @@ def watch(
     async def work(session: scope.Session, name: str) -> scope.Done:
         return await newest(session, meant, name, until)
 
-    scope.run(given, meant, work, as_json=as_json)
+    scope.run(given, meant, work, as_json=as_json, works=True)
 
 
 async def newest(

@@ -4,7 +4,7 @@ import signal
 import subprocess
 
 from api.cli import samples as sample_command
-from tests import services, waiting
+from tests import models, services, waiting
 
 
 def test_sample_documents_are_shown_once_and_stay(home, serve_static):
@@ -23,6 +23,20 @@ def test_sample_documents_are_shown_once_and_stay(home, serve_static):
     # A command finds the service by its data directory.
     assert f"ok    service: answers at {again.url}" in services.run(home, "doctor").stdout
     check_stop(again, signal.SIGINT)
+
+
+def test_the_service_runs_though_the_model_of_the_sample_is_gone(home, serve, tmp_path):
+    files = models.wordllama_directory(tmp_path / "model_files")
+    first = serve(home, "--sample", model=files)
+    waiting.until(lambda: "Ctrl+C" in first.said(), said=first.said)
+    first.stop()
+    models.save_tensors(files, models.shaken(models.load_tensors(files)))
+    again = serve(home, "--sample", model=files)
+    waiting.until(lambda: "The sample is not there" in again.said(), said=again.said)
+    with again.client() as client:
+        assert client.get("/v1/collections/sample/documents").status_code == 200
+    assert "warn  service: fp1:" in services.run(home, "doctor", model=files).stdout
+    check_stop(again, signal.SIGTERM)
 
 
 def check_stop(service: services.Service, number: signal.Signals) -> None:

@@ -1,6 +1,7 @@
 """What makes another space, and what does not: equal dimensions are no reason to mix."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,13 +23,13 @@ def add(
     source: Path,
     name: str,
     calibration: tuple[str, ...] | None = None,
-    **options: object,
+    **options: Any,
 ) -> str:
     """The same weights under a name of their own, with other options."""
     wish = registry.Wish(
         source=str(source),
         name=name,
-        options=description.ModelOptions(**options),  # type: ignore[arg-type]
+        options=description.ModelOptions(**options),
         calibration=calibration,
     )
     registry.add(wish, service.settings.models_dir)
@@ -39,7 +40,7 @@ def add(
     "options", [{"max_tokens": 16}, {"document_prompt": "about: "}], ids=lambda one: next(iter(one))
 )
 async def test_equal_weights_and_dimensions_are_not_enough(
-    service: Service, static_model: Path, options: dict[str, object]
+    service: Service, static_model: Path, options: dict[str, Any]
 ):
     """The dangerous case: no column type would refuse these vectors, and they mean other things."""
     await write(service, texts(40))

@@ -36,7 +36,7 @@ def test_values_stand_in_one_column():
 def test_what_rests_says_where_it_goes_on_and_no_speed():
     found = migrations.migration("paused", resume_state="building")
     shown = lines(found)
-    assert shown["state"] == "paused (was building)"
+    assert shown["state"] == "paused (goes on with building)"
     assert shown["chunks"] == "812"
     assert "work" not in shown
 
