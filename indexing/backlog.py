@@ -4,14 +4,15 @@ import asyncio
 import contextlib
 import socket
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from embedding.scheduler import Urgency
-from indexing import catalog, filling, retries
-from indexing.embedded import Embedded, embed
+from indexing import catalog, embedded, filling, retries
+from indexing.embedded import Embedded, Failure
 from indexing.filling import Filled
 from indexing.models import Models
 from storage import engine as database
@@ -27,12 +28,15 @@ _FILLED = ("active", "cutting", "retained")
 _EVERY_S = 2.0
 _AT_ONCE = 64
 _WRITE_AT_ONCE = 16
-# Embedded and written before the next of a batch: long texts take minutes together.
-_CHARACTERS_AT_ONCE = 250_000
 # What a process that was killed had in hand is taken over after this.
 _LEASE_S = 15
 _RENEW_EVERY_S = 4.0
 _NOTE_AT_ONCE = 5000
+
+
+class Worked(NamedTuple):
+    documents: int
+    chunks: int
 
 
 class Backlog:
@@ -50,10 +54,9 @@ class Backlog:
             try:
                 noted = noted or await self._note_missing()
                 done = await self.tick()
-            except Exception as error:  # what it is about is tried again, by whoever holds a lease
+            except Exception as error:  # it is looked at again
                 done = 0
-                if not (database.is_unavailable(error) or isinstance(error, IndexChanged)):
-                    log.exception("backlog_failed")
+                _tell(error)
             if not done:
                 await asyncio.sleep(_EVERY_S)
 
@@ -62,7 +65,7 @@ class Backlog:
             live = await indexes.in_state(conn, *_FILLED)
         for index in live:
             async with self._engine.begin() as conn:
-                await pending.revive(conn, index.id)
+                await pending.forget_gone(conn, index.id)
             while True:
                 async with self._engine.begin() as conn:
                     count = await pending.add_missing(
@@ -82,11 +85,14 @@ class Backlog:
         for index in due:
             if not self._models.has(index.space_id):
                 continue
-            worked += await self.work_off(index)
+            try:
+                worked += (await self.work_off(index)).documents
+            except Exception as error:  # tried again, and no other index waits for it
+                _tell(error)
         return worked
 
-    async def work_off(self, index: IndexRow, urgency: Urgency = Urgency.BACKFILL) -> int:
-        """One batch of what `index` lacks; how many documents were worked on.
+    async def work_off(self, index: IndexRow, urgency: Urgency = Urgency.BACKFILL) -> Worked:
+        """One batch of what `index` lacks.
 
         Raises IndexChanged where it is not a live one any more, EmbeddingError, ModelMissing.
         """
@@ -94,11 +100,10 @@ class Backlog:
             claims = await leases.claim(
                 conn, index.id, owner=self._owner, limit=_AT_ONCE, lease_s=_LEASE_S
             )
-        if claims:
-            async with self._holding(index, claims):
-                for part in _parts(claims):
-                    await self._work(index, part, urgency)
-        return len(claims)
+        if not claims:
+            return Worked(0, 0)
+        async with self._holding(index, claims):
+            return Worked(len(claims), await self._work(index, claims, urgency))
 
     @contextlib.asynccontextmanager
     async def _holding(self, index: IndexRow, claims: list[Claim]) -> AsyncIterator[None]:
@@ -120,12 +125,23 @@ class Backlog:
                 async with self._engine.begin() as conn:
                     await leases.renew(conn, index.id, claims, _LEASE_S)
 
-    async def _work(self, index: IndexRow, claims: list[Claim], urgency: Urgency) -> None:
-        texts = [claim.text for claim in claims]
+    async def _work(self, index: IndexRow, claims: Sequence[Claim], urgency: Urgency) -> int:
+        """Each batch is written before the next is encoded; how many chunks there were."""
+        count = 0
         with self._models.held(
             index.space_id, model_id=index.model_id, fingerprint=index.fingerprint
         ) as loaded:
-            found = await embed(loaded, texts, catalog.chunking_of(index), urgency)
+            texts = [claim.text for claim in claims]
+            cut = await loaded.model.prepare(texts, catalog.chunking_of(index))
+            for batch in embedded.batches(list(zip(claims, cut, strict=True))):
+                done = await embedded.encode(loaded, [prepared for _, prepared in batch], urgency)
+                await self._write(index, [claim for claim, _ in batch], done)
+                count += sum(embedded.chunks(prepared) for _, prepared in batch)
+        return count
+
+    async def _write(
+        self, index: IndexRow, claims: Sequence[Claim], found: Sequence[Embedded | Failure]
+    ) -> None:
         ready: list[tuple[Claim, Filled]] = []
         for claim, done in zip(claims, found, strict=True):
             if isinstance(done, Embedded):
@@ -149,14 +165,8 @@ class Backlog:
         await retries.writing(work)
 
 
-def _parts(claims: Sequence[Claim]) -> Iterator[list[Claim]]:
-    part: list[Claim] = []
-    size = 0
-    for claim in claims:
-        if part and size + len(claim.text) > _CHARACTERS_AT_ONCE:
-            yield part
-            part, size = [], 0
-        part.append(claim)
-        size += len(claim.text)
-    if part:
-        yield part
+def _tell(error: Exception) -> None:
+    if database.is_unavailable(error) or database.is_conflict(error):
+        return
+    if not isinstance(error, IndexChanged):
+        log.error("backlog_failed", exc_info=error)

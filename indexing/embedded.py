@@ -1,7 +1,8 @@
 """Texts with their chunks and vectors: what writes and the backlog store."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -12,6 +13,12 @@ from embedding.errors import NoTokens
 from embedding.scheduler import Urgency
 from indexing.loaded import Loaded
 from storage.vectors import VectorRow
+
+# What a process that is killed may have to embed again, for each that it has in flight.
+BATCH_CHUNKS = 64
+
+T = TypeVar("T")
+Cut = chunking.Prepared | NoTokens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +63,35 @@ async def embed(
     return await encode(loaded, await loaded.model.prepare(texts, cutting), urgency)
 
 
+def batches(pieces: Sequence[tuple[T, Cut]]) -> Iterator[list[tuple[T, Cut]]]:
+    """Whole texts, the longest first, with at most 64 chunks together or one text."""
+    batch: list[tuple[T, Cut]] = []
+    size = 0
+    for piece in sorted(pieces, key=lambda piece: _longest(piece[1]), reverse=True):
+        count = chunks(piece[1])
+        if batch and size + count > BATCH_CHUNKS:
+            yield batch
+            batch, size = [], 0
+        batch.append(piece)
+        size += count
+    if batch:
+        yield batch
+
+
+def chunks(cut: Cut) -> int:
+    return 1 if isinstance(cut, NoTokens) else len(cut.chunks)
+
+
+def _longest(cut: Cut) -> int:
+    """Tokens of its longest chunk."""
+    if isinstance(cut, NoTokens):
+        return 0
+    return max(chunk.token_count for chunk in cut.chunks)
+
+
 async def encode(
     loaded: Loaded,
-    found: Sequence[chunking.Prepared | NoTokens],
+    found: Sequence[Cut],
     urgency: Urgency = Urgency.WRITE,
 ) -> list[Embedded | Failure]:
     """As `embed`, of texts that are cut into chunks already."""

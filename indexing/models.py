@@ -282,11 +282,12 @@ class Models:
 
     async def _check_rest(self) -> None:
         """What moved stops serving."""
-        async for loaded, reason in upkeep.check_rest(self._engine, self._loaded):
-            is_default = self._loaded.is_default(loaded)
-            self.problems[self.places.default if is_default else loaded.name] = reason
-            self._given_up.add(loaded.space_id)
-            self._loader.refuse(loaded, reason)
+        async with contextlib.aclosing(upkeep.check_rest(self._engine, self._loaded)) as moved:
+            async for loaded, reason in moved:
+                is_default = self._loaded.is_default(loaded)
+                self.problems[self.places.default if is_default else loaded.name] = reason
+                self._given_up.add(loaded.space_id)
+                self._loader.refuse(loaded, reason)
 
     def move(self, loaded: Loaded, row: spaces.SpaceRow) -> None:
         """Serve another space, which the model was shown to equal."""

@@ -1,7 +1,7 @@
 """What is done for loaded models beside their use: all canaries, and prompts that were changed."""
 
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 async def check_rest(
     engine: AsyncEngine, models: LoadedModels
-) -> AsyncIterator[tuple[Loaded, str]]:
+) -> AsyncGenerator[tuple[Loaded, str], None]:
     """Compare all canaries of models that started on a few; those that moved, and what moved.
 
     Each is kept in memory until the next is asked for.

@@ -32,10 +32,12 @@ async def claim(
     Those whose last attempts ended without a result come alone, so that one text which ends the
     process takes no others with it. After MAX_ATTEMPTS it is set aside.
     """
-    await _settle_the_hopeless(conn, index_id)
     values = {"index": index_id, "owner": owner, "lease": lease_s}
     fresh = await _claim(conn, values, f"attempts < {_SUSPECT}", limit)
-    return fresh or await _claim(conn, values, f"attempts < {pending.MAX_ATTEMPTS}", 1)
+    if fresh:
+        return fresh
+    await _settle_the_hopeless(conn, index_id)
+    return await _claim(conn, values, f"attempts < {pending.MAX_ATTEMPTS}", 1)
 
 
 async def _claim(
@@ -43,8 +45,10 @@ async def _claim(
 ) -> list[Claim]:
     rows = await conn.execute(
         text(
-            "WITH due AS (SELECT index_id, doc_key FROM pending WHERE index_id = :index"
+            "WITH due AS (SELECT index_id, doc_key FROM pending p WHERE index_id = :index"
             f" AND (lease_until IS NULL OR lease_until < now()) AND {condition}"
+            " AND EXISTS (SELECT 1 FROM documents d WHERE d.doc_key = p.doc_key"
+            " AND d.text_hash = p.text_hash)"
             f" ORDER BY doc_key LIMIT {limit:d} FOR UPDATE SKIP LOCKED), leased AS ("
             " UPDATE pending p SET lease_owner = :owner, lease_epoch = p.lease_epoch + 1,"
             " attempts = p.attempts + 1, lease_until = now() + make_interval(secs => :lease)"
@@ -55,15 +59,16 @@ async def _claim(
         ),
         values,
     )
-    return [Claim(*row) for row in rows]
+    # In the order in which all others lock rows.
+    return sorted((Claim(*row) for row in rows), key=lambda claim: claim.doc_key)
 
 
 async def _settle_the_hopeless(conn: AsyncConnection, index_id: int) -> None:
-    """What was claimed before and can come to nothing: nobody waits for it, or it gave up."""
+    """What can come to nothing: nobody waits for it, or those who had it gave up."""
     free = "(p.lease_until IS NULL OR p.lease_until < now())"
     await conn.execute(
         text(
-            f"DELETE FROM pending p WHERE p.index_id = :index AND p.attempts > 0 AND {free}"
+            f"DELETE FROM pending p WHERE p.index_id = :index AND {free}"
             " AND NOT EXISTS (SELECT 1 FROM documents d WHERE d.doc_key = p.doc_key"
             " AND d.text_hash = p.text_hash)"
         ),
@@ -121,12 +126,7 @@ async def settle(conn: AsyncConnection, index_id: int, claims: Sequence[Claim]) 
             " CAST(:epochs AS bigint[])) AS n(k, h, e) WHERE p.index_id = :index"
             " AND p.doc_key = n.k AND p.text_hash = n.h AND p.lease_epoch = n.e"
         ),
-        {
-            "index": index_id,
-            "keys": [claim.doc_key for claim in claims],
-            "hashes": [claim.text_hash for claim in claims],
-            "epochs": [claim.epoch for claim in claims],
-        },
+        {**_ours(index_id, claims), "hashes": [claim.text_hash for claim in claims]},
     )
 
 

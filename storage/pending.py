@@ -55,22 +55,14 @@ async def add_missing(conn: AsyncConnection, index_id: int, collection_id: UUID,
     return done.rowcount
 
 
-async def revive(conn: AsyncConnection, index_id: int) -> None:
-    """Try again what was given up without a reason; drop what nobody waits for any more."""
+async def forget_gone(conn: AsyncConnection, index_id: int) -> None:
+    """Drop what nobody waits for any more: of deleted documents, and of texts that changed."""
     await conn.execute(
         text(
             "DELETE FROM pending p WHERE p.index_id = :index AND NOT EXISTS (SELECT 1"
             " FROM documents d WHERE d.doc_key = p.doc_key AND d.text_hash = p.text_hash)"
         ),
         {"index": index_id},
-    )
-    await conn.execute(
-        text(
-            "UPDATE pending SET attempts = 0, error = NULL, lease_until = NULL"
-            " WHERE index_id = :index"
-            " AND attempts >= :most AND (error IS NULL OR error = :reason)"
-        ),
-        {"index": index_id, "most": MAX_ATTEMPTS, "reason": GAVE_UP},
     )
 
 
@@ -99,7 +91,7 @@ async def set_aside(
 
 
 async def revive_failed(conn: AsyncConnection, index_id: int) -> int:
-    """Try again what failed for a reason, too; how many there were."""
+    """Try again what was set aside, whatever the reason; how many there were."""
     done = await conn.execute(
         text(
             "UPDATE pending SET attempts = 0, error = NULL, lease_until = NULL"

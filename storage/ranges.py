@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from storage.tables import migration_ranges
 
 _KEYS = 1 << 128
+# A text may be what ends the workers.
+_SUSPECT = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +23,12 @@ class Range:
     high: UUID
     position: UUID | None
     epoch: int
+    attempts: int
+
+    @property
+    def is_suspect(self) -> bool:
+        """Those who had it were cut off again and again before they had written anything."""
+        return self.attempts > _SUSPECT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,13 +73,13 @@ async def claim(
     found = await conn.execute(
         text(
             "UPDATE migration_ranges r SET lease_owner = :owner, lease_epoch = r.lease_epoch + 1,"
-            " lease_until = now() + make_interval(secs => :lease)"
+            " attempts = r.attempts + 1, lease_until = now() + make_interval(secs => :lease)"
             # A scalar subquery is run once; as a joined one it may be run for every row.
             " WHERE r.migration_id = :id AND r.no = (SELECT no FROM migration_ranges"
             "  WHERE migration_id = :id AND NOT finished"
             "  AND (lease_until IS NULL OR lease_until < now())"
             "  ORDER BY no LIMIT 1 FOR UPDATE SKIP LOCKED)"
-            " RETURNING r.migration_id, r.no, r.low, r.high, r.cursor, r.lease_epoch"
+            " RETURNING r.migration_id, r.no, r.low, r.high, r.cursor, r.lease_epoch, r.attempts"
         ),
         {"id": migration_id, "owner": owner, "lease": lease_s},
     )
@@ -95,7 +103,8 @@ async def count_in(conn: AsyncConnection, held: Range, *, documents: int, chunks
     """Note what this transaction writes; False where the lease was lost: then roll back."""
     done = await conn.execute(
         text(
-            "UPDATE migration_ranges SET done = done + :documents, chunks = chunks + :chunks"
+            "UPDATE migration_ranges SET attempts = 0,"
+            " done = done + :documents, chunks = chunks + :chunks"
             " WHERE migration_id = :id AND no = :no AND lease_epoch = :epoch"
         ),
         {
@@ -115,7 +124,7 @@ async def advance(
     """All up to `position` is done; False where the lease was lost."""
     done = await conn.execute(
         text(
-            "UPDATE migration_ranges SET cursor = coalesce(:position, cursor),"
+            "UPDATE migration_ranges SET attempts = 0, cursor = coalesce(:position, cursor),"
             " finished = :finished, lease_until = CASE WHEN :finished THEN NULL ELSE lease_until"
             " END WHERE migration_id = :id AND no = :no AND lease_epoch = :epoch"
         ),
@@ -134,7 +143,7 @@ async def release(conn: AsyncConnection, held: Range) -> None:
     """Let another worker take it at once."""
     await conn.execute(
         text(
-            "UPDATE migration_ranges SET lease_until = NULL"
+            "UPDATE migration_ranges SET lease_until = NULL, attempts = greatest(attempts - 1, 0)"
             " WHERE migration_id = :id AND no = :no AND lease_epoch = :epoch"
         ),
         {"id": held.migration_id, "no": held.no, "epoch": held.epoch},

@@ -159,6 +159,7 @@ class migration_range_columns(TypedColumns):
     finished: Named[bool] = Column(Boolean, server_default=text("false"))
     done: Named[int] = Column(BigInteger, server_default=text("0"))
     chunks: Named[int] = Column(BigInteger, server_default=text("0"))
+    attempts: Named[int] = Column(Integer, server_default=text("0"))
     lease_owner: Named[str | None] = Column(Text)
     lease_epoch: Named[int] = Column(BigInteger, server_default=text("0"))
     lease_until: Named[datetime | None] = Column(DateTime(timezone=True))

@@ -21,6 +21,7 @@ from migrations.reembed import migration as reembed
 from migrations.reembed.planning.plan import Plan
 from migrations.reembed.verifying import page
 from migrations.reembed.verifying.report import Report
+from storage.errors import IndexChanged
 
 PATH = "/v1/collections/{collection:str}/migrations"
 ONE = PATH + "/{migration_id:str}"
@@ -273,7 +274,7 @@ async def _ordered(
         try:
             await order(found)
             break
-        except errors.LeaseLost:
+        except (errors.LeaseLost, IndexChanged):
             if attempt == migrating.ATTEMPTS - 1:
                 raise
     service.catalog.forget(collection)

@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -20,8 +20,8 @@ from indexing.models import Models
 from migrations.reembed import errors, lease
 from migrations.reembed.migration import Migration
 from migrations.reembed.throttle import Throttle
+from storage import documents, fence, pending, ranges
 from storage import engine as database
-from storage import fence, pending, ranges
 from storage.indexes import IndexRow
 from storage.ranges import Range, Source
 
@@ -29,7 +29,6 @@ log = structlog.get_logger()
 
 # Two batches are in flight: while one is written and the next is read, the other is encoded.
 LANES = 2
-BATCH_CHUNKS = 64
 # Read and cut into chunks at once, so that batches are made of texts of like length.
 _WINDOW = 512
 _WINDOW_BYTES = 1_000_000
@@ -99,14 +98,32 @@ class Backfill:
 
     async def _range(self, run: _Run, held: Range) -> None:
         after = held.position
+        if held.is_suspect and (window := await self._window(run, held, after)):
+            await self._set_apart(run, window)
+            after = window[-1].doc_key
+            await self._advance(held, after)
         while window := await self._window(run, held, after):
-            for batch in _batches(await self._cut(run, window)):
+            for batch in embedded.batches(await self._cut(run, window)):
                 await self._batch(run, held, batch)
                 if run.throttle.stopped:
                     return
             after = window[-1].doc_key
             await self._advance(held, after)
         await self._advance(held, None)
+
+    async def _set_apart(self, run: _Run, window: Sequence[Source]) -> None:
+        """Pending texts are leased one by one in the end, so the one that ends workers is found."""
+        hashes = {one.doc_key: one.text_hash for one in window}
+
+        async def work() -> None:
+            async with self._engine.begin() as conn:
+                await fence.enter(conn, run.migration.collection.id)
+                present = await documents.lock(conn, list(hashes))
+                same = {key: hash_ for key, hash_ in hashes.items() if present.get(key) == hash_}
+                await pending.add(conn, run.target.id, same)
+
+        await retries.writing(work)
+        log.warning("range_set_apart", migration=str(run.migration.id), documents=len(window))
 
     async def _window(self, run: _Run, held: Range, after: uuid.UUID | None) -> list[Source]:
         async def work() -> list[Source]:
@@ -137,7 +154,7 @@ class Backfill:
         await retries.writing(work)
 
     async def _batch(self, run: _Run, held: Range, batch: Sequence[Piece]) -> None:
-        chunks = sum(_chunks(piece) for piece in batch)
+        chunks = sum(embedded.chunks(prepared) for _, prepared in batch)
         await run.throttle.turn(chunks)
         if run.throttle.stopped:
             return
@@ -172,30 +189,3 @@ class Backfill:
             )
             if not counted:
                 raise errors.LeaseLost(f"range {held.no}")
-
-
-def _chunks(piece: Piece) -> int:
-    _, prepared = piece
-    return 1 if isinstance(prepared, NoTokens) else len(prepared.chunks)
-
-
-def _longest(piece: Piece) -> int:
-    _, prepared = piece
-    if isinstance(prepared, NoTokens):
-        return 0
-    return max(chunk.token_count for chunk in prepared.chunks)
-
-
-def _batches(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
-    """Whole documents, the longest first, with at most 64 chunks together or one document."""
-    batch: list[Piece] = []
-    size = 0
-    for piece in sorted(pieces, key=_longest, reverse=True):
-        chunks = _chunks(piece)
-        if batch and size + chunks > BATCH_CHUNKS:
-            yield batch
-            batch, size = [], 0
-        batch.append(piece)
-        size += chunks
-    if batch:
-        yield batch

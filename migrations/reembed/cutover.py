@@ -2,11 +2,13 @@
 
 import asyncio
 import dataclasses
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
 import structlog
+from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from embedding.scheduler import Urgency
@@ -38,17 +40,24 @@ class Hindrance:
 
 
 async def catch_up(
-    engine: AsyncEngine, backlog: Backlog, index: IndexRow, *, to_few: bool = False
+    engine: AsyncEngine,
+    backlog: Backlog,
+    index: IndexRow,
+    *,
+    to_few: bool = False,
+    until: float = math.inf,
 ) -> int:
     """Embed what the index lacks, found by the coverage query; how many documents there were.
 
-    `to_few`: until there are few, where every write brings another.
+    `to_few`: until there are few, where every write brings another; `until` by time.monotonic().
     """
     worked = 0
     least = _FEW if to_few else 1
     while True:
-        while (done := await backlog.work_off(index, Urgency.WRITE)) >= least:
+        while (done := (await backlog.work_off(index, Urgency.WRITE)).documents) >= least:
             worked += done
+            if time.monotonic() > until:
+                return worked
         worked += done
         async with engine.begin() as conn:
             noted = await pending.add_missing(conn, index.id, index.collection_id, _NOTE_AT_ONCE)
@@ -119,7 +128,7 @@ async def flip(engine: AsyncEngine, found: Migration, *, epoch: int) -> Hindranc
             return
         await _switch(conn, found, frm=found.frm, to=found.to)
         await indexes.set_state(conn, found.frm.id, "retained")
-        until = found.now + timedelta(seconds=options.retain_s)
+        until = func.now() + timedelta(seconds=options.retain_s)
         await migration.move(conn, found, "soaking", epoch=epoch, retained_until=until)
 
     await fenced(engine, work)

@@ -1,27 +1,24 @@
 """One migration, moved on by this worker from state to state as far as it goes by itself."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
-import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from embedding.scheduler import Urgency
 from indexing.backlog import Backlog
 from indexing.models import Models
 from indexing.presence import Presence
-from migrations.reembed import cutover, errors, failures, lease, migration, states
+from migrations.reembed import cutover, errors, failures, migration, states
 from migrations.reembed.backfill import Backfill
 from migrations.reembed.building import Building
+from migrations.reembed.leader import Leader
 from migrations.reembed.migration import Migration
 from migrations.reembed.throttle import Throttle
 from migrations.reembed.verifying import verification
 from migrations.reembed.verifying.report import Report
 from storage import collections, coverage, indexes, migrations, pending, ranges
-
-log = structlog.get_logger()
 
 _IDLE_S = 0.3
 # Of a collection's documents; small ones are shared between workers, too.
@@ -29,6 +26,8 @@ _RANGE_DOCUMENTS = 500
 _MOST_RANGES = 1024
 _LEAST_RANGES = 4
 _FEW_PENDING = 64
+# An HNSW build takes hours, and all that time writes only note what the target lacks.
+_MANY_PENDING = 1000
 
 Step = Callable[[Migration], Awaitable[bool]]
 
@@ -50,7 +49,7 @@ class Drive:
         """`retired` is called when a table is nobody's any more."""
         self._engine = engine
         self._models = models
-        self._owner = owner
+        self._leader = Leader(engine, owner)
         self._backlog = backlog
         self._backfill = Backfill(engine, models, owner)
         self._building = building
@@ -74,8 +73,8 @@ class Drive:
                     return
             except errors.LeaseLost:
                 return
-            except (Exception, ExceptionGroup) as error:
-                await self._fail(found, failures.first(error))
+            except Exception as error:
+                await self._leader.failed(found, failures.first(error))
                 return
             async with self._engine.connect() as conn:
                 again = await migration.read(conn, found.id)
@@ -83,18 +82,10 @@ class Drive:
                 return
             found = again
 
-    @contextlib.asynccontextmanager
-    async def _leading(self, found: Migration) -> AsyncIterator[int]:
-        """Raises LeaseLost where another worker leads."""
-        async with lease.leading(self._engine, found.id, self._owner) as epoch:
-            if epoch is None:
-                raise errors.LeaseLost(f"another worker leads {found.id}")
-            yield epoch
-
     async def _plan(self, found: Migration) -> bool:
         if not await self._has_target(found):
             return False
-        async with self._leading(found) as epoch, self._engine.begin() as conn:
+        async with self._leader.leading(found) as epoch, self._engine.begin() as conn:
             documents = await collections.count_documents(conn, found.collection.id)
             count = min(_MOST_RANGES, max(_LEAST_RANGES, documents // _RANGE_DOCUMENTS))
             await ranges.make(conn, found.id, count)
@@ -133,14 +124,14 @@ class Drive:
         """What was written meanwhile, held back as the ranges are; whether there was any."""
         begun = time.monotonic()
         done = await self._backlog.work_off(found.to)
-        if done:
-            throttle.worked(done, time.monotonic() - begun)
-            await throttle.turn(done)
-        return done > 0
+        if done.documents:
+            throttle.worked(done.chunks, time.monotonic() - begun)
+            await throttle.turn(done.chunks)
+        return done.documents > 0
 
     async def _finish_filling(self, found: Migration) -> bool:
         """To `building` once a query finds nothing missing; False while others still work."""
-        async with self._leading(found) as epoch:
+        async with self._leader.leading(found) as epoch:
             async with self._engine.begin() as conn:
                 left = (await ranges.totals(conn, found.id)).unfinished
                 counts = await pending.counts(conn, found.to.id)
@@ -156,7 +147,7 @@ class Drive:
         return True
 
     async def _build(self, found: Migration) -> bool:
-        async with self._leading(found) as epoch:
+        async with self._leader.leading(found) as epoch:
             done = await self._building.run(found.to)
             async with self._engine.begin() as conn:
                 await migration.move(conn, found, "verifying", epoch=epoch, why=done)
@@ -165,7 +156,9 @@ class Drive:
     async def _verify(self, found: Migration) -> bool:
         if not await self._has_target(found):
             return False
-        async with self._leading(found) as epoch:
+        async with self._leader.leading(found) as epoch:
+            if await self._lags(found, epoch):
+                return True
             await cutover.catch_up(self._engine, self._backlog, found.to, to_few=True)
             report = await self._measured(found)
             if _lacks_recall(report):
@@ -188,6 +181,16 @@ class Drive:
                     )
         return True
 
+    async def _lags(self, found: Migration, epoch: int) -> bool:
+        """Many texts came during a long build: workers embed them as held back as all others."""
+        async with self._engine.begin() as conn:
+            counts = await pending.counts(conn, found.to.id)
+            if counts.waiting <= _MANY_PENDING:
+                return False
+            why = f"{counts.waiting:,} texts were written meanwhile"
+            await migration.move(conn, found, "backfilling", epoch=epoch, why=why)
+        return True
+
     async def _measured(self, found: Migration) -> Report:
         async with self._engine.connect() as conn:
             target = await indexes.by_id(conn, found.to.id)
@@ -205,14 +208,26 @@ class Drive:
         return await verification.verify(subject)
 
     async def _begin_cutting(self, found: Migration) -> bool:
-        async with self._leading(found) as epoch:
+        if found.options.manual:
+            return await self._keep_near(found)
+        async with self._leader.leading(found) as epoch:
             await cutover.begin_cutting(self._engine, found, epoch=epoch)
         return True
+
+    async def _keep_near(self, found: Migration) -> bool:
+        """While it waits for a person, what is written is embedded as in the backfill."""
+        if not await self._has_target(found):
+            return False
+        throttle = Throttle(self._engine, found, self._presence)
+        async with throttle.watching():
+            while not throttle.stopped and await self._work_off(found, throttle):
+                pass
+        return False
 
     async def _cut_over(self, found: Migration) -> bool:
         if not await self._has_target(found):
             return False
-        async with self._leading(found) as epoch:
+        async with self._leader.leading(found) as epoch:
             if not await self._is_near(found, epoch):
                 return True
             await cutover.catch_up(self._engine, self._backlog, found.to)
@@ -265,30 +280,12 @@ class Drive:
             await migrations.record_report(conn, found.id, {**found.row.report, "coverage": proven})
 
     async def _retire(self, found: Migration) -> bool:
-        async with self._leading(found):
+        async with self._leader.leading(found):
             await cutover.retire_source(
                 self._engine, found, why="the time in which it could be rolled back is over"
             )
         self._retired()
         return False
-
-    async def _fail(self, found: Migration, error: Exception) -> None:
-        """What was away for a moment is tried again; all else is told."""
-        if failures.passes(error):
-            log.info("migration_retried", migration=str(found.id), reason=repr(error)[:300])
-            return
-        reason = failures.reason(error)
-        log.error("migration_failed", migration=str(found.id), reason=reason, exc_info=error)
-        with contextlib.suppress(errors.LeaseLost):
-            async with self._engine.begin() as conn:
-                await migration.move(
-                    conn,
-                    found,
-                    "failed",
-                    why=reason[:500],
-                    resume_state=found.state,
-                    error=reason[:2000],
-                )
 
 
 def _lacks_recall(report: Report) -> bool:

@@ -28,19 +28,22 @@ async def renewed(engine: AsyncEngine, renew: Renew) -> AsyncIterator[None]:
     Raises LeaseLost then. What is written in between is guarded by its epoch.
     """
     block = asyncio.current_task()
-    lost = False
+    assert block is not None, "leases are held by tasks"
+    others = block.cancelling()
+    ended = False
 
     async def work() -> None:
-        nonlocal lost
-        while not lost:
+        nonlocal ended
+        is_ours = True
+        while is_ours:
             await asyncio.sleep(_RENEW_EVERY_S)
             try:
                 async with engine.begin() as conn:
-                    lost = not await renew(conn)
+                    is_ours = await renew(conn)
             except database.FAILURES as error:  # tried again; by then it may be another's
                 log.info("lease_not_renewed", reason=type(error).__name__)
-        if block is not None:
-            block.cancel()
+        ended = True
+        block.cancel()
 
     task = asyncio.create_task(work(), name="lease")
     try:
@@ -51,7 +54,7 @@ async def renewed(engine: AsyncEngine, renew: Renew) -> AsyncIterator[None]:
             await asyncio.gather(task, return_exceptions=True)
     except asyncio.CancelledError as error:
         # As asyncio.timeout does: a cancellation by somebody else goes on.
-        if lost and block is not None and block.uncancel() == 0:
+        if ended and block.uncancel() <= others:
             raise errors.LeaseLost("the lease is another's, or it was ordered otherwise") from error
         raise
 

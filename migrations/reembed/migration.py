@@ -74,9 +74,7 @@ class Migration:
 
     @property
     def is_idle(self) -> bool:
-        """Nothing to do for a worker now: it waits for a person, or for time to pass."""
-        if self.state == "ready":
-            return self.options.manual
+        """Nothing to do for a worker now: time has to pass."""
         return self.state == "soaking" and not self.is_retained_enough
 
     @property

@@ -15,7 +15,8 @@ from migrations.reembed.migration import Migration
 from migrations.reembed.verifying.report import Report
 from storage import migrations, pending
 
-# A rollback embeds what is pending first: a few texts, unless the old model was away.
+# A rollback embeds what is pending first: a few texts, unless the old model was away. Then workers
+# go on, and it is asked for again: nobody expects a switch that comes long after.
 _DRAIN_S = 60.0
 _LOOK_EVERY_S = 0.25
 
@@ -153,39 +154,54 @@ class Orders:
                 f"machine, and searches need them; looked in {self._models.places}. Put them back "
                 "and restart"
             )
-        drained = await self._drain(found, force=force)
-        why = f"{drained:,} pending texts were embedded first" if drained else "nothing pending"
-        if force is not None:
-            why += f"; forced: {force}"
-        await cutover.flip_back(self._engine, found, force=force, why=why)
+        drained, until = 0, time.monotonic() + _DRAIN_S
+        while True:
+            drained += await self._drain(found, force=force, until=until)
+            why = f"{drained:,} pending texts were embedded first" if drained else "nothing pending"
+            if force is not None:
+                why += f"; forced: {force}"
+            try:
+                await cutover.flip_back(self._engine, found, force=force, why=why)
+            except errors.RollbackRefused as error:  # of a write that came in between
+                if time.monotonic() > until:
+                    raise await self._not_yet(found, str(error)) from error
+            else:
+                break
         self._retired()
         return drained
 
-    async def _drain(self, found: Migration, *, force: str | None) -> int:
-        """Embed what the source lacks; looked at without the fence, so that nobody waits."""
-        source = found.frm
-        drained, until = 0, time.monotonic() + _DRAIN_S
+    async def _drain(self, found: Migration, *, force: str | None, until: float) -> int:
+        """Embed what the source lacks; looked at without the fence, so that nobody waits.
+
+        Raises RollbackRefused where it can't be embedded, or not by then.
+        """
+        source, drained = found.frm, 0
         while True:
-            drained += await cutover.catch_up(self._engine, self._backlog, source)
+            drained += await cutover.catch_up(self._engine, self._backlog, source, until=until)
             async with self._engine.connect() as conn:
                 hinder = await cutover.hindrance(conn, source, waive_failed=force is not None)
             if hinder is None:
                 return drained
             if hinder.failed:
-                raise await self._refused(found, hinder.reason)
-            if time.monotonic() > until:
                 raise errors.RollbackRefused(
-                    f"nothing was switched: {hinder.reason}. Try again in a few seconds"
+                    f"a rollback would lose what was written since: {hinder.reason} "
+                    f"({await self._lacking(found)}). Change or delete them, or force it with a "
+                    "reason, which is recorded"
                 )
+            if time.monotonic() > until:
+                raise await self._not_yet(found, hinder.reason)
             await asyncio.sleep(_LOOK_EVERY_S)
 
-    async def _refused(self, found: Migration, reason: str) -> errors.RollbackRefused:
-        async with self._engine.connect() as conn:
-            ids = await pending.waiting_ids(conn, found.frm.id, 10)
+    async def _not_yet(self, found: Migration, reason: str) -> errors.RollbackRefused:
+        named = await self._lacking(found)
         return errors.RollbackRefused(
-            f"a rollback would lose what was written since: {reason} ({', '.join(ids)}). Change or "
-            "delete them, or force it with a reason, which is recorded"
+            f"nothing was switched yet: {reason}{f' ({named})' if named else ''}. Workers go on "
+            "with it; try again when the status shows fewer"
         )
+
+    async def _lacking(self, found: Migration) -> str:
+        async with self._engine.connect() as conn:
+            return ", ".join(await pending.waiting_ids(conn, found.frm.id, 10))
 
     async def retire(self, found: Migration) -> None:
         """End the time of grace now: the source's table is dropped, no rollback any more."""

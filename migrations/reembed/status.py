@@ -69,7 +69,8 @@ async def of(conn: AsyncConnection, found: Migration) -> Status:
     others = await replicas.live(conn)
     progress = await _progress(conn, found, counts, build, others)
     told = following(found, counts, lag)
-    if found.state in states.WORKED and not found.is_idle and not any(one.works for one in others):
+    waits = found.is_idle or (found.state == "ready" and found.options.manual)
+    if found.state in states.WORKED and not waits and not any(one.works for one in others):
         told = f"{_NOBODY} {told}"
     return Status(progress, lag, failed, told)
 

@@ -27,7 +27,7 @@ _LEAST_BATCHES = 3
 class Throttle:
     """Looks once a second at the migration's state and options and at how searches are.
 
-    `stopped` once the migration is not being backfilled any more.
+    `stopped` once the migration is in another state than that in which this was made.
     """
 
     def __init__(self, engine: AsyncEngine, found: Migration, presence: Presence) -> None:
@@ -35,6 +35,7 @@ class Throttle:
         self._changed = asyncio.Event()
         self._engine = engine
         self._id = found.id
+        self._state = found.state
         self._options = found.options
         self._presence = presence
         self._pace = Pace()
@@ -70,9 +71,11 @@ class Throttle:
         """Whether the bound of the rate became another one while it waited."""
         if wait_s > 0 and not self.stopped:
             woken = [asyncio.ensure_future(event.wait()) for event in (self._halted, changed)]
-            await asyncio.wait(woken, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-            for one in woken:
-                one.cancel()
+            try:
+                await asyncio.wait(woken, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for one in woken:
+                    one.cancel()
         return changed.is_set()
 
     def worked(self, chunks: int, seconds: float) -> None:
@@ -102,7 +105,7 @@ class Throttle:
         async with self._engine.connect() as conn:
             row = await migrations.by_id(conn, self._id)
             others = await replicas.live(conn)
-        if row is None or row.state != "backfilling":
+        if row is None or row.state != self._state:
             self._halted.set()
             return
         options = Options.of(row.options)

@@ -45,6 +45,10 @@ def upgrade() -> None:
         sa.Column("chunks", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
     )
     op.add_column(
+        "migration_ranges",
+        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+    )
+    op.add_column(
         "replicas",
         sa.Column("serves", sa.Boolean(), server_default=sa.text("true"), nullable=False),
     )
@@ -68,6 +72,7 @@ def downgrade() -> None:
     op.drop_table("queries")
     op.drop_column("replicas", "facts")
     op.drop_column("replicas", "serves")
+    op.drop_column("migration_ranges", "attempts")
     op.drop_column("migration_ranges", "chunks")
     op.drop_column("migration_ranges", "finished")
     op.drop_index("uq_migrations_open", table_name="migrations")

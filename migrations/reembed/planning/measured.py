@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from embedding.chunking import Chunking
+from indexing.embedded import BATCH_CHUNKS
 from indexing.loaded import Loaded
-from migrations.reembed.backfill import BATCH_CHUNKS, LANES
+from migrations.reembed.backfill import LANES
 from migrations.reembed.planning import estimates, rates, sample
 from migrations.reembed.planning.estimates import Rate, Span
 from migrations.reembed.planning.sample import Sample

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from embedding.chunking import Chunk
 from embedding.scheduler import Urgency
+from indexing.embedded import BATCH_CHUNKS
 from indexing.loaded import Loaded
-from migrations.reembed.backfill import BATCH_CHUNKS, LANES
+from migrations.reembed.backfill import LANES
 from migrations.reembed.planning import estimates
 from migrations.reembed.planning.estimates import Rate
 

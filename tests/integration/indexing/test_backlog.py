@@ -133,9 +133,31 @@ async def test_what_never_comes_to_a_result_is_set_aside_with_its_reason(
     async with service.engine.connect() as conn:
         counts = await pending.counts(conn, lacking)
         assert (counts.waiting, counts.failed) == (0, 40)
+
+
+async def test_a_restart_does_not_try_again_what_ends_it(service: Service, lacking: int):
+    """It would end it again, and again; what nobody noted is found all the same."""
+    await cut_off(service, pending.MAX_ATTEMPTS)
     async with service.engine.begin() as conn:
-        await pending.revive(conn, lacking)
-    assert await claimed(service, lacking) == 40
+        await conn.execute(
+            text("DELETE FROM pending WHERE doc_key = (SELECT doc_key FROM pending LIMIT 1)")
+        )
+    starting = asyncio.create_task(Backlog(service.engine, service.models).run())
+    try:
+        deadline = asyncio.get_running_loop().time() + 60
+        while True:
+            async with service.engine.connect() as conn:
+                counts = await pending.counts(conn, lacking)
+            if (counts.waiting, counts.failed) == (0, 39):
+                break
+            assert asyncio.get_running_loop().time() < deadline, counts
+            await asyncio.sleep(0.05)
+    finally:
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+    async with service.engine.begin() as conn:
+        assert await pending.revive_failed(conn, lacking) == 39
+    assert await claimed(service, lacking) == 39
 
 
 async def test_a_row_of_a_text_that_is_gone_is_not_waited_for(service: Service, lacking: int):

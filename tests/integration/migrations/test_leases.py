@@ -1,8 +1,11 @@
 """Workers that come late, sleep or die: what they write counts only while their lease does."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
+import structlog.testing
 from sqlalchemy import text
 
 from api.service import Service
@@ -29,6 +32,17 @@ async def moving(idle: Service) -> Migration:
         await ranges.make(conn, found.id, 1)
         await reembed.move(conn, found, "backfilling")
     return await look(idle, found.id)
+
+
+@contextlib.asynccontextmanager
+async def working(service: Service) -> AsyncIterator[None]:
+    """A worker, as long as the block."""
+    running = asyncio.create_task(runner_of(service).run())
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def claim(service: Service, moving: Migration, owner: str, lease_s: float) -> Range:
@@ -132,12 +146,8 @@ async def test_a_worker_that_died_is_taken_over(idle: Service, moving: Migration
     filled = await encode(idle, moving.to, (await read(idle, moving, held))[:20])
     await put(idle, moving, held, filled)
     before = await sql(idle, f"SELECT xmin::text, doc_key FROM {moving.to.table}")
-    running = asyncio.create_task(runner_of(idle).run())
-    try:
+    async with working(idle):
         done = await reach(idle, moving, "soaking")
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
     after = await sql(idle, f"SELECT xmin::text, doc_key FROM {done.to.table}")
     assert set(before) <= set(after)
     assert await lacking(idle, done.to.id) == []
@@ -208,12 +218,8 @@ async def test_what_was_written_meanwhile_is_held_back_by_the_rate_too(idle: Ser
         await reembed.move(conn, found, "backfilling")
         await pending.add_missing(conn, found.to.id, found.collection.id, 100)
         await conn.execute(text("UPDATE migration_ranges SET finished = true"))
-    running = asyncio.create_task(runner_of(idle).run())
-    try:
+    async with working(idle):
         await reach(idle, found, "soaking")
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
     assert await sql(idle, "SELECT next_batch_at IS NOT NULL FROM migrations") == [(True,)]
 
 
@@ -225,3 +231,52 @@ async def test_it_is_told_when_nobody_works(idle: Service, moving: Migration):
     async with idle.engine.connect() as conn:
         told = (await status.of(conn, await look(idle, moving.id))).next
     assert "Nobody works" not in told
+
+
+async def test_a_range_on_which_workers_die_is_taken_apart(idle: Service, moving: Migration):
+    """Its texts become pending ones, which are leased one by one in the end."""
+    for _ in range(2):
+        await claim(idle, moving, "dead", lease_s=-1)
+    with structlog.testing.capture_logs() as logged:
+        async with working(idle):
+            done = await reach(idle, moving, "soaking")
+    assert [one["documents"] for one in logged if one["event"] == "range_set_apart"] == [60]
+    assert await lacking(idle, done.to.id) == []
+
+
+async def test_a_range_that_made_progress_is_not_taken_apart(idle: Service, moving: Migration):
+    for _ in range(2):
+        held = await claim(idle, moving, "dead", lease_s=-1)
+    filled = await encode(idle, moving.to, (await read(idle, moving, held))[:20])
+    await put(idle, moving, held, filled)
+    assert not (await claim(idle, moving, "next", lease_s=60)).is_suspect
+
+
+async def test_what_came_during_a_long_build_is_held_back_too(idle: Service, moving: Migration):
+    """Not embedded in one go by whoever verifies."""
+    async with idle.engine.begin() as conn:
+        await reembed.move(conn, moving, "building")
+    async with idle.engine.begin() as conn:
+        await reembed.move(conn, await look(idle, moving.id), "verifying")
+    await write(idle, texts(1100))
+    async with working(idle):
+        done = await reach(idle, moving, "soaking")
+    states = [moment["state"] for moment in done.row.history]
+    assert states == [
+        "planned", "backfilling", "building", "verifying",
+        "backfilling", "building", "verifying", "ready", "cutting", "soaking",
+    ]  # fmt: skip
+    assert await lacking(idle, done.to.id) == []
+
+
+async def test_while_it_waits_for_a_person_it_stays_near(idle: Service):
+    await write(idle, texts(60))
+    found = await start(idle, OTHER, manual=True)
+    async with working(idle):
+        ready = await reach(idle, found, "ready")
+        await write(idle, texts(90))
+        deadline = asyncio.get_running_loop().time() + 60
+        while await lacking(idle, ready.to.id):
+            assert asyncio.get_running_loop().time() < deadline
+            await asyncio.sleep(0.05)
+    assert (await look(idle, found.id)).state == "ready"
