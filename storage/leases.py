@@ -11,6 +11,8 @@ from storage import pending
 
 # Claimed so often without a result, a text may be what ended those who had it.
 _SUSPECT = 2
+# Texts of so many bytes are read at once, or one.
+_BYTES_AT_ONCE = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +31,9 @@ async def claim(
 ) -> list[Claim]:
     """Lease up to `limit` documents, by the database's clock; others never see the same ones.
 
-    Those whose last attempts ended without a result come alone, so that one text which ends the
-    process takes no others with it. After MAX_ATTEMPTS it is set aside.
+    Together they have about 1 MB of text at most. Those whose last attempts ended without a result
+    come alone, so that one text which ends the process takes no others with it. After MAX_ATTEMPTS
+    it is set aside.
     """
     values = {"index": index_id, "owner": owner, "lease": lease_s}
     fresh = await _claim(conn, values, f"attempts < {_SUSPECT}", limit)
@@ -45,14 +48,16 @@ async def _claim(
 ) -> list[Claim]:
     rows = await conn.execute(
         text(
-            "WITH due AS (SELECT index_id, doc_key FROM pending p WHERE index_id = :index"
-            f" AND (lease_until IS NULL OR lease_until < now()) AND {condition}"
-            " AND EXISTS (SELECT 1 FROM documents d WHERE d.doc_key = p.doc_key"
-            " AND d.text_hash = p.text_hash)"
-            f" ORDER BY doc_key LIMIT {limit:d} FOR UPDATE SKIP LOCKED), leased AS ("
+            "WITH due AS (SELECT p.index_id, p.doc_key, octet_length(d.text) AS size"
+            " FROM pending p JOIN documents d ON d.doc_key = p.doc_key"
+            " AND d.text_hash = p.text_hash WHERE p.index_id = :index"
+            f" AND (p.lease_until IS NULL OR p.lease_until < now()) AND p.{condition}"
+            f" ORDER BY p.doc_key LIMIT {limit:d} FOR UPDATE OF p SKIP LOCKED), fitting AS ("
+            " SELECT *, sum(size) OVER (ORDER BY doc_key) - size AS before FROM due), leased AS ("
             " UPDATE pending p SET lease_owner = :owner, lease_epoch = p.lease_epoch + 1,"
             " attempts = p.attempts + 1, lease_until = now() + make_interval(secs => :lease)"
-            " FROM due WHERE p.index_id = due.index_id AND p.doc_key = due.doc_key"
+            " FROM fitting f WHERE p.index_id = f.index_id AND p.doc_key = f.doc_key"
+            f" AND f.before < {_BYTES_AT_ONCE:d}"
             " RETURNING p.doc_key, p.text_hash, p.lease_epoch)"
             " SELECT l.doc_key, d.id, d.text, l.text_hash, l.lease_epoch FROM leased l"
             " JOIN documents d ON d.doc_key = l.doc_key AND d.text_hash = l.text_hash"

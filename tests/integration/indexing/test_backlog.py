@@ -125,6 +125,13 @@ async def test_what_was_cut_off_again_and_again_comes_alone(service: Service, la
     assert await claimed(service, lacking) == 1
 
 
+async def test_no_more_text_is_read_at_once_than_fits(service: Service, lacking: int):
+    async with service.engine.begin() as conn:
+        await conn.execute(text("UPDATE documents SET text = repeat('a boat ', 60000)"))
+    await cut_off(service, 0)
+    assert await claimed(service, lacking) == 3
+
+
 async def test_what_never_comes_to_a_result_is_set_aside_with_its_reason(
     service: Service, lacking: int
 ):
@@ -157,6 +164,7 @@ async def test_a_restart_does_not_try_again_what_ends_it(service: Service, lacki
         await asyncio.gather(starting, return_exceptions=True)
     async with service.engine.begin() as conn:
         assert await pending.revive_failed(conn, lacking) == 39
+    await cut_off(service, 0)
     assert await claimed(service, lacking) == 39
 
 
