@@ -118,7 +118,7 @@ async def test_without_an_open_one_there_is_nothing_to_act_on(capsys):
         with pytest.raises(failure.Failure, match="default: no migration is under way"):
             await remote.meant(at_hand, scope.Scope(None), "default")
         assert await remote.meant(at_hand, scope.Scope(None, every=True), "default") is None
-    assert capsys.readouterr().out == "default: no migration is under way.\n"
+    assert capsys.readouterr().out == "default: no migration is under way (the last one is done).\n"
 
 
 @pytest.mark.parametrize(("kind", "code"), [("cutover-blocked", 3), ("transition-refused", 1)])
