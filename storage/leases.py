@@ -13,6 +13,12 @@ from storage import pending
 _SUSPECT = 2
 # Texts of so many bytes are read at once, or one.
 _BYTES_AT_ONCE = 1_000_000
+# The rows whose hash and epoch still are those of the claims; the values are `_ours`.
+_OURS = (
+    "unnest(CAST(:keys AS uuid[]), CAST(:hashes AS bytea[]), CAST(:epochs AS bigint[]))"
+    " AS n(k, h, e) WHERE p.index_id = :index"
+    " AND p.doc_key = n.k AND p.text_hash = n.h AND p.lease_epoch = n.e"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,9 +100,7 @@ async def renew(
     """Keep the leases that still are ours."""
     await conn.execute(
         text(
-            "UPDATE pending p SET lease_until = now() + make_interval(secs => :lease)"
-            " FROM unnest(CAST(:keys AS uuid[]), CAST(:epochs AS bigint[])) AS n(k, e)"
-            " WHERE p.index_id = :index AND p.doc_key = n.k AND p.lease_epoch = n.e"
+            f"UPDATE pending p SET lease_until = now() + make_interval(secs => :lease) FROM {_OURS}"
         ),
         {**_ours(index_id, claims), "lease": lease_s},
     )
@@ -107,9 +111,7 @@ async def release(conn: AsyncConnection, index_id: int, claims: Sequence[Claim])
     await conn.execute(
         text(
             "UPDATE pending p SET lease_until = NULL, attempts = greatest(p.attempts - 1, 0)"
-            " FROM unnest(CAST(:keys AS uuid[]), CAST(:epochs AS bigint[])) AS n(k, e)"
-            " WHERE p.index_id = :index AND p.doc_key = n.k AND p.lease_epoch = n.e"
-            " AND p.error IS NULL"
+            f" FROM {_OURS} AND p.error IS NULL"
         ),
         _ours(index_id, claims),
     )
@@ -119,20 +121,14 @@ def _ours(index_id: int, claims: Sequence[Claim]) -> dict[str, object]:
     return {
         "index": index_id,
         "keys": [claim.doc_key for claim in claims],
+        "hashes": [claim.text_hash for claim in claims],
         "epochs": [claim.epoch for claim in claims],
     }
 
 
 async def settle(conn: AsyncConnection, index_id: int, claims: Sequence[Claim]) -> None:
     """Delete the rows whose hash and epoch still are those of the claims."""
-    await conn.execute(
-        text(
-            "DELETE FROM pending p USING unnest(CAST(:keys AS uuid[]), CAST(:hashes AS bytea[]),"
-            " CAST(:epochs AS bigint[])) AS n(k, h, e) WHERE p.index_id = :index"
-            " AND p.doc_key = n.k AND p.text_hash = n.h AND p.lease_epoch = n.e"
-        ),
-        {**_ours(index_id, claims), "hashes": [claim.text_hash for claim in claims]},
-    )
+    await conn.execute(text(f"DELETE FROM pending p USING {_OURS}"), _ours(index_id, claims))
 
 
 async def fail(conn: AsyncConnection, index_id: int, claim: Claim, reason: str) -> None:

@@ -67,9 +67,12 @@ async def _ready(url: str) -> list[Finding]:
     """What the service says of itself: a model that a collection needs and that is gone, say."""
     async with httpx.AsyncClient(timeout=_READY_TIMEOUT_S, trust_env=False) as http:
         try:
-            told = (await http.get(f"{url}/readyz")).json()
+            answer = await http.get(f"{url}/readyz")
+            told = answer.json()
         except (httpx.TransportError, ValueError) as error:
             return [Finding("fail", "service", f"/readyz: {error or type(error).__name__}")]
+    if not isinstance(told, dict) or "checks" not in told:  # it is being stopped, say
+        return [Finding("fail", "service", f"/readyz answers {answer.status_code}")]
     wrong = {name: found for name, found in told["checks"].items() if found != "ok"}
     return [
         *(Finding("fail", f"service, {name}", found) for name, found in wrong.items()),

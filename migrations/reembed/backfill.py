@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator, Sequence
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from embedding.chunking import Prepared
-from embedding.errors import NoTokens
 from embedding.scheduler import Urgency
 from indexing import catalog, embedded, filling, retries
 from indexing.filling import Filled
@@ -33,7 +31,7 @@ LANES = 2
 _WINDOW = 512
 _WINDOW_BYTES = 1_000_000
 
-Piece = tuple[Source, Prepared | NoTokens]
+Piece = tuple[Source, embedded.Cut]
 
 
 @dataclasses.dataclass(frozen=True)

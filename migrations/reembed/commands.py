@@ -3,5 +3,9 @@
 
 def shown(collection: str, words: str, options: str = "") -> str:
     """`words` is the command after `vecmark migrate`."""
-    flag = "" if collection == "default" else f" -c {collection}"
-    return f"`vecmark migrate {words}{flag}{options and f' {options}'}`"
+    return f"`vecmark migrate {words}{flag(collection)}{options and f' {options}'}`"
+
+
+def flag(collection: str) -> str:
+    """What a command needs to mean this collection."""
+    return "" if collection == "default" else f" -c {collection}"

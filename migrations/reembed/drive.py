@@ -208,7 +208,7 @@ class Drive:
         return await verification.verify(subject)
 
     async def _begin_cutting(self, found: Migration) -> bool:
-        if found.options.manual:
+        if found.is_held:
             return await self._keep_near(found)
         async with self._leader.leading(found) as epoch:
             await cutover.begin_cutting(self._engine, found, epoch=epoch)
@@ -216,7 +216,9 @@ class Drive:
 
     async def _keep_near(self, found: Migration) -> bool:
         """While it waits for a person, what is written is embedded as in the backfill."""
-        if not await self._has_target(found):
+        async with self._engine.connect() as conn:
+            waiting = (await pending.counts(conn, found.to.id)).waiting
+        if not waiting or not await self._has_target(found):
             return False
         throttle = Throttle(self._engine, found, self._presence)
         async with throttle.watching():

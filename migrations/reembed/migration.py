@@ -78,6 +78,11 @@ class Migration:
         return self.state == "soaking" and not self.is_retained_enough
 
     @property
+    def is_held(self) -> bool:
+        """It goes on when somebody orders the cut-over."""
+        return self.state == "ready" and self.options.manual
+
+    @property
     def is_retained_enough(self) -> bool:
         until = self.row.retained_until
         return until is not None and until <= self.now

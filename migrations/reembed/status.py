@@ -69,7 +69,7 @@ async def of(conn: AsyncConnection, found: Migration) -> Status:
     others = await replicas.live(conn)
     progress = await _progress(conn, found, counts, build, others)
     told = following(found, counts, lag)
-    waits = found.is_idle or (found.state == "ready" and found.options.manual)
+    waits = found.is_idle or found.is_held
     if found.state in states.WORKED and not waits and not any(one.works for one in others):
         told = f"{_NOBODY} {told}"
     return Status(progress, lag, failed, told)
@@ -140,7 +140,7 @@ def following(found: Migration, counts: pending.Counts, lag: Lag | None) -> str:
         return _soaking(found, lag)
     if found.state == "blocked":
         return _blocked(found, counts)
-    if found.state == "ready" and found.options.manual:
+    if found.is_held:
         return f"It waits for {_command(found, 'cutover')}."
     if found.state in {"paused", "failed"}:
         goes_on = f"{_command(found, 'resume')} goes on with {found.resume_state}."

@@ -7,6 +7,7 @@ import httpx
 
 from api.cli import client, failure, output
 from api.cli.migrate import outcome, scope
+from migrations.reembed import commands
 
 if TYPE_CHECKING:
     from api.cli.client import Service
@@ -63,7 +64,7 @@ async def meant(session: scope.Session, given: scope.Scope, name: str) -> dict[s
         told = "" if last is None else f" (the last one is {last['state']})"
         nothing = f"{name}: no migration is under way{told}"
         if not given.every:
-            look = f"`{output.command()} migrate list{flag(name)}`"
+            look = f"`{output.command()} migrate list{commands.flag(name)}`"
             raise failure.Failure(f"{nothing}; see {look}")
         session.say(f"{nothing}.")
     return found
@@ -111,11 +112,6 @@ async def poll(service: "Service", found: dict[str, Any]) -> dict[str, Any]:
     if response.is_error:
         raise failure.from_problem(response.status_code, answer)
     return answer
-
-
-def flag(collection: str) -> str:
-    """What to add to a command that is shown, so that it means this collection."""
-    return "" if collection == scope.DEFAULT else f" -c {collection}"
 
 
 def _quoted(part: str) -> str:

@@ -6,6 +6,7 @@ import click
 from api import settings
 from api.cli import flags, output
 from api.cli.migrate import golden, limits, outcome, planning, scope, watching
+from migrations.reembed import commands
 
 
 @click.command()
@@ -96,7 +97,7 @@ async def _start(
             return scope.Done(found)
         if not detach:
             return await watching.follow(session, found, outcome.is_over)
-        look = f"{output.command()} migrate watch{remote.flag(name)}"
+        look = f"{output.command()} migrate watch{commands.flag(name)}"
         session.say(f"{name}: started {found['id']}; see `{look}`")
         return scope.Done(found)
 

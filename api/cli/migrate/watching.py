@@ -7,6 +7,7 @@ import click
 
 from api.cli import failure, output
 from api.cli.migrate import outcome, scope, views
+from migrations.reembed import commands
 
 POLL_S = 0.5
 SILENCE_S = 300.0
@@ -97,15 +98,13 @@ async def _until_over(
 
 def none_yet(collection: str) -> str:
     return (
-        f"No migration of {collection} yet: `{output.command()} migrate plan --to MODEL` says "
-        "what one would take."
+        f"No migration of {collection} yet: `{output.command()} migrate plan --to MODEL"
+        f"{commands.flag(collection)}` says what one would take."
     )
 
 
 def _left(session: scope.Session, collection: str) -> str:
-    from api.cli.migrate import remote
-
-    look = f"{output.command()} migrate watch{remote.flag(collection)}"
+    look = f"{output.command()} migrate watch{commands.flag(collection)}"
     if session.is_own:
         return (
             "Interrupted: the migration goes on where it was when a service runs "
@@ -115,9 +114,7 @@ def _left(session: scope.Session, collection: str) -> str:
 
 
 def _gone(session: scope.Session, found: dict[str, Any], error: Exception) -> failure.Failure:
-    from api.cli.migrate import remote
-
-    look = f"{output.command()} migrate watch{remote.flag(found['collection'])}"
+    look = f"{output.command()} migrate watch{commands.flag(found['collection'])}"
     return failure.Failure(
         f"the service at {session.service.url} doesn't answer any more ({error}); the migration "
         f"goes on when one runs again: `{look}`"

@@ -179,14 +179,14 @@ async def test_a_start_finds_what_it_left(idle: Service, moving: Migration):
 
 
 async def leads(service: Service, moving: Migration) -> asyncio.Task[None]:
-    """A worker that leads the migration and is busy for hours."""
+    """A worker that leads the migration and is busy for a minute."""
     begun = asyncio.Event()
 
     async def lead() -> None:
         async with lease.leading(service.engine, moving.id, "busy") as epoch:
             assert epoch is not None
             begun.set()
-            await asyncio.Event().wait()
+            await asyncio.sleep(60)
 
     task = asyncio.create_task(lead())
     await begun.wait()
