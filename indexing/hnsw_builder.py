@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from embedding.errors import NoTokens, TextFailed
 from indexing import retries
 from indexing.models import Models
+from indexing.recall import recall
 from storage import hnsw, queries, search, vectors
 from storage.indexes import IndexRow
 
@@ -56,13 +57,12 @@ class HnswBuilder:
             return Tuned(search.MIN_EF_SEARCH, None, 0)
         async with self._snapshot() as conn:
             truths = [await _found(conn, ready, kind, None) for kind in kinds]
-            recall = 0.0
             for ef_search in _CANDIDATES:
                 found = [await _found(conn, ready, kind, ef_search) for kind in kinds]
-                recall = min(_recall(*pair) for pair in zip(truths, found, strict=True))
-                if recall >= wanted:
+                reached = min(recall(*pair) for pair in zip(truths, found, strict=True))
+                if reached >= wanted:
                     break
-        return Tuned(ef_search, recall, sum(map(len, kinds)))
+        return Tuned(ef_search, reached, sum(map(len, kinds)))
 
     @contextlib.asynccontextmanager
     async def _snapshot(self) -> AsyncIterator[AsyncConnection]:
@@ -117,9 +117,9 @@ async def _found(
     index: IndexRow,
     vectors_: list[NDArray[np.float32]],
     ef_search: int | None,
-) -> list[list[search.Neighbour]]:
+) -> list[list[float]]:
     return [
-        await search.neighbours(conn, index, vector, _K, ef_search=ef_search) for vector in vectors_
+        await search.distances(conn, index, vector, _K, ef_search=ef_search) for vector in vectors_
     ]
 
 
@@ -129,8 +129,3 @@ def _fragment(text: str) -> str:
     count = random.randint(1, 4)  # noqa: S311 - no secret
     start = random.randint(0, max(0, len(words) - count))  # noqa: S311
     return " ".join(words[start : start + count])
-
-
-def _recall(truth: list[list[search.Neighbour]], found: list[list[search.Neighbour]]) -> float:
-    hits = sum(len(set(a) & set(b)) for a, b in zip(truth, found, strict=True))
-    return hits / max(1, sum(len(a) for a in truth))

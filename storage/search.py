@@ -20,8 +20,6 @@ MAX_EF_SEARCH = 1000
 MIN_EF_SEARCH = 100
 _MAX_EXACT_ROWS = 1_000_000
 
-Neighbour = tuple[UUID, int]
-
 
 @dataclasses.dataclass(frozen=True)
 class Hit:
@@ -187,24 +185,24 @@ def _matching(dialect: Dialect, condition: filters.Filter, parameters: dict[str,
     )
 
 
-async def neighbours(
+async def distances(
     conn: AsyncConnection,
     index: IndexRow,
     vector: NDArray[np.float32],
     k: int,
     *,
     ef_search: int | None,
-) -> list[Neighbour]:
-    """The k nearest rows (doc_key, chunk_no): by HNSW at `ef_search`, or exact where it is None."""
+) -> list[float]:
+    """Cosine distances of the k nearest rows, ascending: exact where `ef_search` is None."""
     connection = await engine.driver(conn)
-    order = "embedding <=> %s"
+    distance = order = "embedding <=> %(vector)s"
     if ef_search is None:
-        order = f"({order}) + 0"
+        order = f"({distance}) + 0"
     else:
         await _tune(connection, ef_search)
     async with connection.cursor(binary=True) as cursor:
         await cursor.execute(
-            f"SELECT doc_key, chunk_no FROM {index.table} ORDER BY {order} LIMIT {k:d}",
-            (HalfVector(vector),),
+            f"SELECT {distance} FROM {index.table} ORDER BY {order} LIMIT {k:d}",
+            {"vector": HalfVector(vector)},
         )
-        return [(row[0], row[1]) for row in await cursor.fetchall()]
+        return [row[0] for row in await cursor.fetchall()]

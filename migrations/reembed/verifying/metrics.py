@@ -15,13 +15,6 @@ def _discounted(gains: Sequence[float]) -> float:
     return sum(max(0, gain) / math.log2(rank + 1) for rank, gain in enumerate(gains, start=1))
 
 
-def recall(truth: Sequence[Sequence[Hashable]], found: Sequence[Sequence[Hashable]]) -> float:
-    """The share of all true neighbours that were found."""
-    hits = sum(len(set(a) & set(b)) for a, b in zip(truth, found, strict=True))
-    wanted = sum(len(set(a)) for a in truth)
-    return hits / wanted if wanted else 0.0
-
-
 def percentile(values: Sequence[float], percent: float) -> float:
     """The smallest value that at least `percent` of all values do not exceed."""
     ordered = sorted(values)

@@ -46,14 +46,12 @@ class Side:
 
         return await retries.reading(work)
 
-    async def neighbours(
-        self, vector: Vector, k: int, *, ef_search: int | None
-    ) -> list[search.Neighbour]:
-        """The nearest rows, exact where `ef_search` is None."""
+    async def distances(self, vector: Vector, k: int, *, ef_search: int | None) -> list[float]:
+        """Of the nearest rows, exact where `ef_search` is None."""
 
-        async def work() -> list[search.Neighbour]:
+        async def work() -> list[float]:
             async with self.engine.connect() as conn:
-                return await search.neighbours(conn, self.index, vector, k, ef_search=ef_search)
+                return await search.distances(conn, self.index, vector, k, ef_search=ef_search)
 
         return await retries.reading(work)
 

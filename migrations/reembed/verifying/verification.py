@@ -11,13 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from indexing.errors import ModelMissing
 from indexing.models import Models
+from indexing.recall import recall
 from migrations.reembed.options import Options
 from migrations.reembed.verifying import (
     comparison,
     gates,
     golden,
     latency,
-    metrics,
     pairing,
     questions,
     report,
@@ -87,7 +87,7 @@ def _held(subject: Subject, index: IndexRow) -> Iterator[Side]:
 async def _verify(subject: Subject, sides: Sides) -> report.Report:
     covered = await _coverage(subject)
     asked = await _ask(subject, sides)
-    recall = await _recall(sides.new, [new for new, *_ in asked.vectors])
+    recalled = await _recall(sides.new, [new for new, *_ in asked.vectors])
     # Where nothing can be asked, something is, for the time that it takes.
     runs = await latency.run(sides, asked.texts or [f"search {subject.collection.name}"])
     judged = await golden.judge(
@@ -103,7 +103,7 @@ async def _verify(subject: Subject, sides: Sides) -> report.Report:
     }
     found = gates.Found(
         coverage=covered,
-        recall=recall,
+        recall=recalled,
         ndcg=judged.ndcg,
         overlap=overlap,
         unavailable=unavailable,
@@ -111,7 +111,7 @@ async def _verify(subject: Subject, sides: Sides) -> report.Report:
     return report.Report(
         created_at=datetime.now(UTC),
         coverage=covered,
-        recall=recall,
+        recall=recalled,
         queries=report.Queries(count=len(asked.texts), source=asked.source.source),
         overlap=overlap,
         most_changed=comparison.most_changed(compared),
@@ -156,11 +156,11 @@ async def _recall(side: Side, vectors: Sequence[Vector]) -> report.Recall:
     ef_search = side.index.ef_search or search.MIN_EF_SEARCH
     truth, found = [], []
     for vector in vectors:  # one right after the other: rows change meanwhile
-        truth.append(await side.neighbours(vector, _K, ef_search=None))
-        found.append(await side.neighbours(vector, _K, ef_search=ef_search))
-    # A table without rows has nothing that could be missed.
-    value = metrics.recall(truth, found) if any(truth) else 1.0
-    return report.Recall(value=value, path="hnsw", queries=len(vectors), ef_search=ef_search)
+        truth.append(await side.distances(vector, _K, ef_search=None))
+        found.append(await side.distances(vector, _K, ef_search=ef_search))
+    return report.Recall(
+        value=recall(truth, found), path="hnsw", queries=len(vectors), ef_search=ef_search
+    )
 
 
 def _compared(asked: _Asked, runs: latency.Runs) -> list[comparison.Compared]:

@@ -86,6 +86,14 @@ async def test_built_by_itself_and_searches_agree(opened: Open):
         assert found >= 0.95 * 300
 
 
+async def test_texts_that_repeat_do_not_count_as_missed(service: Service, keeper: HnswKeeper):
+    """Which of forty equal rows are found makes no difference to whoever searches."""
+    kinds = list(texts(10).values())
+    await write(service, {f"d{no}": kinds[no % 10] for no in range(400)})
+    await look_thrice(keeper)
+    assert (await active(service)).recall == 1
+
+
 async def test_not_while_a_bulk_stream_is_open(service: Service, keeper: HnswKeeper):
     async with service.indexer.stream("default"):
         await write(service, texts(400))
