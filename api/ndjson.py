@@ -17,6 +17,7 @@ from litestar.types import Receive, Scope, Send
 from api import incoming, lines, problems, shapes, spool
 from api.service import Service
 from indexing import results
+from indexing.errors import first
 from indexing.indexer import Item, Stream
 
 MEDIA_TYPE = "application/x-ndjson"
@@ -69,7 +70,7 @@ class DocumentStream:
         except* lines.ClientGone:
             raise
         except* Exception as errors:
-            self._end_with(problems.told(_first(errors)))
+            self._end_with(problems.told(first(errors)))
         else:
             if self._only_failures:
                 self._spool.write(msgspec.json.encode({"summary": self._summary()}) + b"\n")
@@ -133,10 +134,3 @@ class DocumentStream:
         while content := await self._spool.read():
             await send({"type": "http.response.body", "body": content, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _first(group: BaseExceptionGroup[Exception]) -> Exception:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error if isinstance(error, Exception) else RuntimeError(str(error))

@@ -71,3 +71,10 @@ class AdoptionRefused(IndexingError):
 
 class Busy(IndexingError):
     pass
+
+
+def first(error: BaseException) -> Exception:
+    """Of those that a group of tasks ended by."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error if isinstance(error, Exception) else RuntimeError(str(error))

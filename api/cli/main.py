@@ -30,10 +30,12 @@ class Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, KeyboardInterrupt):
             raise
         except Exception as error:
-            first = _first(error)
-            if isinstance(first, BrokenPipeError):  # `| head`: click ends without a word
-                raise first from None
-            raise _explained(first) from error
+            from indexing import errors
+
+            cause = errors.first(error)
+            if isinstance(cause, BrokenPipeError):  # `| head`: click ends without a word
+                raise cause from None
+            raise _explained(cause) from error
 
 
 @click.group(
@@ -62,12 +64,6 @@ cli.add_command(documents.add, "index")
 
 def main() -> None:
     cli.main()
-
-
-def _first(error: Exception) -> Exception:
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _explained(error: Exception) -> click.ClickException:

@@ -8,9 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from embedding.scheduler import Urgency
 from indexing.backlog import Backlog
+from indexing.errors import first
 from indexing.models import Models
 from indexing.presence import Presence
-from migrations.reembed import cutover, errors, failures, migration, states
+from migrations.reembed import cutover, errors, migration, states
 from migrations.reembed.backfill import Backfill
 from migrations.reembed.building import Building
 from migrations.reembed.leader import Leader
@@ -74,7 +75,7 @@ class Drive:
             except errors.LeaseLost:
                 return
             except Exception as error:
-                await self._leader.failed(found, failures.first(error))
+                await self._leader.failed(found, first(error))
                 return
             async with self._engine.connect() as conn:
                 again = await migration.read(conn, found.id)

@@ -44,10 +44,3 @@ def _of_database(error: DBAPIError) -> str:
     if isinstance(error.orig, psycopg.errors.DiskFull):
         return f"the disk is full ({said}): free some space, then resume"
     return said
-
-
-def first(error: BaseException) -> Exception:
-    """Of those that a group of tasks ended by."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error if isinstance(error, Exception) else RuntimeError(str(error))

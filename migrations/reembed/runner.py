@@ -69,9 +69,10 @@ class Runner:
         """Begin to drive each that has something to do and is not driven here yet."""
         async with self._engine.connect() as conn:
             rows = await migrations.to_work_on(conn, *states.WORKED)
-            found = [await migration.complete(conn, row) for row in rows]
+            new = [row for row in rows if row.id not in self._tasks]
+            found = [await migration.complete(conn, row) for row in new]
         for one in found:
-            if one is None or one.id in self._tasks or one.is_idle:
+            if one is None or one.is_idle:
                 continue
             task = asyncio.create_task(self._drive.run(one), name=f"migration {one.id}")
             self._tasks[one.id] = task

@@ -12,6 +12,7 @@ from embedding import canary_texts, description, registry
 from embedding.chunking import Chunking
 from indexing.errors import SpaceMismatch
 from indexing.searcher import Wish
+from migrations.reembed.migration import Migration
 from tests import tiny
 from tests.integration.conftest import write
 from tests.integration.migrations.moving import NAME, lacking, reach, sql, start
@@ -49,6 +50,19 @@ async def test_equal_weights_and_dimensions_are_not_enough(
     await moves_and_never_mixes(service, name, old)
 
 
+async def test_other_dimensions_in_both_directions(service: Service):
+    await write(service, texts(30))
+    up = await reach(service, await start(service, "bundled"), "soaking")
+    assert (up.frm.dimensions, up.to.dimensions) == (256, 384)
+    await both_are_whole(service, up)
+    await service.orders.retire(up)
+    down = await reach(service, await start(service, service.settings.model), "soaking")
+    assert (down.frm.dimensions, down.to.dimensions) == (384, 256)
+    await both_are_whole(service, down)
+    assert await service.orders.roll_back(down, force=None) == 0
+    assert await space(service) == (up.to.fingerprint, up.to.id)
+
+
 async def test_int8_is_not_the_model_that_it_was_made_of(service: Service, tmp_path: Path):
     whole = tiny.directory(tmp_path / "whole")
     plain = add(service, whole, "plain", max_tokens=64)
@@ -66,14 +80,19 @@ async def moves_and_never_mixes(service: Service, name: str, old: str) -> None:
     assert moving.to.dimensions == moving.frm.dimensions
     assert moving.to.space_id != moving.frm.space_id
     assert moving.to.fingerprint != old
-    await write(service, texts(60))
+    await both_are_whole(service, moving)
+    with pytest.raises(SpaceMismatch):
+        await service.searcher.by_text(NAME, "boat", Wish(expect_space=old))
+
+
+async def both_are_whole(service: Service, moving: Migration) -> None:
+    """Also what is written after the cut-over; and each holds vectors of its own space alone."""
+    await write(service, {f"after-{moving.to.id}-{no}": text for no, text in texts(30).items()})
     for index in (moving.frm, moving.to):
         assert await sql(service, f"SELECT DISTINCT space_id FROM {index.table}") == [
             (index.space_id,)
         ]
         assert await lacking(service, index.id) == []
-    with pytest.raises(SpaceMismatch):
-        await service.searcher.by_text(NAME, "boat", Wish(expect_space=old))
 
 
 async def test_another_query_prompt_is_switched_at_once(service: Service, static_model: Path):
