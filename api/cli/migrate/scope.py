@@ -73,10 +73,22 @@ def options(*, every: bool = True) -> Callable[[Command], Command]:
             command = click.option("--all", "every", is_flag=True, help="Every collection.")(
                 command
             )
-        about = f"Which one.  [default: {DEFAULT}]"
-        return click.option("-c", "--collection", metavar="NAME", help=about)(command)
+        return click.option(
+            "-c",
+            "--collection",
+            metavar="NAME",
+            multiple=True,
+            callback=_one,
+            help=f"Which one.  [default: {DEFAULT}]",
+        )(command)
 
     return decorate
+
+
+def _one(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> str | None:
+    if len(names) > 1:
+        raise click.BadParameter(f"one at a time, not {' and '.join(names)}")
+    return names[0] if names else None
 
 
 def run(

@@ -24,6 +24,7 @@ def run(*arguments: str):
         (("set", "--max-rate", "fast"), "neither a number over 0 nor none"),
         (("set", "--query-p95", "-1"), "neither a number over 0 nor none"),
         (("pause", "--all", "-c", "a"), "leave --collection out"),
+        (("plan", "--to", "m", "-c", "a", "-c", "b"), "one at a time, not a and b"),
         (("pause", "--all", "0194-a"), "leave the migration's ID out"),
         (("status", "--all", "--watch"), "leave --all out"),
     ],
