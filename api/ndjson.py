@@ -19,6 +19,7 @@ from api.service import Service
 from indexing import results
 from indexing.errors import first
 from indexing.indexer import Item, Stream
+from storage.collections import CollectionRow
 
 MEDIA_TYPE = "application/x-ndjson"
 MAX_LINES = 512
@@ -42,30 +43,30 @@ class DocumentStream:
         collection = await self._service.collection(self._name)
         with contextlib.closing(self._spool):
             try:
-                await self._run(receive, send, collection.row.id)
+                await self._run(receive, send, collection.row)
             except asyncio.CancelledError:
                 # The service stops, and has waited for the end of this stream long enough.
                 self._end_with(problems.make(503, "stopping", _STOPPING))
                 await self._drain(send)
 
-    async def _run(self, receive: Receive, send: Send, collection_id: UUID) -> None:
+    async def _run(self, receive: Receive, send: Send, collection: CollectionRow) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._send(send), name="ndjson-send")
-                group.create_task(self._index(receive, collection_id), name="ndjson-index")
+                group.create_task(self._index(receive, collection), name="ndjson-index")
         except* lines.ClientGone:
             pass
 
-    async def _index(self, receive: Receive, collection_id: UUID) -> None:
+    async def _index(self, receive: Receive, collection: CollectionRow) -> None:
         """Read, index and note the results; an error ends the stream with a line that tells it."""
         batches: _Batches = asyncio.Queue()
         try:
             async with (
-                self._service.indexer.stream(self._name) as stream,
+                self._service.indexer.stream(collection) as stream,
                 asyncio.TaskGroup() as group,
             ):
                 group.create_task(self._answer(batches), name="ndjson-answer")
-                await self._read(receive, collection_id, stream, batches)
+                await self._read(receive, collection.id, stream, batches)
                 batches.put_nowait(None)
         except* lines.ClientGone:
             raise

@@ -221,7 +221,7 @@ def _warnings(prepared: chunking.Prepared | None, model_id: str) -> tuple[str, .
 
 async def _live(conn: AsyncConnection, collection: Collection) -> list[IndexRow]:
     live = await indexes.live(conn, collection.row.id)
-    # What only a retained index can't take is no reason to refuse a document.
+    # The entry may be from before a cut-over, and a retained index refuses no document.
     if collection.active.id not in {index.id for index in live if index.state == "active"}:
         raise IndexChanged(collection.row.name)
     return live

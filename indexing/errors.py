@@ -74,7 +74,7 @@ class Busy(IndexingError):
 
 
 def first(error: BaseException) -> Exception:
-    """Of those that a group of tasks ended by."""
+    """The first error in a group, else the error itself."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error if isinstance(error, Exception) else RuntimeError(str(error))

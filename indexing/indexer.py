@@ -11,6 +11,7 @@ from indexing.batch import Batch
 from indexing.catalog import Catalog, Collection
 from indexing.models import Models
 from storage import documents, fence, filters, pending, vectors
+from storage.collections import CollectionRow
 from storage.documents import NewDocument
 from storage.errors import DocumentChanged, DocumentNotFound, IndexChanged
 
@@ -33,7 +34,10 @@ class Indexer:
         self.streams = 0
 
     async def write(
-        self, name: str, new: Sequence[NewDocument], turn: asyncio.Future[None] | None = None
+        self,
+        collection: CollectionRow,
+        new: Sequence[NewDocument],
+        turn: asyncio.Future[None] | None = None,
     ) -> dict[UUID, results.Result]:
         """Store and embed documents with different ids; committed when this returns.
 
@@ -42,15 +46,20 @@ class Indexer:
         batch = Batch(self._engine, self._models, new)
         for _ in range(_MAX_ATTEMPTS):
             try:
-                return await retries.writing(lambda: self._attempt(name, batch, turn))
+                return await retries.writing(lambda: self._attempt(collection, batch, turn))
             except (DocumentChanged, IndexChanged):
-                self._catalog.forget(name)
+                self._catalog.forget(collection.name)
         raise errors.Busy("other clients kept changing the same documents; send them again")
 
     async def _attempt(
-        self, name: str, batch: Batch, turn: asyncio.Future[None] | None
+        self, meant: CollectionRow, batch: Batch, turn: asyncio.Future[None] | None
     ) -> dict[UUID, results.Result]:
-        collection = await self._catalog.find(name, to_write=True)
+        collection = await self._catalog.find(meant.name, to_write=True)
+        if collection.row.id != meant.id:  # the documents' keys are those of the former
+            raise errors.Busy(
+                f"the collection {meant.name!r} was deleted and made again meanwhile; send what "
+                "is not acknowledged again"
+            )
         plan = await batch.prepare(collection)
         if turn is not None:
             await turn
@@ -116,9 +125,9 @@ class Indexer:
         await retries.writing(work)
         return len(gone)
 
-    def stream(self, name: str, *, bulk: bool = True) -> "Stream":
+    def stream(self, collection: CollectionRow, *, bulk: bool = True) -> "Stream":
         """Many batches in one order; while a `bulk` one is open, no HNSW index is built here."""
-        return Stream(self, name, bulk=bulk)
+        return Stream(self, collection, bulk=bulk)
 
 
 class Stream:
@@ -127,10 +136,10 @@ class Stream:
     Used as an async context manager.
     """
 
-    def __init__(self, indexer: Indexer, name: str, *, bulk: bool) -> None:
+    def __init__(self, indexer: Indexer, collection: CollectionRow, *, bulk: bool) -> None:
         self._indexer = indexer
         self._bulk = bulk
-        self.name = name
+        self._collection = collection
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
         self._last: asyncio.Future[None] | None = None
         self._keys: list[tuple[asyncio.Future[None], frozenset[UUID]]] = []
@@ -187,7 +196,7 @@ class Stream:
         done: asyncio.Future[None],
     ) -> list[results.Result]:
         try:
-            found = await self._indexer.write(self.name, new, turn) if new else {}
+            found = await self._indexer.write(self._collection, new, turn) if new else {}
             if turn is not None:
                 await turn
         except BaseException as error:

@@ -7,12 +7,12 @@ _ALIKE = 1e-6
 
 
 def recall(truth: Sequence[Sequence[float]], found: Sequence[Sequence[float]]) -> float:
-    """The share of the neighbours found that are no farther than the true ones: 0 to 1.
+    """The share of the true neighbours for which one as near was found: 0 to 1.
 
-    Each item holds the cosine distances of one query's k nearest rows, in ascending order, by an
-    exact search (`truth`) and by the other (`found`). By distance, as ann-benchmarks has it
-    (`get_recall_values`), not by id: of rows that are equally near, any will do. 1 where there was
-    nothing to be found.
+    Each item holds the cosine distances of one query's k nearest rows, by an exact search (`truth`)
+    and by the other (`found`). By distance, as ann-benchmarks has it (`get_recall_values`), not by
+    id: of rows that are equally near, any will do. But none stands in for a nearer one. 1 where
+    there was nothing to be found.
     """
     hits = sum(_hits(*pair) for pair in zip(truth, found, strict=True))
     wanted = sum(map(len, truth))
@@ -20,7 +20,14 @@ def recall(truth: Sequence[Sequence[float]], found: Sequence[Sequence[float]]) -
 
 
 def _hits(truth: Sequence[float], found: Sequence[float]) -> int:
-    if not truth:
-        return 0
-    near = sum(distance <= truth[-1] + _ALIKE for distance in found)
-    return min(near, len(truth))
+    """Pairs of alike distances, each used once."""
+    hits = 0
+    left = iter(sorted(found))
+    distance = next(left, None)
+    for wanted in sorted(truth):
+        while distance is not None and distance < wanted - _ALIKE:
+            distance = next(left, None)
+        if distance is not None and distance <= wanted + _ALIKE:
+            hits += 1
+            distance = next(left, None)
+    return hits

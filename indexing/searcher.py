@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from embedding.encoded import Encoded
+from embedding.errors import NoTokens, TextFailed
 from indexing import errors, retries
 from indexing.catalog import Catalog, Collection
 from indexing.models import Models
@@ -69,10 +70,9 @@ class Searcher:
                 return dataclasses.replace(found, query_cut=encoded.cut[0])
             except IndexChanged:
                 self._catalog.forget(name)
-            except errors.ModelMissing:
-                # Another index may answer by now, whose model is here.
-                self._catalog.forget(name)
-                if (await self._catalog.find(name)).active.id == collection.active.id:
+            except (errors.ModelMissing, NoTokens, TextFailed):
+                # Another index may answer by now, whose model is here and can take the text.
+                if not await self._changed(collection):
                     raise
         raise errors.Busy("the active index kept changing; try again")
 
@@ -85,9 +85,10 @@ class Searcher:
             try:
                 async with self._engine.connect() as conn:
                     found = await vectors.of_document(conn, collection.active, key)
-                    if not len(found):
-                        await documents.get(conn, collection.row, document_id)
-                        raise DocumentNotFound(name, document_id)
+                if not len(found):
+                    if await self._changed(collection):
+                        continue
+                    raise DocumentNotFound(name, document_id)
                 centre = found.mean(axis=0)
                 vector = (centre / np.linalg.norm(centre)).astype(np.float32)
                 return await self._nearest(collection, vector, wish, excluded=key)
@@ -96,11 +97,21 @@ class Searcher:
         raise errors.Busy("the active index kept changing; try again")
 
     async def _expected(self, name: str, wish: Wish) -> Collection:
-        collection = await self._catalog.find(name)
-        active = collection.active
-        if wish.expect_space is not None and wish.expect_space != active.fingerprint:
-            raise errors.SpaceMismatch(wish.expect_space, active.fingerprint, active.model_id)
-        return collection
+        while True:
+            collection = await self._catalog.find(name)
+            active = collection.active
+            if wish.expect_space in (None, active.fingerprint):
+                return collection
+            if not await self._changed(collection):
+                raise errors.SpaceMismatch(
+                    str(wish.expect_space), active.fingerprint, active.model_id
+                )
+
+    async def _changed(self, collection: Collection) -> bool:
+        """Whether another index answers by now than the one that the catalog knew."""
+        self._catalog.forget(collection.row.name)
+        now = await self._catalog.find(collection.row.name)
+        return now.active.id != collection.active.id
 
     async def _encode(self, collection: Collection, text: str) -> Encoded:
         active = collection.active

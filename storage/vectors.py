@@ -5,12 +5,13 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 import numpy as np
+import psycopg
 from numpy.typing import NDArray
 from pgvector import HalfVector
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage import engine
+from storage import engine, errors
 from storage.indexes import IndexRow
 
 # halfvec's limit for an HNSW index.
@@ -106,14 +107,20 @@ async def remove(conn: AsyncConnection, index_id: int, doc_keys: Sequence[UUID])
 
 
 async def of_document(conn: AsyncConnection, index: IndexRow, doc_key: UUID) -> NDArray[np.float32]:
-    """The vectors that count of one document, in chunk order: (chunks, dimensions)."""
+    """The vectors that count of one document, in chunk order: (chunks, dimensions).
+
+    Raises IndexChanged where the index is gone.
+    """
     connection = await engine.driver(conn)
     async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(
-            f"SELECT v.embedding FROM {index.table} v JOIN documents d USING (doc_key)"
-            " WHERE v.doc_key = %s AND v.text_hash = d.text_hash ORDER BY v.chunk_no",
-            (doc_key,),
-        )
+        try:
+            await cursor.execute(
+                f"SELECT v.embedding FROM {index.table} v JOIN documents d USING (doc_key)"
+                " WHERE v.doc_key = %s AND v.text_hash = d.text_hash ORDER BY v.chunk_no",
+                (doc_key,),
+            )
+        except psycopg.errors.UndefinedTable as error:
+            raise errors.IndexChanged(index.table) from error
         rows = await cursor.fetchall()
     found = [row[0].to_numpy() for row in rows]
     return np.asarray(found, dtype=np.float32).reshape(-1, index.dimensions)

@@ -13,7 +13,7 @@ from litestar.types import ASGIApp
 from api import bodies, incoming, ndjson, problems, schemas, shapes
 from api.routes import described
 from api.service import DEFAULT_COLLECTION, Service
-from storage import documents, filters
+from storage import collections, documents, filters
 
 PATHS = ["/v1/collections/{collection:str}/documents", "/v1/documents"]
 ONE = [f"{path}/{{document_id:str}}" for path in PATHS]
@@ -63,7 +63,7 @@ async def _index(
     ]
     # A stream waits for its turn, held back by its connection; what lies in memory here must not.
     await service.indexer.require_room(name)
-    async with service.indexer.stream(name, bulk=False) as stream:
+    async with service.indexer.stream(found.row, bulk=False) as stream:
         done = await stream.all(items, WINDOW)
     if len(done) == 1 and done[0].status == "failed":
         only = done[0]
@@ -146,9 +146,11 @@ async def get_one(
     service: NamedDependency[Service],
     collection: FromPath[str] = DEFAULT_COLLECTION,
 ) -> schemas.Document:
-    found = await service.collection(collection)
+    await service.collection(collection)
     async with service.engine.connect() as conn:
-        row = await documents.get(conn, found.row, decoded(document_id))
+        # Not as the catalog keeps it: no statement asserts the index here.
+        found = await collections.find(conn, collection)
+        row = await documents.get(conn, found, decoded(document_id))
     return shapes.document(row)
 
 
@@ -168,11 +170,12 @@ async def patch_one(
     """The text stays, and nothing is embedded again."""
     sent = await bodies.read(request, schemas.MetadataPatch, service.settings.max_body_bytes)
     bodies.check_metadata(sent.metadata, "metadata")
-    found = await service.collection(collection)
+    await service.collection(collection)
     id_ = decoded(document_id)
     async with service.engine.begin() as conn:
-        await documents.patch_metadata(conn, found.row, id_, sent.metadata)
-        row = await documents.get(conn, found.row, id_)
+        found = await collections.find(conn, collection)
+        await documents.patch_metadata(conn, found, id_, sent.metadata)
+        row = await documents.get(conn, found, id_)
     return shapes.document(row)
 
 

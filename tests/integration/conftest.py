@@ -55,5 +55,5 @@ async def write(
         )
         for id_, text in texts.items()
     ]
-    async with service.indexer.stream(name, bulk=False) as stream:
+    async with service.indexer.stream(collection.row, bulk=False) as stream:
         return await stream.all(items, 256)

@@ -1,7 +1,7 @@
 from indexing.recall import recall
 
 
-def test_what_is_no_farther_than_the_true_neighbours_counts():
+def test_true_neighbours_that_were_found_count():
     assert recall([[0.1, 0.2]], [[0.1, 0.2]]) == 1
     assert recall([[0.1, 0.2]], [[0.1, 0.3]]) == 0.5
     assert recall([[0.1, 0.2], [0.5, 0.6]], [[0.1, 0.2], [0.6, 0.7]]) == 0.75
@@ -10,6 +10,11 @@ def test_what_is_no_farther_than_the_true_neighbours_counts():
 def test_of_equally_near_rows_any_will_do_also_up_to_rounding():
     assert recall([[0.2, 0.2]], [[0.2, 0.2 + 1e-8]]) == 1
     assert recall([[0.2, 0.2]], [[0.2, 0.2 + 1e-4]]) == 0.5
+
+
+def test_a_row_does_not_stand_in_for_a_nearer_one():
+    assert recall([[0.0, *[0.1] * 9]], [[0.1] * 10]) == 0.9
+    assert recall([[0.0, 0.1, 0.2]], [[0.1, 0.2, 0.3]]) == 2 / 3
 
 
 def test_rows_that_were_not_found_are_missed_and_none_count_twice():

@@ -150,7 +150,7 @@ async def _ask(subject: Subject, sides: Sides) -> _Asked:
 
 
 async def _recall(side: Side, vectors: Sequence[Vector]) -> report.Recall:
-    """By rows, as ef_search is tuned."""
+    """Of rows, by their distances, as ef_search is tuned."""
     if side.index.hnsw != "ready":
         return report.Recall(value=1.0, path="exact", queries=len(vectors), ef_search=None)
     ef_search = side.index.ef_search or search.MIN_EF_SEARCH

@@ -95,7 +95,7 @@ async def test_texts_that_repeat_do_not_count_as_missed(service: Service, keeper
 
 
 async def test_not_while_a_bulk_stream_is_open(service: Service, keeper: HnswKeeper):
-    async with service.indexer.stream("default"):
+    async with service.indexer.stream((await service.collection("default")).row):
         await write(service, texts(400))
         for _ in range(3):
             await keeper.tick()

@@ -42,7 +42,7 @@ async def write(
         text_hash=documents.text_hash(body),
         metadata=b"{}",
     )
-    await Indexer(database, opened, Catalog(database)).write("texts", [new])
+    await Indexer(database, opened, Catalog(database)).write(collection.row, [new])
 
 
 async def nearest(database: AsyncEngine, opened: Models, query: str) -> str:

@@ -1,0 +1,106 @@
+"""A process that notices a change of the active index late answers as one that knows of it."""
+
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator
+
+import pytest
+
+from api.routes import documents as routes
+from api.service import Service
+from indexing import catalog, errors
+from indexing.indexer import Indexer
+from indexing.searcher import Searcher, Wish
+from indexing.searches import Searches
+from storage import documents
+from storage.errors import DocumentNotFound
+from tests.integration.conftest import write
+from tests.integration.migrations.moving import NAME, reach, sql, start
+from tests.integration.migrations.test_failures import MINILM, UNSEEN
+from tests.integration.migrations.test_moving import texts
+
+
+@pytest.fixture
+def slow(service: Service, monkeypatch: pytest.MonkeyPatch) -> catalog.Catalog:
+    """The catalog of another process, which learns of changes only from what fails."""
+    monkeypatch.setattr(catalog, "_KEPT_S", 3600.0)
+    return catalog.Catalog(service.engine)
+
+
+@contextlib.asynccontextmanager
+async def moved(service: Service, slow: catalog.Catalog) -> AsyncIterator[Searcher]:
+    """From MiniLM back to the static model; `slow` still knows the former as the active one."""
+    await write(service, texts(10))
+    there = await reach(service, await start(service, MINILM), "soaking")
+    await service.orders.retire(there)
+    service.catalog.forget(NAME)
+    believed = (await slow.find(NAME)).active
+    moving = await reach(service, await start(service, service.settings.model), "soaking")
+    assert believed.id == moving.frm.id
+    service.catalog.forget(NAME)
+    assert (await service.collection(NAME)).active.id == moving.to.id
+    yield Searcher(
+        service.engine,
+        service.models,
+        slow,
+        searches=Searches(keeps=False),
+        presence=service.presence,
+    )
+
+
+async def test_a_query_that_only_the_former_model_can_not_take(
+    service: Service, slow: catalog.Catalog
+):
+    async with moved(service, slow) as searcher:
+        answer = await searcher.by_text(NAME, UNSEEN, Wish(limit=3))
+        assert answer.collection.active == (await service.collection(NAME)).active
+        assert len(answer.nearest.hits) == 3
+
+
+async def test_the_new_space_can_be_expected_at_once(service: Service, slow: catalog.Catalog):
+    async with moved(service, slow) as searcher:
+        new = (await service.collection(NAME)).active.fingerprint
+        answer = await searcher.by_text(NAME, "boat", Wish(expect_space=new))
+        assert answer.collection.active.fingerprint == new
+
+
+async def test_documents_like_one_that_only_the_new_index_holds(
+    service: Service, slow: catalog.Catalog
+):
+    async with moved(service, slow) as searcher:
+        await write(service, {"odd": UNSEEN})
+        answer = await searcher.similar(NAME, "odd", Wish(limit=3))
+        assert len(answer.nearest.hits) == 3
+        with pytest.raises(DocumentNotFound):
+            await searcher.similar(NAME, "nowhere", Wish())
+
+
+async def test_a_document_is_shown_though_the_former_index_is_gone(
+    service: Service, slow: catalog.Catalog
+):
+    async with moved(service, slow) as searcher:
+        former = (await slow.find(NAME)).active
+        late = dataclasses.replace(service, catalog=slow)
+        async with service.engine.begin() as conn:
+            await conn.exec_driver_sql(f"DROP TABLE {former.table}")
+        shown = await routes.get_one.fn(document_id="d1", service=late, collection=NAME)
+        assert shown.chunks == 1
+        assert len((await searcher.similar(NAME, "d1", Wish(limit=3))).nearest.hits) == 3
+
+
+async def test_nothing_is_written_under_the_keys_of_a_collection_that_was_deleted(
+    service: Service, slow: catalog.Catalog
+):
+    """Made again under the same name, it is another one: the old keys would be swept away."""
+    await write(service, texts(5))
+    former = (await slow.find(NAME)).row
+    await service.catalog.delete(NAME)
+    assert (await service.collection(NAME)).row.id != former.id
+    late = documents.NewDocument(
+        documents.key(former.id, "d1"), "d1", "text", documents.text_hash("text"), b"{}"
+    )
+    indexer = Indexer(service.engine, service.models, slow)
+    with pytest.raises(errors.Busy, match="deleted and made again"):
+        async with indexer.stream(former, bulk=False) as stream:
+            await stream.all([late], 10)
+    assert await sql(service, "SELECT 1 FROM documents WHERE text = 'text'") == []
