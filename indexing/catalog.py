@@ -17,8 +17,9 @@ from storage.indexes import IndexRow
 
 log = structlog.get_logger()
 
-# A stale entry is harmless: every statement asserts the index that it was made for. The bound
-# keeps a collection's HNSW from being unused for long after it was built elsewhere.
+# A stale entry is harmless: a statement asserts the index that it was made for, and who refuses
+# something without one looks again. The bound keeps a collection's HNSW from being unused for long
+# after it was built elsewhere.
 _KEPT_S = 1.0
 
 
@@ -37,8 +38,9 @@ def chunking_of(index: IndexRow) -> Chunking:
 
 
 class Catalog:
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, kept_s: float = _KEPT_S) -> None:
         self._engine = engine
+        self._kept_s = kept_s
         self._kept: dict[str, tuple[float, Collection]] = {}
 
     async def find(self, name: str, *, to_write: bool = False) -> Collection:
@@ -48,7 +50,7 @@ class Catalog:
             return kept[1]
         again = retries.writing if to_write else retries.reading
         found = await again(lambda: self._read(name))
-        self._kept[name] = (time.monotonic() + _KEPT_S, found)
+        self._kept[name] = (time.monotonic() + self._kept_s, found)
         return found
 
     async def _read(self, name: str) -> Collection:

@@ -8,7 +8,6 @@ from sqlalchemy import text
 
 from api.migration_schemas import GatesWish
 from api.service import Service
-from indexing import catalog
 from indexing.searcher import Wish
 from migrations.reembed import errors
 from storage import hnsw
@@ -62,22 +61,6 @@ async def test_what_the_old_model_can_not_take_does_not_hinder_writes(service: S
     await service.orders.roll_back(back, force="it may go")
     moments = (await look(service, back.id)).row.history
     assert "it may go" in str(moments[-1]["why"])
-
-
-async def test_the_model_before_a_cut_over_refuses_no_writes_after_it(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-):
-    """Not even where this process still believes it to be the one that searches go to."""
-    monkeypatch.setattr(catalog, "_KEPT_S", 3600.0)
-    await write(service, texts(10))
-    there = await reach(service, await start(service, MINILM), "soaking")
-    await service.orders.retire(there)
-    service.catalog.forget("default")
-    believed = (await service.collection("default")).active
-    await reach(service, await start(service, service.settings.model), "soaking")
-    assert (await service.collection("default")).active == believed
-    (result,) = await write(service, {"odd": UNSEEN})
-    assert (result.status, result.pending) == ("created", False)
 
 
 async def test_a_gate_that_fails_blocks_and_force_is_recorded(service: Service):

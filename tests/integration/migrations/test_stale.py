@@ -8,7 +8,8 @@ import pytest
 
 from api.routes import documents as routes
 from api.service import Service
-from indexing import catalog, errors
+from indexing import errors
+from indexing.catalog import Catalog
 from indexing.indexer import Indexer
 from indexing.searcher import Searcher, Wish
 from indexing.searches import Searches
@@ -21,14 +22,13 @@ from tests.integration.migrations.test_moving import texts
 
 
 @pytest.fixture
-def slow(service: Service, monkeypatch: pytest.MonkeyPatch) -> catalog.Catalog:
+def slow(service: Service) -> Catalog:
     """The catalog of another process, which learns of changes only from what fails."""
-    monkeypatch.setattr(catalog, "_KEPT_S", 3600.0)
-    return catalog.Catalog(service.engine)
+    return Catalog(service.engine, kept_s=3600)
 
 
 @contextlib.asynccontextmanager
-async def moved(service: Service, slow: catalog.Catalog) -> AsyncIterator[Searcher]:
+async def moved(service: Service, slow: Catalog) -> AsyncIterator[Searcher]:
     """From MiniLM back to the static model; `slow` still knows the former as the active one."""
     await write(service, texts(10))
     there = await reach(service, await start(service, MINILM), "soaking")
@@ -48,25 +48,30 @@ async def moved(service: Service, slow: catalog.Catalog) -> AsyncIterator[Search
     )
 
 
-async def test_a_query_that_only_the_former_model_can_not_take(
-    service: Service, slow: catalog.Catalog
-):
+async def test_a_text_that_only_the_former_model_can_not_take(service: Service, slow: Catalog):
+    async with moved(service, slow):
+        key = documents.key((await slow.find(NAME)).row.id, "odd")
+        new = documents.NewDocument(key, "odd", UNSEEN, documents.text_hash(UNSEEN), b"{}")
+        indexer = Indexer(service.engine, service.models, slow)
+        written = await indexer.write((await slow.find(NAME)).row, [new])
+        assert (written[key].status, written[key].pending) == ("created", False)
+
+
+async def test_a_query_that_only_the_former_model_can_not_take(service: Service, slow: Catalog):
     async with moved(service, slow) as searcher:
         answer = await searcher.by_text(NAME, UNSEEN, Wish(limit=3))
         assert answer.collection.active == (await service.collection(NAME)).active
         assert len(answer.nearest.hits) == 3
 
 
-async def test_the_new_space_can_be_expected_at_once(service: Service, slow: catalog.Catalog):
+async def test_the_new_space_can_be_expected_at_once(service: Service, slow: Catalog):
     async with moved(service, slow) as searcher:
         new = (await service.collection(NAME)).active.fingerprint
         answer = await searcher.by_text(NAME, "boat", Wish(expect_space=new))
         assert answer.collection.active.fingerprint == new
 
 
-async def test_documents_like_one_that_only_the_new_index_holds(
-    service: Service, slow: catalog.Catalog
-):
+async def test_documents_like_one_that_only_the_new_index_holds(service: Service, slow: Catalog):
     async with moved(service, slow) as searcher:
         await write(service, {"odd": UNSEEN})
         answer = await searcher.similar(NAME, "odd", Wish(limit=3))
@@ -75,9 +80,7 @@ async def test_documents_like_one_that_only_the_new_index_holds(
             await searcher.similar(NAME, "nowhere", Wish())
 
 
-async def test_a_document_is_shown_though_the_former_index_is_gone(
-    service: Service, slow: catalog.Catalog
-):
+async def test_a_document_is_shown_though_the_former_index_is_gone(service: Service, slow: Catalog):
     async with moved(service, slow) as searcher:
         former = (await slow.find(NAME)).active
         late = dataclasses.replace(service, catalog=slow)
@@ -89,7 +92,7 @@ async def test_a_document_is_shown_though_the_former_index_is_gone(
 
 
 async def test_nothing_is_written_under_the_keys_of_a_collection_that_was_deleted(
-    service: Service, slow: catalog.Catalog
+    service: Service, slow: Catalog
 ):
     """Made again under the same name, it is another one: the old keys would be swept away."""
     await write(service, texts(5))
