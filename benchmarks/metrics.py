@@ -49,6 +49,10 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
+def mean(values: Sequence[float]) -> float:
+    return statistics.fmean(values)
+
+
 def milliseconds(call: Callable[[T], object], argument: T) -> float:
     """How long one call takes."""
     started = time.perf_counter()

@@ -64,10 +64,14 @@ async def embed(
 
 
 def batches(pieces: Sequence[tuple[T, Cut]]) -> Iterator[list[tuple[T, Cut]]]:
-    """Whole texts, the longest first, with at most 64 chunks together or one text."""
+    """Whole texts of like lengths, with at most 64 chunks together or one text.
+
+    By the shortest chunk, usually the last: the others are about as long as chunks may be. By the
+    longest one, 1.3 % more of what is encoded was padding.
+    """
     batch: list[tuple[T, Cut]] = []
     size = 0
-    for piece in sorted(pieces, key=lambda piece: _longest(piece[1]), reverse=True):
+    for piece in sorted(pieces, key=lambda piece: _shortest(piece[1]), reverse=True):
         count = chunks(piece[1])
         if batch and size + count > BATCH_CHUNKS:
             yield batch
@@ -82,11 +86,11 @@ def chunks(cut: Cut) -> int:
     return 1 if isinstance(cut, NoTokens) else len(cut.chunks)
 
 
-def _longest(cut: Cut) -> int:
-    """Tokens of its longest chunk."""
+def _shortest(cut: Cut) -> int:
+    """Tokens of its shortest chunk."""
     if isinstance(cut, NoTokens):
         return 0
-    return max(chunk.token_count for chunk in cut.chunks)
+    return min(chunk.token_count for chunk in cut.chunks)
 
 
 async def encode(
