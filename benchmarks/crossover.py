@@ -14,7 +14,8 @@ import psycopg
 from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 
-from benchmarks import corpora, metrics, plan, service, table
+from benchmarks import corpora, plan, service, table
+from indexing.recall import recall
 from storage import search, vectors
 
 PART = "crossover"
@@ -120,14 +121,14 @@ def _measure(what: plan.Plan, connections: Connections, source: Source, size: in
             f" SELECT * FROM {source.table} ORDER BY doc_key LIMIT {size}"
         )
         build_s = _build(conn, name)
-        exact, hnsw, recall = _searches(connections, name, source.queries)
+        exact, hnsw, recalled = _searches(connections, name, source.queries)
         planned = _planned(conn, name, source.queries[0])
         insert_hnsw_ms = _insert(conn, name, source.inserts)
         conn.execute(f"DROP INDEX {name}_hnsw")
         insert_ms = _insert(conn, name, source.inserts)
     finally:
         conn.execute(f"DROP TABLE IF EXISTS {name}")
-    return Measured(size, exact, hnsw, recall, planned, build_s, insert_hnsw_ms, insert_ms)
+    return Measured(size, exact, hnsw, recalled, planned, build_s, insert_hnsw_ms, insert_ms)
 
 
 def _build(conn: psycopg.Connection, name: str) -> float:
@@ -154,21 +155,24 @@ def _searches(
         some = queries[start : start + TURN]
         scans += [_search(connections.scanning, exact, query) for query in some]
         searches += [_search(connections.by_index, hnsw, query) for query in some]
-    recall = metrics.recall([ids for _, ids in scans], [ids for _, ids in searches])
-    return [ms for ms, _ in scans], [ms for ms, _ in searches], recall
+    found = recall([near for _, near in scans], [near for _, near in searches])
+    return [ms for ms, _ in scans], [ms for ms, _ in searches], found
 
 
 def _statement(name: str, *, exact: bool = False) -> str:
     # As in the service: an expression cannot use the index.
-    order = "(embedding <=> %s) + 0" if exact else "embedding <=> %s"
-    return f"SELECT doc_key FROM {name} ORDER BY {order} LIMIT {K}"
+    distance = "(embedding <=> %s) + 0" if exact else "embedding <=> %s"
+    return f"SELECT doc_key, {distance} AS distance FROM {name} ORDER BY distance LIMIT {K}"
 
 
-def _search(conn: psycopg.Connection, statement: str, query: HalfVector) -> tuple[float, list[str]]:
+def _search(
+    conn: psycopg.Connection, statement: str, query: HalfVector
+) -> tuple[float, list[float]]:
+    """Milliseconds, and the distances of what was found."""
     cursor = conn.cursor(binary=True)
     started = time.perf_counter()
     found = cursor.execute(statement, (query,)).fetchall()
-    return 1e3 * (time.perf_counter() - started), [str(row[0]) for row in found]
+    return 1e3 * (time.perf_counter() - started), [distance for _, distance in found]
 
 
 def _planned(conn: psycopg.Connection, name: str, query: HalfVector) -> str:

@@ -3,7 +3,7 @@
 import math
 import statistics
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -18,13 +18,6 @@ T = TypeVar("T")
 # Those that a migration's report is made of.
 ndcg = quality.ndcg
 percentile = quality.percentile
-
-
-def recall(truth: Sequence[Sequence[Hashable]], found: Sequence[Sequence[Hashable]]) -> float:
-    """The share of all true neighbours that were found."""
-    hits = sum(len(set(a) & set(b)) for a, b in zip(truth, found, strict=True))
-    wanted = sum(len(set(a)) for a in truth)
-    return hits / wanted if wanted else 0.0
 
 
 def cosines(found: Vectors, truth: Vectors) -> NDArray[np.float64]:

@@ -8,12 +8,14 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 
 from benchmarks import bare, client, corpora, memory, metrics, plan, service, table
+from indexing.recall import recall
 
 COLLECTION = memory.COLLECTION
 K = 10
@@ -83,16 +85,20 @@ def _recall(running: service.Running, name: str, texts: Sequence[str]) -> table.
     for text in texts:
         exact = running.client.search(COLLECTION, text, exact=True, limit=K)
         usual = running.client.search(COLLECTION, text, limit=K)
-        truth.append([one["id"] for one in exact["results"]])
-        found.append([one["id"] for one in usual["results"]])
+        truth.append(_distances(exact))
+        found.append(_distances(usual))
         paths.add(usual["path"])
     return table.Row(
         "search",
         f"recall@{K}, {name}",
-        metrics.recall(truth, found),
+        recall(truth, found),
         target=RECALL,
         note=f"{len(texts)} queries by {' and '.join(sorted(paths))} against exact=true",
     )
+
+
+def _distances(answer: dict[str, Any]) -> list[float]:
+    return [1 - one["score"] for one in answer["results"]]
 
 
 @contextmanager

@@ -17,12 +17,15 @@ from storage import migrations, pending
 
 # A rollback embeds what is pending first: a few texts, unless the old model was away. Then workers
 # go on, and it is asked for again: nobody expects a switch that comes long after.
-_DRAIN_S = 60.0
+DRAIN_S = 60.0
 _LOOK_EVERY_S = 0.25
 
 
 class Orders:
-    """Each is one transaction; `retired` is called when a table is nobody's any more."""
+    """Each is one transaction; `retired` is called when a table is nobody's any more.
+
+    A rollback gives up after `drain_s` seconds.
+    """
 
     def __init__(
         self,
@@ -30,7 +33,10 @@ class Orders:
         models: Models,
         backlog: Backlog,
         retired: Callable[[], None],
+        *,
+        drain_s: float = DRAIN_S,
     ) -> None:
+        self._drain_s = drain_s
         self._engine = engine
         self._models = models
         self._backlog = backlog
@@ -154,7 +160,7 @@ class Orders:
                 f"machine, and searches need them; looked in {self._models.places}. Put them back "
                 "and restart"
             )
-        drained, until = 0, time.monotonic() + _DRAIN_S
+        drained, until = 0, time.monotonic() + self._drain_s
         while True:
             drained += await self._drain(found, force=force, until=until)
             why = f"{drained:,} pending texts were embedded first" if drained else "nothing pending"

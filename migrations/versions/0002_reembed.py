@@ -15,47 +15,9 @@ _OPEN = sa.text("NOT (state IN ('done', 'cancelled', 'rolled_back'))")
 
 def upgrade() -> None:
     op.add_column("indexes", sa.Column("evidence", _JSON, nullable=True))
-    op.add_column("migrations", sa.Column("resume_state", sa.Text(), nullable=True))
-    op.add_column(
-        "migrations",
-        sa.Column("sides", _JSON, server_default=sa.text("'{}'"), nullable=False),
-    )
-    op.add_column("migrations", sa.Column("golden", _JSON, nullable=True))
-    op.add_column(
-        "migrations",
-        sa.Column("history", _JSON, server_default=sa.text("'[]'"), nullable=False),
-    )
-    op.add_column("migrations", sa.Column("waiting", sa.Text(), nullable=True))
-    op.add_column("migrations", sa.Column("lease_owner", sa.Text(), nullable=True))
-    op.add_column(
-        "migrations",
-        sa.Column("lease_epoch", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
-    )
-    for name in ("lease_until", "next_batch_at", "retained_until"):
-        op.add_column("migrations", sa.Column(name, sa.DateTime(timezone=True), nullable=True))
-    op.create_index(
-        "uq_migrations_open", "migrations", ["collection_id"], unique=True, postgresql_where=_OPEN
-    )
-    op.add_column(
-        "migration_ranges",
-        sa.Column("finished", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-    )
-    op.add_column(
-        "migration_ranges",
-        sa.Column("chunks", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
-    )
-    op.add_column(
-        "migration_ranges",
-        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
-    )
-    op.add_column(
-        "replicas",
-        sa.Column("serves", sa.Boolean(), server_default=sa.text("true"), nullable=False),
-    )
-    op.add_column(
-        "replicas",
-        sa.Column("facts", _JSON, server_default=sa.text("'{}'"), nullable=False),
-    )
+    _extend_migrations()
+    _extend_ranges()
+    _extend_replicas()
     op.create_table(
         "queries",
         sa.Column("collection_id", sa.Uuid(), nullable=False),
@@ -66,6 +28,45 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("collection_id", "text_hash", name=op.f("pk_queries")),
     )
+
+
+def _extend_migrations() -> None:
+    table = "migrations"
+    op.add_column(table, sa.Column("resume_state", sa.Text(), nullable=True))
+    op.add_column(table, sa.Column("sides", _JSON, server_default=sa.text("'{}'"), nullable=False))
+    op.add_column(table, sa.Column("golden", _JSON, nullable=True))
+    op.add_column(
+        table, sa.Column("history", _JSON, server_default=sa.text("'[]'"), nullable=False)
+    )
+    op.add_column(table, sa.Column("waiting", sa.Text(), nullable=True))
+    op.add_column(table, sa.Column("lease_owner", sa.Text(), nullable=True))
+    op.add_column(
+        table,
+        sa.Column("lease_epoch", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+    )
+    for name in ("lease_until", "next_batch_at", "retained_until"):
+        op.add_column(table, sa.Column(name, sa.DateTime(timezone=True), nullable=True))
+    op.create_index(
+        "uq_migrations_open", table, ["collection_id"], unique=True, postgresql_where=_OPEN
+    )
+
+
+def _extend_ranges() -> None:
+    table = "migration_ranges"
+    op.add_column(
+        table,
+        sa.Column("finished", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+    )
+    for name, kind in (("chunks", sa.BigInteger()), ("attempts", sa.Integer())):
+        op.add_column(table, sa.Column(name, kind, server_default=sa.text("0"), nullable=False))
+
+
+def _extend_replicas() -> None:
+    table = "replicas"
+    op.add_column(
+        table, sa.Column("serves", sa.Boolean(), server_default=sa.text("true"), nullable=False)
+    )
+    op.add_column(table, sa.Column("facts", _JSON, server_default=sa.text("'{}'"), nullable=False))
 
 
 def downgrade() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import uuid
 
 import pytest
 import structlog.testing
@@ -13,7 +14,9 @@ from api.service import Service
 from indexing.errors import SpaceMismatch
 from indexing.searcher import Wish
 from migrations.reembed import errors
-from storage import documents, leases, pending, vectors
+from migrations.reembed.orders import Orders
+from storage import documents, leases, pending, replicas, vectors
+from storage.replicas import ReplicaRow
 from tests.integration.conftest import write
 from tests.integration.migrations.conftest import OTHER
 from tests.integration.migrations.moving import NAME, lacking, look, reach, sql, start
@@ -65,6 +68,26 @@ async def test_a_rollback_waits_for_a_worker_that_died_without_holding_up_writes
     assert drained == 1
     assert [one["event"] for one in logged].count("fence_held") == 1
     assert await lacking(idle, moving.frm.id) == []
+
+
+async def test_a_rollback_gives_up_where_a_process_lacks_the_old_model(service: Service):
+    await write(service, texts(20))
+    moving = await reach(service, await start(service, OTHER), "soaking")
+    new = await space(service)
+    hasty = Orders(
+        service.engine, service.models, service.backlog, service.sweeper.wake, drain_s=0.5
+    )
+    elsewhere = ReplicaRow(uuid.uuid4(), "elsewhere", True, [moving.to.space_id], {})
+    async with service.engine.begin() as conn:
+        await replicas.beat(conn, elsewhere, 60)
+    with pytest.raises(errors.RollbackRefused, match="nothing was switched yet: elsewhere has not"):
+        await hasty.roll_back(moving, force=None)
+    assert await space(service) == new
+    assert (await look(service, moving.id)).state == "soaking"
+    async with service.engine.begin() as conn:
+        await replicas.leave(conn, elsewhere.id)
+    await hasty.roll_back(moving, force=None)
+    assert (await look(service, moving.id)).state == "rolled_back"
 
 
 async def test_a_demanded_space_is_refused_after_the_cut_over(service: Service):

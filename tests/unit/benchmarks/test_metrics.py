@@ -30,15 +30,6 @@ def test_ndcg_without_a_relevant_document_is_zero():
     assert metrics.ndcg(["a"], {"a": 0}, 10) == 0
 
 
-def test_recall_counts_over_all_queries():
-    assert metrics.recall([["a", "b"], ["c", "d"]], [["b", "a"], ["c", "x"]]) == 0.75
-
-
-def test_recall_wants_an_answer_for_each_query():
-    with pytest.raises(ValueError, match="shorter"):
-        metrics.recall([["a"], ["b"]], [["a"]])
-
-
 def test_percentile_is_one_of_the_values():
     values = [float(value) for value in range(100, 0, -1)]
     assert metrics.percentile(values, 95) == 95
