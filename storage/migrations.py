@@ -144,16 +144,20 @@ async def _note(conn: AsyncConnection, migration_id: UUID, state: str, why: str 
 
 
 async def claim(
-    conn: AsyncConnection, migration_id: UUID, *, owner: str, lease_s: float
+    conn: AsyncConnection, migration_id: UUID, *, state: str, owner: str, lease_s: float
 ) -> int | None:
-    """Become the one who moves it on; the lease's epoch, None where another is."""
+    """Become the one who moves it on from `state`; the lease's epoch.
+
+    None where another is, or has been: it is in another state.
+    """
     done = await conn.execute(
         text(
             "UPDATE migrations SET lease_owner = :owner, lease_epoch = lease_epoch + 1,"
             " lease_until = now() + make_interval(secs => :lease) WHERE id = :id"
-            " AND (lease_until IS NULL OR lease_until < now()) RETURNING lease_epoch"
+            " AND state = :state AND (lease_until IS NULL OR lease_until < now())"
+            " RETURNING lease_epoch"
         ),
-        {"owner": owner, "lease": lease_s, "id": migration_id},
+        {"owner": owner, "lease": lease_s, "id": migration_id, "state": state},
     )
     return done.scalar_one_or_none()
 

@@ -27,11 +27,11 @@ class Leader:
 
     @contextlib.asynccontextmanager
     async def leading(self, found: Migration) -> AsyncIterator[int]:
-        """Raises LeaseLost where another worker leads."""
+        """Raises LeaseLost where another worker leads, or has moved it on."""
         self._epochs.pop(found.id, None)
-        async with lease.leading(self._engine, found.id, self._owner) as epoch:
+        async with lease.leading(self._engine, found, self._owner) as epoch:
             if epoch is None:
-                raise errors.LeaseLost(f"another worker leads {found.id}")
+                raise errors.LeaseLost(f"another worker leads {found.id}, or has moved it on")
             self._epochs[found.id] = epoch
             yield epoch
             del self._epochs[found.id]

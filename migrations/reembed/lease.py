@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from uuid import UUID
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from migrations.reembed import errors
+from migrations.reembed.migration import Migration
 from storage import engine as database
 from storage import migrations
 
@@ -17,6 +17,7 @@ log = structlog.get_logger()
 # A worker that was killed holds others up for so long.
 LEASE_S = 15.0
 _RENEW_EVERY_S = 4.0
+_AGAIN_S = 1.0
 
 Renew = Callable[[AsyncConnection], Awaitable[bool]]
 
@@ -34,13 +35,15 @@ async def renewed(engine: AsyncEngine, renew: Renew) -> AsyncIterator[None]:
 
     async def work() -> None:
         nonlocal ended
-        is_ours = True
+        is_ours, pause_s = True, _RENEW_EVERY_S
         while is_ours:
-            await asyncio.sleep(_RENEW_EVERY_S)
+            await asyncio.sleep(pause_s)
+            pause_s = _RENEW_EVERY_S
             try:
                 async with engine.begin() as conn:
                     is_ours = await renew(conn)
             except database.FAILURES as error:  # tried again; by then it may be another's
+                pause_s = _AGAIN_S
                 log.info("lease_not_renewed", reason=type(error).__name__)
         ended = True
         block.cancel()
@@ -60,19 +63,19 @@ async def renewed(engine: AsyncEngine, renew: Renew) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def leading(engine: AsyncEngine, migration_id: UUID, owner: str) -> AsyncIterator[int | None]:
-    """Be the one who moves a migration on: the epoch, or None where another is."""
+async def leading(engine: AsyncEngine, found: Migration, owner: str) -> AsyncIterator[int | None]:
+    """Be the one who moves a migration on: the epoch, or None where another is or has done it."""
     async with engine.begin() as conn:
-        epoch = await migrations.claim(conn, migration_id, owner=owner, lease_s=LEASE_S)
+        epoch = await migrations.claim(
+            conn, found.id, state=found.state, owner=owner, lease_s=LEASE_S
+        )
     if epoch is None:
         yield None
         return
     try:
-        async with renewed(
-            engine, lambda conn: migrations.renew(conn, migration_id, epoch, LEASE_S)
-        ):
+        async with renewed(engine, lambda conn: migrations.renew(conn, found.id, epoch, LEASE_S)):
             yield epoch
     finally:
         with contextlib.suppress(*database.FAILURES):
             async with engine.begin() as conn:
-                await migrations.release(conn, migration_id, epoch)
+                await migrations.release(conn, found.id, epoch)

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from migrations.reembed.verifying import metrics, report
+from migrations.reembed.verifying import metrics, reading, report
 from migrations.reembed.verifying.side import Side, Sides, Vector
 from storage import documents, samples
 
@@ -68,8 +68,7 @@ async def _stored(
     """The queries in their order, with the judged documents that there are."""
     ids = {id_ for one in queries for id_ in one.relevant}
     keys = {id_: documents.key(collection_id, id_) for id_ in ids}
-    async with engine.connect() as conn:
-        present = await samples.present(conn, keys.values())
+    present = await reading.read(engine, lambda conn: samples.present(conn, keys.values()))
     return [
         Golden(
             q=one.q,

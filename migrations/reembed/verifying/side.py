@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from embedding.errors import NoTokens, TextFailed
 from indexing import retries
 from indexing.loaded import Loaded
+from migrations.reembed.verifying import reading
 from storage import scores, search
 from storage.errors import IndexChanged
 from storage.indexes import IndexRow
@@ -39,30 +40,22 @@ class Side:
 
     async def nearest(self, vector: Vector, limit: int, *, exact: bool = False) -> list[search.Hit]:
         query = search.Query(vector=vector, limit=limit, exact=exact, as_active=False)
-
-        async def work() -> list[search.Hit]:
-            async with self.engine.connect() as conn:
-                return (await search.nearest(conn, self.index, query)).hits
-
-        return await retries.reading(work)
+        return (
+            await reading.read(self.engine, lambda conn: search.nearest(conn, self.index, query))
+        ).hits
 
     async def distances(self, vector: Vector, k: int, *, ef_search: int | None) -> list[float]:
         """Of the nearest rows, exact where `ef_search` is None."""
-
-        async def work() -> list[float]:
-            async with self.engine.connect() as conn:
-                return await search.distances(conn, self.index, vector, k, ef_search=ef_search)
-
-        return await retries.reading(work)
+        return await reading.read(
+            self.engine,
+            lambda conn: search.distances(conn, self.index, vector, k, ef_search=ef_search),
+        )
 
     async def scores(self, vector: Vector, doc_keys: Collection[UUID]) -> dict[UUID, float]:
         """Of any documents that have vectors here."""
-
-        async def work() -> dict[UUID, float]:
-            async with self.engine.connect() as conn:
-                return await scores.of(conn, self.index, vector, doc_keys)
-
-        return await retries.reading(work)
+        return await reading.read(
+            self.engine, lambda conn: scores.of(conn, self.index, vector, doc_keys)
+        )
 
 
 @dataclass(frozen=True)

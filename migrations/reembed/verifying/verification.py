@@ -20,6 +20,7 @@ from migrations.reembed.verifying import (
     latency,
     pairing,
     questions,
+    reading,
     report,
     translation,
 )
@@ -124,8 +125,10 @@ async def _verify(subject: Subject, sides: Sides) -> report.Report:
 
 
 async def _coverage(subject: Subject) -> report.Coverage:
-    async with subject.engine.connect() as conn:
-        found = await coverage.of(conn, subject.collection.id, subject.target.id)
+    found = await reading.read(
+        subject.engine,
+        lambda conn: coverage.of(conn, subject.collection.id, subject.target.id),
+    )
     waived = found.failed if subject.options.waive_failed else 0
     return report.Coverage(
         documents=found.documents,
@@ -136,9 +139,14 @@ async def _coverage(subject: Subject) -> report.Coverage:
 
 
 async def _ask(subject: Subject, sides: Sides) -> _Asked:
-    rng = random.Random(subject.seed)  # noqa: S311 - no secret
-    async with subject.engine.connect() as conn:
-        source = await questions.ask(conn, subject.collection.id, rng)
+    source = await reading.read(
+        subject.engine,
+        lambda conn: questions.ask(
+            conn,
+            subject.collection.id,
+            random.Random(subject.seed),  # noqa: S311 - no secret
+        ),
+    )
     texts, vectors = [], []
     for text in source.texts:
         made = [await side.encode(text) for side in sides.all]

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import structlog.testing
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.service import Service
 from indexing import embedded, filling
@@ -127,17 +128,33 @@ async def test_texts_that_changed_meanwhile_are_not_written(idle: Service, movin
     assert waiting == [(2,)]
 
 
+async def take_the_lead(conn: AsyncConnection, moving: Migration, owner: str) -> int | None:
+    return await migrations.claim(conn, moving.id, state=moving.state, owner=owner, lease_s=60)
+
+
 async def test_the_lead_is_one_workers_alone(idle: Service, moving: Migration):
     async with idle.engine.begin() as conn:
-        first = await migrations.claim(conn, moving.id, owner="a", lease_s=60)
-        assert await migrations.claim(conn, moving.id, owner="b", lease_s=60) is None
+        first = await take_the_lead(conn, moving, "a")
+        assert await take_the_lead(conn, moving, "b") is None
         assert first is not None
         await migrations.release(conn, moving.id, first)
-        second = await migrations.claim(conn, moving.id, owner="b", lease_s=60)
+        second = await take_the_lead(conn, moving, "b")
         assert second == first + 1
     with pytest.raises(errors.LeaseLost):
         async with idle.engine.begin() as conn:
             await reembed.move(conn, moving, "building", epoch=first)
+
+
+async def test_who_learns_late_that_it_was_moved_on_does_not_lead(idle: Service):
+    """It would do again what is done: two workers made the ranges of one migration."""
+    found = await start(idle, OTHER)
+    async with idle.engine.begin() as conn:
+        await ranges.make(conn, found.id, 1)
+        await reembed.move(conn, found, "backfilling")
+    async with lease.leading(idle.engine, found, "late") as epoch:
+        assert epoch is None
+    async with lease.leading(idle.engine, await look(idle, found.id), "knows") as epoch:
+        assert epoch is not None
 
 
 async def test_a_worker_that_died_is_taken_over(idle: Service, moving: Migration):
@@ -183,7 +200,7 @@ async def leads(service: Service, moving: Migration) -> asyncio.Task[None]:
     begun = asyncio.Event()
 
     async def lead() -> None:
-        async with lease.leading(service.engine, moving.id, "busy") as epoch:
+        async with lease.leading(service.engine, moving, "busy") as epoch:
             assert epoch is not None
             begun.set()
             await asyncio.sleep(60)
