@@ -98,6 +98,8 @@ def _recall(running: service.Running, name: str, texts: Sequence[str]) -> table.
 
 
 def _distances(answer: dict[str, Any]) -> list[float]:
+    if not answer["results"]:
+        raise client.Refused("a search in WordNet found nothing")
     return [1 - one["score"] for one in answer["results"]]
 
 

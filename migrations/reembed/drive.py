@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from embedding.scheduler import Urgency
+from indexing import retries
 from indexing.backlog import Backlog
 from indexing.errors import first
 from indexing.models import Models
@@ -17,7 +18,7 @@ from migrations.reembed.building import Building
 from migrations.reembed.leader import Leader
 from migrations.reembed.migration import Migration
 from migrations.reembed.throttle import Throttle
-from migrations.reembed.verifying import verification
+from migrations.reembed.verifying import reading, verification
 from migrations.reembed.verifying.report import Report
 from storage import collections, coverage, indexes, migrations, pending, ranges
 
@@ -165,22 +166,26 @@ class Drive:
             if _lacks_recall(report):
                 await self._building.retune(found.to, found.options.gates.recall)
                 report = await self._measured(found)
-            failing = [gate for gate in report.verdict.gates if not gate.passed]
-            async with self._engine.begin() as conn:
-                await migrations.record_report(conn, found.id, report.stored())
-                if report.verdict.passed:
-                    await migration.move(conn, found, "ready", epoch=epoch)
-                else:
-                    await migration.move(
-                        conn,
-                        found,
-                        "blocked",
-                        epoch=epoch,
-                        why="gates: " + ", ".join(gate.name for gate in failing),
-                        resume_state="backfilling",
-                        error="; ".join(f"{gate.name}: {gate.detail}" for gate in failing),
-                    )
+            await retries.writing(lambda: self._record(found, report, epoch))
         return True
+
+    async def _record(self, found: Migration, report: Report, epoch: int) -> None:
+        """The verdict and what follows from it."""
+        failing = [gate for gate in report.verdict.gates if not gate.passed]
+        async with self._engine.begin() as conn:
+            await migrations.record_report(conn, found.id, report.stored())
+            if report.verdict.passed:
+                await migration.move(conn, found, "ready", epoch=epoch)
+                return
+            await migration.move(
+                conn,
+                found,
+                "blocked",
+                epoch=epoch,
+                why="gates: " + ", ".join(gate.name for gate in failing),
+                resume_state="backfilling",
+                error="; ".join(f"{gate.name}: {gate.detail}" for gate in failing),
+            )
 
     async def _lags(self, found: Migration, epoch: int) -> bool:
         """Many texts came during a long build: workers embed them as held back as all others."""
@@ -193,8 +198,7 @@ class Drive:
         return True
 
     async def _measured(self, found: Migration) -> Report:
-        async with self._engine.connect() as conn:
-            target = await indexes.by_id(conn, found.to.id)
+        target = await reading.read(self._engine, lambda conn: indexes.by_id(conn, found.to.id))
         if target is None:
             raise errors.LeaseLost(f"the index {found.to.id} is gone")
         subject = verification.Subject(

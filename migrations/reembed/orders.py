@@ -17,7 +17,7 @@ from storage import migrations, pending
 
 # A rollback embeds what is pending first: a few texts, unless the old model was away. Then workers
 # go on, and it is asked for again: nobody expects a switch that comes long after.
-DRAIN_S = 60.0
+_DRAIN_S = 60.0
 _LOOK_EVERY_S = 0.25
 
 
@@ -34,7 +34,7 @@ class Orders:
         backlog: Backlog,
         retired: Callable[[], None],
         *,
-        drain_s: float = DRAIN_S,
+        drain_s: float = _DRAIN_S,
     ) -> None:
         self._drain_s = drain_s
         self._engine = engine

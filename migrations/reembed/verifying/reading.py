@@ -13,8 +13,8 @@ T = TypeVar("T")
 async def read(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     """By a connection of its own. Raises Busy where the database stays away.
 
-    As patient as a write: a verification takes a minute or more on a busy machine, and begins anew
-    where it is broken off.
+    As patient as a write, as long as no other worker takes the lead meanwhile: a verification takes
+    a minute or more on a busy machine, and begins anew where it is broken off.
     """
 
     async def once() -> T:

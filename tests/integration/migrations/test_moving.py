@@ -79,9 +79,10 @@ async def test_a_rollback_gives_up_where_a_process_lacks_the_old_model(service: 
     )
     elsewhere = ReplicaRow(uuid.uuid4(), "elsewhere", True, [moving.to.space_id], {})
     async with service.engine.begin() as conn:
-        await replicas.beat(conn, elsewhere, 60)
+        await replicas.beat(conn, elsewhere, 600)
     with pytest.raises(errors.RollbackRefused, match="nothing was switched yet: elsewhere has not"):
-        await hasty.roll_back(moving, force=None)
+        async with asyncio.timeout(50):  # without the bound of this one it waits for a minute
+            await hasty.roll_back(moving, force=None)
     assert await space(service) == new
     assert (await look(service, moving.id)).state == "soaking"
     async with service.engine.begin() as conn:
