@@ -15,7 +15,7 @@ from indexing import catalog, embedded, filling, retries
 from indexing.filling import Filled
 from indexing.loaded import Loaded
 from indexing.models import Models
-from migrations.reembed import errors, lease
+from migrations.reembed import errors, lease, reading
 from migrations.reembed.migration import Migration
 from migrations.reembed.throttle import Throttle
 from storage import documents, fence, pending, ranges
@@ -124,19 +124,18 @@ class Backfill:
         log.warning("range_set_apart", migration=str(run.migration.id), documents=len(window))
 
     async def _window(self, run: _Run, held: Range, after: uuid.UUID | None) -> list[Source]:
-        async def work() -> list[Source]:
-            async with self._engine.connect() as conn:
-                return await ranges.window(
-                    conn,
-                    held,
-                    collection_id=run.migration.collection.id,
-                    index_id=run.target.id,
-                    after=after,
-                    limit=_WINDOW,
-                    max_bytes=_WINDOW_BYTES,
-                )
-
-        return await retries.writing(work)
+        return await reading.read(
+            self._engine,
+            lambda conn: ranges.window(
+                conn,
+                held,
+                collection_id=run.migration.collection.id,
+                index_id=run.target.id,
+                after=after,
+                limit=_WINDOW,
+                max_bytes=_WINDOW_BYTES,
+            ),
+        )
 
     async def _cut(self, run: _Run, window: Sequence[Source]) -> list[Piece]:
         texts = [source.text for source in window]

@@ -12,13 +12,13 @@ from indexing.backlog import Backlog
 from indexing.errors import first
 from indexing.models import Models
 from indexing.presence import Presence
-from migrations.reembed import cutover, errors, migration, states
+from migrations.reembed import cutover, errors, migration, reading, states
 from migrations.reembed.backfill import Backfill
 from migrations.reembed.building import Building
 from migrations.reembed.leader import Leader
 from migrations.reembed.migration import Migration
 from migrations.reembed.throttle import Throttle
-from migrations.reembed.verifying import reading, verification
+from migrations.reembed.verifying import verification
 from migrations.reembed.verifying.report import Report
 from storage import collections, coverage, indexes, migrations, pending, ranges
 

@@ -17,6 +17,7 @@ log = structlog.get_logger()
 # A worker that was killed holds others up for so long.
 LEASE_S = 15.0
 _RENEW_EVERY_S = 4.0
+# The database was away: the lease should not end before it is renewed.
 _AGAIN_S = 1.0
 
 Renew = Callable[[AsyncConnection], Awaitable[bool]]

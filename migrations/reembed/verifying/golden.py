@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from migrations.reembed.verifying import metrics, reading, report
+from migrations.reembed import reading
+from migrations.reembed.verifying import metrics, report
 from migrations.reembed.verifying.side import Side, Sides, Vector
 from storage import documents, samples
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from embedding.errors import NoTokens, TextFailed
 from indexing import retries
 from indexing.loaded import Loaded
-from migrations.reembed.verifying import reading
+from migrations.reembed import reading
 from storage import scores, search
 from storage.errors import IndexChanged
 from storage.indexes import IndexRow

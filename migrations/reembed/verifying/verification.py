@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from indexing.errors import ModelMissing
 from indexing.models import Models
 from indexing.recall import recall
+from migrations.reembed import reading
 from migrations.reembed.options import Options
 from migrations.reembed.verifying import (
     comparison,
@@ -20,7 +21,6 @@ from migrations.reembed.verifying import (
     latency,
     pairing,
     questions,
-    reading,
     report,
     translation,
 )

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.service import Service
 from indexing import retries
-from migrations.reembed.verifying import reading
+from migrations.reembed import reading
 
 
 async def test_a_verification_outlasts_a_restart_that_a_search_does_not_wait_for(idle: Service):
