@@ -9,10 +9,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.embedded import errors
+from storage.embedded import errors, locks
 
 SYSTEM_USER = "vecmark"
 _USERADD_S = 10.0
+_ACCOUNTS = Path("/etc")
 
 
 @dataclass(frozen=True)
@@ -39,24 +40,37 @@ def _system_user() -> Account:
             entry = pwd.getpwnam(SYSTEM_USER)
             return Account(SYSTEM_USER, entry.pw_uid, entry.pw_gid, switch=True)
         except KeyError:
-            reason = _make_system_user()
+            reason = make_system_user(SYSTEM_USER)
         # Another process may hold the lock of /etc/passwd, or have made the user just now.
         if reason and time.monotonic() > deadline:
             raise _missing(reason)
         time.sleep(0.1 if reason else 0)
 
 
-def _make_system_user() -> str:
-    """Empty where it worked, else what useradd said."""
+def make_system_user(name: str) -> str:
+    """Empty if the user exists now, otherwise what useradd said."""
     command = ["useradd", "--system", "--user-group", "--no-create-home"]
-    command += ["--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", SYSTEM_USER]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    except FileNotFoundError:
-        raise _missing("this system has no useradd") from None
-    if done.returncode in (0, 9):  # 9: the name is taken; another start was faster
+    command += ["--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", name]
+    # useradd looks for the name before it takes its own lock, and replaces a user that another
+    # useradd made in between: PostgreSQL's files then belong to a uid that nobody has.
+    with locks.exclusive_directory(_ACCOUNTS):
+        if _exists(name):
+            return ""
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        except FileNotFoundError:
+            raise _missing("this system has no useradd") from None
+    if done.returncode in (0, 9):  # 9: the name is taken
         return ""
     return done.stderr.strip() or f"useradd ended with {done.returncode}"
+
+
+def _exists(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
 
 
 def _missing(reason: str) -> errors.AccountMissing:

@@ -10,7 +10,19 @@ from pathlib import Path
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Hold the file's lock alone, after waiting for whoever has it."""
-    descriptor = _open(path)
+    with _held(_open(path)):
+        yield
+
+
+@contextlib.contextmanager
+def exclusive_directory(path: Path) -> Iterator[None]:
+    """The same on a directory, into which nothing is written."""
+    with _held(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)):
+        yield
+
+
+@contextlib.contextmanager
+def _held(descriptor: int) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
