@@ -7,20 +7,12 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from api import body_budget, lifespan, logs, openai_errors, raw_path, strict
-from api.routes import (
-    collections,
-    documents,
-    embed,
-    embeddings,
-    health,
-    migrations,
-    models,
-    search,
-)
+from api import lifespan, logs
+from api.http import bodies, middleware, openai_errors, openapi
+from api.routes import collections, documents, embed, health, migrations, models, openai, search
 from api.service import Service
 from api.settings import Settings
-from api.web import openapi, page
+from api.web import pages
 
 # How /docs groups them.
 TAGGED = {
@@ -28,11 +20,11 @@ TAGGED = {
     "Search": search.ROUTES,
     "Collections": collections.ROUTES,
     "Migrations": migrations.ROUTES,
-    "Embeddings": [*embeddings.ROUTES, *embed.ROUTES],
+    "Embeddings": [*openai.ROUTES, *embed.ROUTES],
     "Models": models.ROUTES,
     "Health": health.ROUTES,
 }
-ROUTES = [*itertools.chain.from_iterable(TAGGED.values()), *page.routes]
+ROUTES = [*itertools.chain.from_iterable(TAGGED.values()), *pages.routes]
 # Times `max_body_bytes`: what all requests together may hold of bodies.
 BODIES_AT_ONCE = 8
 
@@ -46,27 +38,29 @@ def create_app(
 ) -> Litestar:
     """The service as an ASGI application; `announce` is told the steps of a long start.
 
-    `loading` is the default model, where its loading was begun before (`embedding.opening`). One
+    `loading` is the default model, where its loading was begun before (`embedding.loading`). One
     that is not `public` serves its own process only, and is not announced to others.
     """
     logs.configure(settings.log_level)
     app = Litestar(
         route_handlers=[
             *(Router("/", route_handlers=one, tags=[tag]) for tag, one in TAGGED.items()),
-            *page.routes,
+            *pages.routes,
         ],
         dependencies={"service": Provide(_service, sync_to_thread=False)},
         lifespan=[
-            lambda app: lifespan.opened(app, settings, announce, loading=loading, public=public)
+            lambda app: lifespan.app_lifespan(
+                app, settings, announce, loading=loading, public=public
+            )
         ],
-        before_request=strict.known_parameters,
+        before_request=middleware.known_parameters,
         exception_handlers={Exception: openai_errors.respond},
         openapi_config=openapi.openapi_config(),
         request_max_body_size=None,
         logging_config=None,
     )
     limit = BODIES_AT_ONCE * settings.max_body_bytes
-    app.asgi_handler = body_budget.BodyBudget(raw_path.RawPath(app.asgi_handler), limit)
+    app.asgi_handler = bodies.BodyBudget(middleware.RawPath(app.asgi_handler), limit)
     return app
 
 

@@ -15,13 +15,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api import assembly, places
+from api import model_settings
+from api import service as api_service
 from api.service import Service
 from api.settings import Settings
-from embedding import opening
+from embedding import loading as model_loading
 from embedding.model import LoadedModel
 from indexing import retries
-from indexing.models import Models
+from indexing.models.pool import ModelPool
 from migrations import schema
 from storage import engine as database
 from storage.embedded.postgres import EmbeddedPostgres
@@ -37,7 +38,7 @@ _LOADING_GRACE_S = 30.0
 
 
 @contextlib.asynccontextmanager
-async def opened(
+async def app_lifespan(
     app: Litestar,
     settings: Settings,
     announce: Announce,
@@ -49,14 +50,14 @@ async def opened(
 
     `loading` is the default model, where its loading was begun before.
     """
-    async with parts(settings, announce, loading=loading, serves=True) as service:
+    async with open_parts(settings, announce, loading=loading, serves=True) as service:
         app.state.service = service
         with _announced(service) if public else contextlib.nullcontext():
             yield
 
 
 @contextlib.asynccontextmanager
-async def parts(
+async def open_parts(
     settings: Settings, announce: Announce, *, loading: Loading | None, serves: bool
 ) -> AsyncIterator[Service]:
     """Everything that runs without HTTP; one that does not `serve` is a worker alone."""
@@ -66,15 +67,15 @@ async def parts(
             await _require_schema(database.psycopg_url(settings.database_url))
         announce(f"loading the model {settings.model}")
         # Beside the start of the database: each takes a second of its own.
-        loading = loading or opening.begin(places.of(settings))
+        loading = loading or model_loading.begin_loading(model_settings.from_settings(settings))
         stack.push_async_callback(_ended, loading)
         died: dict[str, str] = {}
         engine = await stack.enter_async_context(_database(settings, announce, died))
-        models = Models(engine, places.of(settings), settings.model_memory)
+        models = ModelPool(engine, model_settings.from_settings(settings), settings.model_memory)
         stack.push_async_callback(models.close)
         await _load_models(models, asyncio.wrap_future(loading))
-        service = assembly.service(settings, engine, models, died, serves=serves)
-        await stack.enter_async_context(_running(assembly.tasks(service), died))
+        service = api_service.build(settings, engine, models, died, serves=serves)
+        await stack.enter_async_context(_running(api_service.background_tasks(service), died))
         yield service
 
 
@@ -170,7 +171,7 @@ async def _watch(engine: AsyncEngine, server: EmbeddedPostgres) -> None:
                 log.error("postgresql_not_restarted", reason=str(error))
 
 
-async def _load_models(models: Models, default: Awaitable[LoadedModel]) -> None:
+async def _load_models(models: ModelPool, default: Awaitable[LoadedModel]) -> None:
     """The default model and that of every space in use; none that is missing hinders the start."""
     await models.load_default(default)
     await models.load_needed()

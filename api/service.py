@@ -3,24 +3,29 @@
 import asyncio
 import contextlib
 import dataclasses
+import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.settings import Settings
-from embedding.chunking import Chunking
-from indexing.backlog import Backlog
+from embedding.text.chunking import Chunking
 from indexing.catalog import Catalog, Collection
-from indexing.indexer import Indexer
-from indexing.loaded import Loaded
-from indexing.models import Models
-from indexing.presence import Presence
+from indexing.documents.backlog import Backlog
+from indexing.documents.indexer import Indexer
+from indexing.hnsw.builder import HnswBuilder
+from indexing.hnsw.keeper import HnswKeeper
+from indexing.models.loaded import Loaded
+from indexing.models.pool import ModelPool
+from indexing.query_log import QueryLog
+from indexing.replica import Replica
 from indexing.searcher import Searcher
-from indexing.searches import Searches
 from indexing.sweeper import Sweeper
-from migrations.reembed.orders import Orders
-from migrations.reembed.starting import Starter
+from migrations.reembed.commands import MigrationCommands
+from migrations.reembed.start import Starter
+from migrations.reembed.worker import MigrationWorker
 from storage.errors import CollectionNotFound
 
 DEFAULT_COLLECTION = "default"
@@ -35,16 +40,16 @@ class Service:
 
     settings: Settings
     engine: AsyncEngine
-    models: Models
+    models: ModelPool
     catalog: Catalog
     indexer: Indexer
     searcher: Searcher
-    searches: Searches
-    presence: Presence
+    searches: QueryLog
+    presence: Replica
     sweeper: Sweeper
     backlog: Backlog
     starter: Starter
-    orders: Orders
+    orders: MigrationCommands
     died: Mapping[str, str]
     works: bool
     stopping: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
@@ -82,3 +87,66 @@ class Service:
         fingerprint. Raises EmbeddingError, ModelUnknown, ModelMissing, LoadRefused, NoMemory, Busy.
         """
         return self.models.using(name)
+
+
+def build(
+    settings: Settings,
+    engine: AsyncEngine,
+    models: ModelPool,
+    died: Mapping[str, str],
+    *,
+    serves: bool,
+) -> Service:
+    catalog = Catalog(engine)
+    searches = QueryLog(keeps=settings.keep_queries)
+    works = settings.worker or not serves
+    presence = Replica(engine, models, searches, serves=serves, works=works)
+    sweeper = Sweeper(engine)
+    backlog = Backlog(engine, models)
+    return Service(
+        settings=settings,
+        engine=engine,
+        models=models,
+        catalog=catalog,
+        indexer=Indexer(engine, models, catalog),
+        searcher=Searcher(engine, models, catalog, searches=searches, presence=presence),
+        searches=searches,
+        presence=presence,
+        sweeper=sweeper,
+        backlog=backlog,
+        starter=Starter(engine, models, catalog),
+        orders=MigrationCommands(engine, models, backlog, sweeper.wake),
+        died=died,
+        works=works,
+    )
+
+
+def background_tasks(service: Service) -> list[Coroutine[Any, Any, None]]:
+    always = [
+        service.presence.run(),
+        service.searches.run(service.engine),
+        service.models.run(),
+    ]
+    return [*always, *_work(service)] if service.works else always
+
+
+def _work(service: Service) -> list[Coroutine[Any, Any, None]]:
+    """What any number of workers share."""
+    settings = service.settings
+    builder = HnswBuilder(
+        service.engine,
+        service.models,
+        target_recall=settings.target_recall,
+        workers=max(0, (os.cpu_count() or 1) - 1),
+    )
+    keeper = HnswKeeper(service.engine, builder, service.indexer, min_rows=settings.hnsw_min_rows)
+    runner = MigrationWorker(
+        service.engine,
+        service.models,
+        backlog=service.backlog,
+        builder=builder,
+        presence=service.presence,
+        hnsw_min_rows=settings.hnsw_min_rows,
+        retired=service.sweeper.wake,
+    )
+    return [keeper.run(), service.backlog.run(), service.sweeper.run(), runner.run()]

@@ -16,7 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import child, metrics
-from embedding import batching, chunking, cpu, description, encoder, loading, model, sources
+from embedding import loading, model
+from embedding.encoders import devices, encoder
+from embedding.model_files import description
+from embedding.registry import sources
+from embedding.text import chunking
 
 BATCH_ROWS = (8, 16, 32)
 WARM_TEXTS = 128
@@ -105,7 +109,7 @@ def encode(
     wish = chunking.Chunking(strategy)
     parts = [texts[start : start + PART] for start in range(0, len(texts), PART)]
     started, used = time.perf_counter(), time.process_time()
-    with concurrent.futures.ThreadPoolExecutor(cpu.count()) as threads:
+    with concurrent.futures.ThreadPoolExecutor(devices.cpu_count()) as threads:
         prepared = list(threads.map(lambda part: loaded.prepare_now(part, wish), parts))
     tokenized = time.perf_counter()
     rows = [
@@ -139,7 +143,7 @@ def query_encoder(
 def _bulk(loaded: model.LoadedModel, rows: encoder.Rows, batch_rows: int) -> NDArray[np.float32]:
     # Not by the model's own methods: what they add to the encoder is what is measured beside it.
     encodes = loaded._encoder
-    batches = batching.plan(
+    batches = encoder.plan_batches(
         [len(row) for row in rows],
         batch_tokens=batch_rows * (loaded.tokenizer.limit or chunking.DEFAULT_SIZE),
         max_rows=batch_rows,

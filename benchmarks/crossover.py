@@ -15,7 +15,7 @@ from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 
 from benchmarks import corpora, plan, service, table
-from indexing.recall import recall
+from indexing.hnsw.recall import recall
 from storage import search, vectors
 
 PART = "crossover"

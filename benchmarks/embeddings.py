@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import bare, corpora, infinity, load, metrics, plan, reference, table
-from embedding import cpu, encoder
+from embedding.encoders import devices, encoder
 
 PART = "embeddings"
 MODEL = infinity.MODEL
@@ -80,7 +80,7 @@ def _vectors_file(what: plan.Plan, name: str) -> Path:
 def _rate_rows(what: plan.Plan, found: Rates) -> list[table.Row]:
     best_rows, alone = found.alone.best()
     # Without bf16 in the CPU all compute in fp32, and less is to be won.
-    native = cpu.has_bf16()
+    native = devices.has_bf16()
     beside = [
         (f"bare encoder, {best_rows} a batch", alone, BESIDE_BARE),
         ("SentenceTransformer.encode, torch fp32", found.torch, BESIDE_TORCH if native else None),

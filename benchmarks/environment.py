@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 
 from benchmarks import service
-from embedding import cpu
+from embedding.encoders import devices
 
 LIBRARIES = ("openvino", "tokenizers", "torch", "sentence-transformers", "litestar", "psycopg")
 
@@ -19,10 +19,11 @@ def describe(running: service.Running) -> str:
     default = next(one for one in shown["data"] if one["default"])
     versions = [f"{name} {metadata.version(name)}" for name in LIBRARIES]
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    native = "bf16 by the CPU" if cpu.has_bf16() else "no bf16 in the CPU"
+    native = "bf16 by the CPU" if devices.has_bf16() else "no bf16 in the CPU"
     return "\n".join(
         [
-            f"machine    {_cpu_name()}, {cpu.count()} CPUs, {cpu.kind()}, {native}; load {load}",
+            f"machine    {_cpu_name()}, {devices.cpu_count()} CPUs, {devices.cpu_kind()}, "
+            f"{native}; load {load}",
             f"model      {default['id']}, {default['dimensions']} dimensions, at most "
             f"{default['max_tokens']} tokens, {default['backend']} (canaries: "
             f"{default['canaries']})",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import service
-from embedding import sources
+from embedding.registry import sources
 
 VERSION = "0.0.78"
 MODEL = "bundled"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from benchmarks import bare, corpora, metrics, plan, processes, reference, service, table
-from embedding import cpu
+from embedding.encoders import devices
 
 COLLECTION = "bench-ingest"
 WARM_DOCUMENTS = 256
@@ -95,7 +95,7 @@ def _beside_torch(found: Rates, few: int) -> table.Row:
         beside="SentenceTransformer.encode, torch fp32",
         other=metrics.median(found.torch),
         # Without bf16 in the CPU both compute in fp32, and less is to be won.
-        target=BESIDE_TORCH if cpu.has_bf16() else None,
+        target=BESIDE_TORCH if devices.has_bf16() else None,
         note=f"{metrics.runs(found.http_few)} beside {metrics.spread(found.torch)}",
     )
 

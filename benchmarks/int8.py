@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks import bare, corpora, embeddings, load, metrics, plan, reference, service, table
-from embedding import encoder
+from embedding.encoders import encoder
 
 PART = "int8"
 NAME = "minilm-int8"

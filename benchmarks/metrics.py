@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from migrations.reembed.verifying import metrics as quality
+from migrations.reembed.verifying import comparison as quality
 
 Vectors = NDArray[np.float32]
 T = TypeVar("T")

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import child
-from embedding import description, encoder, sources
+from embedding.encoders import encoder
+from embedding.model_files import description
+from embedding.registry import sources
 
 WARM_TEXTS = 32
 

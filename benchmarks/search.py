@@ -15,7 +15,7 @@ from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 
 from benchmarks import bare, client, corpora, memory, metrics, plan, service, table
-from indexing.recall import recall
+from indexing.hnsw.recall import recall
 
 COLLECTION = memory.COLLECTION
 K = 10

@@ -1,23 +1,21 @@
+"""Finding, reading and loading a model by what a person calls it."""
+
+import concurrent.futures
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from embedding import (
-    accelerator,
-    canary_check,
-    conversion,
-    conversion_cache,
-    cpu,
-    description,
-    encoder,
-    int8_encoder,
-    openvino_encoder,
-    spaces,
-    static_encoder,
-    tokenizing,
-    torch_encoder,
-)
+from embedding import model
+from embedding.canaries import check as canary_check
+from embedding.conversion import cache, convert
+from embedding.encoders import devices, factory
 from embedding.model import MAX_QUEUED_TOKENS, LoadedModel
+from embedding.model_files import description, space
+from embedding.registry import sources
+from embedding.text import tokenizer as text_tokenizer
 
 
 def load(
@@ -31,13 +29,13 @@ def load(
 
     CanaryMoved where no encoder gives sentence-transformers' vectors, EncoderFailed, ModelInvalid.
     """
-    chosen = "cpu" if model.int8 is not None else accelerator.choose(device)
-    entry, result = conversion_cache.ensure(model, cache_dir=cache_dir, device=chosen)
-    tokenizer = tokenizing.load(model)
-    check = canary_check.Check(tokenizer, model, np.load(entry / conversion.REFERENCE))
+    chosen = "cpu" if model.int8 is not None else devices.choose_device(device)
+    entry, result = cache.ensure(model, cache_dir=cache_dir, device=chosen)
+    tokenizer = text_tokenizer.load(model)
+    check = canary_check.Check(tokenizer, model, np.load(entry / convert.REFERENCE))
     return LoadedModel(
         model,
-        _encoder(model, result, entry, chosen),
+        factory.open_encoder(model, result.backend, result.dtype, device=chosen, folder=entry),
         check,
         tokenizer,
         _build(model, result, chosen),
@@ -45,31 +43,66 @@ def load(
     )
 
 
-def _encoder(
-    model: description.ModelDescription, result: conversion.Result, entry: Path, device: str
-) -> encoder.Encoder:
-    limit = model.space.max_tokens
-    if result.dtype == "int8":
-        return int8_encoder.Int8Encoder(entry, limit=limit)
-    if result.backend == "openvino":
-        return openvino_encoder.OpenVINOEncoder(entry, dtype=result.dtype, limit=limit)
-    if result.backend == "static":
-        return static_encoder.load(model)
-    return torch_encoder.TorchEncoder(model, device=device, dtype=result.dtype)
-
-
 def _build(
-    model: description.ModelDescription, result: conversion.Result, device: str
-) -> dict[str, spaces.Json]:
+    model: description.ModelDescription, result: convert.Conversion, device: str
+) -> dict[str, space.Json]:
     """What made the vectors, beside the space: equal builds need no second full check."""
     return {
         "backend": result.backend,
         "dtype": result.dtype,
         "device": device,
-        "cpu": cpu.kind(),
-        "versions": conversion.versions(),
+        "cpu": devices.cpu_kind(),
+        "versions": convert.versions(),
         "converted_with": result.versions,
         "query_prompt": model.query_prompt.text,
         "reason": result.reason,
         "checks": result.checks,
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """Where models are looked for, and which is the default of new collections."""
+
+    default: str
+    options: description.ModelOptions
+    roots: Sequence[Path]
+    models_dir: Path
+    cache_dir: Path
+    device: str
+    max_queued_tokens: int = model.MAX_QUEUED_TOKENS
+
+    def __str__(self) -> str:
+        return ", ".join([self.default, *map(str, self.roots), str(self.models_dir)])
+
+    def source(self, name: str) -> sources.ModelSource:
+        """Raises ModelNotFound."""
+        return sources.resolve(name, roots=self.roots, models_dir=self.models_dir)
+
+
+def load_from(places: ModelSettings, described: description.ModelDescription) -> model.LoadedModel:
+    """Blocks, for many seconds where the model has to be converted. Raises EmbeddingError."""
+    return load(
+        described,
+        cache_dir=places.cache_dir,
+        device=places.device,
+        max_queued_tokens=places.max_queued_tokens,
+    )
+
+
+def begin_loading(places: ModelSettings) -> "concurrent.futures.Future[model.LoadedModel]":
+    """Load the default model on a thread of its own, so that a start can do other things."""
+    begun: concurrent.futures.Future[model.LoadedModel] = concurrent.futures.Future()
+
+    def work() -> None:
+        if not begun.set_running_or_notify_cancel():
+            return
+        try:
+            source = places.source(places.default)
+            described = sources.descriptions.get(source, places.options.over(source.options))
+            begun.set_result(load_from(places, described))
+        except BaseException as error:
+            begun.set_exception(error)
+
+    threading.Thread(target=work, name="load-default", daemon=True).start()
+    return begun

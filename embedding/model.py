@@ -8,22 +8,15 @@ from typing import TypeVar, TypeVarTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from embedding import (
-    canaries,
-    canary_check,
-    chunking,
-    cpu,
-    description,
-    encoder,
-    errors,
-    executor,
-    prompts,
-    reading,
-    spaces,
-    tokenizing,
-)
-from embedding.encoded import Encoded, joined
-from embedding.scheduler import Urgency
+from embedding import errors
+from embedding.canaries import check as canary_check
+from embedding.encoders import devices, encoder
+from embedding.encoders.encoder import Encoded, joined
+from embedding.model_files import description, prompts
+from embedding.model_files import space as model_space
+from embedding.scheduling import executor
+from embedding.scheduling.queue import Urgency
+from embedding.text import chunking, reader, tokenizer
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -41,7 +34,7 @@ _PART = 4
 
 
 @dataclass(frozen=True)
-class Status:
+class ModelStatus:
     """How busy a model is, and what keeps it from encoding (None where all is well)."""
 
     waiting_tokens: int
@@ -62,8 +55,8 @@ class LoadedModel:
         model: description.ModelDescription,
         encodes: encoder.Encoder,
         check: canary_check.Check,
-        tokenizer: tokenizing.Tokenizer,
-        build: Mapping[str, spaces.Json],
+        tokenizer: tokenizer.Tokenizer,
+        build: Mapping[str, model_space.Json],
         *,
         max_queued_tokens: int = MAX_QUEUED_TOKENS,
     ) -> None:
@@ -73,20 +66,20 @@ class LoadedModel:
         self.dtype = encodes.dtype
         self._encoder = encodes
         self._check = check
-        self._reader = reading.Reader(model, tokenizer)
+        self._reader = reader.Reader(model, tokenizer)
         self._text_threads = concurrent.futures.ThreadPoolExecutor(
-            max(1, cpu.count() // 2), "tokenize"
+            max(1, devices.cpu_count() // 2), "tokenize"
         )
         self._executor = executor.Executor(
             encodes,
             dimensions=model.space.dimensions,
-            sound=check.rows[canaries.QUICK[0]],
+            sound=check.rows[canary_check.QUICK[0]],
             capacity=max_queued_tokens,
         )
         self._admission = self._executor.admission
 
     @property
-    def space(self) -> spaces.Space:
+    def space(self) -> model_space.Space:
         return self.description.space
 
     @property
@@ -98,11 +91,11 @@ class LoadedModel:
         """Put another prompt before queries from now on; the space stays what it is."""
         found = prompts.Prompt(prompt, "set for the space")
         self.description = replace(self.description, query_prompt=found)
-        self._reader = reading.Reader(self.description, self.tokenizer)
+        self._reader = reader.Reader(self.description, self.tokenizer)
 
-    def status(self) -> Status:
+    def status(self) -> ModelStatus:
         load = self._admission
-        return Status(load.waiting, load.capacity, load.rate, self._executor.problem)
+        return ModelStatus(load.waiting, load.capacity, load.rate, self._executor.problem)
 
     def require_room(self) -> None:
         """Raises Overloaded where no more texts are taken at present."""
@@ -112,7 +105,7 @@ class LoadedModel:
         self,
         texts: Sequence[str],
         *,
-        role: reading.Role = "document",
+        role: reader.Role = "document",
         truncate: bool = False,
         urgency: Urgency | None = None,
     ) -> Encoded:
@@ -126,7 +119,7 @@ class LoadedModel:
         if urgency is None:
             urgency = self._urgency(len(texts), estimate, role)
         read = functools.partial(self._reader.read, texts, role, truncate=truncate)
-        short = sum(map(len, texts)) <= tokenizing.HOLDING_CHARS
+        short = sum(map(len, texts)) <= tokenizer.HOLDING_CHARS
         return await self._admitted(estimate, read, urgency, short=short)
 
     async def encode_ids(
@@ -158,8 +151,8 @@ class LoadedModel:
         return joined([await self._waited(part, urgency) for part in parts])
 
     async def tokenize(
-        self, texts: Sequence[str], *, role: reading.Role = "document"
-    ) -> list[reading.Tokenized]:
+        self, texts: Sequence[str], *, role: reader.Role = "document"
+    ) -> list[reader.Tokenized]:
         """Whole texts as the encoder would see them; TooMuch."""
         chars = sum(map(len, texts))
         if chars > _TOKENIZE_CHARS:
@@ -185,18 +178,21 @@ class LoadedModel:
         return chunking.prepare(texts, self.tokenizer, chunking_, prompt=prompt)
 
     async def encode_canaries(
-        self, which: Sequence[int] = canaries.ALL, *, alone: bool = False
+        self, which: Sequence[int] = canary_check.ALL, *, alone: bool = False
     ) -> NDArray[np.float32]:
         """Canaries as documents, in padded batches or each by itself; those that fail are NaN."""
         return await asyncio.to_thread(self._canaries, which, alone)
 
-    async def check_canaries(self, which: Sequence[int] = canaries.ALL) -> canaries.Report:
+    async def check_canaries(
+        self, which: Sequence[int] = canary_check.ALL
+    ) -> canary_check.CanaryReport:
         """Compare both instances with the reference of the conversion; queries wait meanwhile."""
         together = await self.encode_canaries(which)
         alone = await self.encode_canaries(which, alone=True)
         reference = self.reference[list(which)]
-        return canaries.worse(
-            canaries.compare(reference, together, which), canaries.compare(reference, alone, which)
+        return canary_check.worse(
+            canary_check.compare(reference, together, which),
+            canary_check.compare(reference, alone, which),
         )
 
     def close(self) -> None:
@@ -207,7 +203,7 @@ class LoadedModel:
     async def _admitted(
         self,
         estimate: int,
-        read: Callable[[], reading.Rows],
+        read: Callable[[], reader.Rows],
         urgency: Urgency,
         *,
         short: bool,
@@ -233,7 +229,7 @@ class LoadedModel:
 
     async def _waited(self, chunks: Sequence[chunking.Chunk], urgency: Urgency) -> Encoded:
         prompt = self.description.document_prompt.text
-        rows = reading.Rows(
+        rows = reader.Rows(
             [chunk.ids for chunk in chunks],
             (False,) * len(chunks),
             self._reader.pooled_from(prompt),
@@ -245,7 +241,7 @@ class LoadedModel:
         finally:
             self._admission.release(tokens)
 
-    def _urgency(self, texts: int, tokens: int, role: reading.Role) -> Urgency:
+    def _urgency(self, texts: int, tokens: int, role: reader.Role) -> Urgency:
         if texts > _FEW_ROWS:
             return Urgency.WRITE
         if role == "query" and tokens <= _QUERY_TOKENS:
@@ -254,7 +250,7 @@ class LoadedModel:
         soon = tokens <= _SHORT_TOKENS and self._executor.queries_idle
         return Urgency.QUERY if soon else Urgency.WRITE
 
-    async def _encode(self, rows: reading.Rows, urgency: Urgency) -> Encoded:
+    async def _encode(self, rows: reader.Rows, urgency: Urgency) -> Encoded:
         vectors = np.empty((0, self.space.dimensions), np.float32)
         failures: Mapping[int, str] = {}
         if rows.ids:

@@ -8,9 +8,9 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from embedding.chunking import CHUNKER_VERSION, Chunking
+from embedding.text.chunking import CHUNKER_VERSION, Chunking
 from indexing import retries
-from indexing.loaded import Loaded
+from indexing.models.loaded import Loaded
 from storage import collections, errors, fence, indexes, vectors
 from storage.collections import CollectionRow
 from storage.indexes import IndexRow

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from embedding.errors import Overloaded
 from indexing import errors
@@ -64,3 +65,17 @@ def _reason(error: Exception) -> str:
     if engine.is_conflict(error):
         return "other transactions kept the rows locked; try again"
     return "the database cannot be reached at present; try again in a few seconds"
+
+
+async def read(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    """By a connection of its own. Raises Busy where the database stays away.
+
+    As patient as a write, as long as no other worker takes the lease meanwhile: a verification
+    takes a minute or more on a busy machine, and begins anew where it is broken off.
+    """
+
+    async def once() -> T:
+        async with engine.connect() as conn:
+            return await work(conn)
+
+    return await writing(once)

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from embedding.encoded import Encoded
+from embedding.encoders.encoder import Encoded
 from embedding.errors import NoTokens, TextFailed
 from indexing import errors, retries
 from indexing.catalog import Catalog, Collection
-from indexing.models import Models
-from indexing.presence import Presence
-from indexing.searches import Searches
+from indexing.models.pool import ModelPool
+from indexing.query_log import QueryLog
+from indexing.replica import Replica
 from storage import documents, filters, search, vectors
 from storage.errors import DocumentNotFound, IndexChanged
 
@@ -23,7 +23,7 @@ _MAX_ATTEMPTS = 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Wish:
+class SearchQuery:
     """What a client asks for; `expect_space` is a fingerprint that must be the answering one."""
 
     limit: int = 10
@@ -33,7 +33,7 @@ class Wish:
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class SearchAnswer:
     """`query_cut`: the query was longer than the model's limit, only its beginning was read."""
 
     collection: Collection
@@ -45,11 +45,11 @@ class Searcher:
     def __init__(
         self,
         engine: AsyncEngine,
-        models: Models,
+        models: ModelPool,
         catalog: Catalog,
         *,
-        searches: Searches,
-        presence: Presence,
+        searches: QueryLog,
+        presence: Replica,
     ) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._models = models
@@ -57,7 +57,7 @@ class Searcher:
         self._searches = searches
         self._presence = presence
 
-    async def by_text(self, name: str, text: str, wish: Wish) -> Answer:
+    async def by_text(self, name: str, text: str, wish: SearchQuery) -> SearchAnswer:
         """Raises CollectionNotFound, SpaceMismatch, ModelMissing, NoTokens, Busy."""
         await self._presence.require()
         started = time.perf_counter()
@@ -76,7 +76,7 @@ class Searcher:
                     raise
         raise errors.Busy("the active index kept changing; try again")
 
-    async def similar(self, name: str, document_id: str, wish: Wish) -> Answer:
+    async def similar(self, name: str, document_id: str, wish: SearchQuery) -> SearchAnswer:
         """Documents near the centre of one document's chunks, without it. No model is needed."""
         await self._presence.require()
         for _ in range(_MAX_ATTEMPTS):
@@ -96,7 +96,7 @@ class Searcher:
                 self._catalog.forget(name)
         raise errors.Busy("the active index kept changing; try again")
 
-    async def _expected(self, name: str, wish: Wish) -> Collection:
+    async def _expected(self, name: str, wish: SearchQuery) -> Collection:
         while True:
             collection = await self._catalog.find(name)
             active = collection.active
@@ -127,9 +127,9 @@ class Searcher:
         self,
         collection: Collection,
         vector: NDArray[np.float32],
-        wish: Wish,
+        wish: SearchQuery,
         excluded: UUID | None = None,
-    ) -> Answer:
+    ) -> SearchAnswer:
         query = search.Query(
             vector=vector,
             limit=wish.limit,
@@ -142,4 +142,4 @@ class Searcher:
             async with self._engine.connect() as conn:
                 return await search.nearest(conn, collection.active, query)
 
-        return Answer(collection, await retries.reading(work))
+        return SearchAnswer(collection, await retries.reading(work))

@@ -8,8 +8,9 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from storage import adopting, collections, indexes, vectors
+from storage import collections, indexes, vectors
 from storage import engine as database
+from storage.adoption import staging
 
 log = structlog.get_logger()
 
@@ -58,7 +59,7 @@ class Sweeper:
 
     async def sweep(self) -> None:
         async with self._engine.begin() as conn:
-            await adopting.clear(conn)
+            await staging.clear(conn)
         async with self._engine.connect() as conn:
             retired = await indexes.in_state(conn, "retired")
         for index in retired:

@@ -32,7 +32,7 @@ class CollectionRow:
 
 
 @dataclasses.dataclass(frozen=True)
-class Counts:
+class CollectionCounts:
     documents: int
     chunks: int
     pending: int
@@ -100,7 +100,7 @@ async def by_id(conn: AsyncConnection, collection_id: UUID) -> CollectionRow | N
     return None if row is None else CollectionRow(**row._mapping)
 
 
-async def count(conn: AsyncConnection, collection: CollectionRow) -> Counts:
+async def count(conn: AsyncConnection, collection: CollectionRow) -> CollectionCounts:
     table = f"vectors_{collection.active_index_id:d}"
     row = (
         await conn.execute(
@@ -112,7 +112,7 @@ async def count(conn: AsyncConnection, collection: CollectionRow) -> Counts:
             {"id": collection.id, "index": collection.active_index_id},
         )
     ).one()
-    return Counts(*row)
+    return CollectionCounts(*row)
 
 
 async def count_documents(conn: AsyncConnection, collection_id: UUID) -> int:

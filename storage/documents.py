@@ -17,7 +17,7 @@ from storage.tables import documents
 
 
 @dataclasses.dataclass(frozen=True)
-class NewDocument:
+class NewDocumentRow:
     """A document as it is to be stored; `metadata` is a JSON object, already encoded."""
 
     doc_key: UUID
@@ -53,7 +53,7 @@ class DocumentRow:
 
 
 @dataclasses.dataclass(frozen=True)
-class DocumentLine:
+class DocumentSummary:
     """A document in a list: without its text."""
 
     id: str
@@ -75,7 +75,7 @@ def text_hash(text_: str) -> bytes:
 
 
 async def states(
-    conn: AsyncConnection, index_id: int, new: Sequence[NewDocument]
+    conn: AsyncConnection, index_id: int, new: Sequence[NewDocumentRow]
 ) -> dict[UUID, StoredState]:
     """What is stored for each of `new` that exists, judged against the index `index_id`."""
     rows = await conn.execute(
@@ -125,7 +125,7 @@ _UPSERT = text(
 
 
 async def upsert(
-    conn: AsyncConnection, collection_id: UUID, new: Sequence[NewDocument]
+    conn: AsyncConnection, collection_id: UUID, new: Sequence[NewDocumentRow]
 ) -> dict[UUID, int]:
     """Store `new` (no key twice); the version that each has now: 1 where it was created."""
     if not new:
@@ -164,7 +164,7 @@ async def get(conn: AsyncConnection, collection: CollectionRow, document_id: str
 
 async def page(
     conn: AsyncConnection, collection_id: UUID, after: UUID | None, limit: int
-) -> list[tuple[UUID, DocumentLine]]:
+) -> list[tuple[UUID, DocumentSummary]]:
     """Documents in the order of their keys, those after `after`."""
     rows = await conn.execute(
         text(
@@ -175,7 +175,7 @@ async def page(
         ),
         {"collection": collection_id, "after": after},
     )
-    return [(row.doc_key, DocumentLine(*list(row)[1:])) for row in rows]
+    return [(row.doc_key, DocumentSummary(*list(row)[1:])) for row in rows]
 
 
 async def patch_metadata(

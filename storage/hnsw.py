@@ -19,7 +19,7 @@ _MIN_MEMORY_MB = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class Progress:
+class BuildProgress:
     """Blocks and tuples of the build under way, as PostgreSQL reports them."""
 
     phase: str
@@ -112,7 +112,7 @@ async def is_valid(conn: AsyncConnection, index_id: int) -> bool:
     return bool((await conn.execute(query, {"name": name(index_id)})).scalar_one_or_none())
 
 
-async def progress(conn: AsyncConnection, index_id: int) -> Progress | None:
+async def progress(conn: AsyncConnection, index_id: int) -> BuildProgress | None:
     """The build under way, or None."""
     query = text(
         "SELECT phase, CASE WHEN tuples_total > 0 THEN tuples_done ELSE blocks_done END,"
@@ -121,7 +121,7 @@ async def progress(conn: AsyncConnection, index_id: int) -> Progress | None:
         " WHERE datname = current_database() AND relid = to_regclass(:name)"
     )
     row = (await conn.execute(query, {"name": vectors.table(index_id)})).first()
-    return None if row is None else Progress(*row)
+    return None if row is None else BuildProgress(*row)
 
 
 async def inserted(conn: AsyncConnection, index_ids: Sequence[int]) -> dict[int, int]:

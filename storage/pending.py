@@ -12,7 +12,7 @@ GAVE_UP = f"gave-up: {MAX_ATTEMPTS} attempts ended without a result"
 
 
 @dataclasses.dataclass(frozen=True)
-class Counts:
+class PendingCounts:
     """`waiting` for their turn; `failed`: set aside with a reason."""
 
     waiting: int
@@ -102,7 +102,7 @@ async def revive_failed(conn: AsyncConnection, index_id: int) -> int:
     return done.rowcount
 
 
-async def counts(conn: AsyncConnection, index_id: int) -> Counts:
+async def counts(conn: AsyncConnection, index_id: int) -> PendingCounts:
     row = await conn.execute(
         text(
             "SELECT count(*) FILTER (WHERE error IS NULL), count(*) FILTER (WHERE error IS NOT"
@@ -110,7 +110,7 @@ async def counts(conn: AsyncConnection, index_id: int) -> Counts:
         ),
         {"index": index_id},
     )
-    return Counts(*row.one())
+    return PendingCounts(*row.one())
 
 
 async def failed(conn: AsyncConnection, index_id: int, limit: int) -> list[tuple[str, str]]:
@@ -163,3 +163,31 @@ async def clear(conn: AsyncConnection, index_id: int, doc_keys: Sequence[UUID]) 
         ),
         {"index": index_id, "keys": list(doc_keys)},
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexCoverage:
+    """Documents whose present text has no vector are `missing`.
+
+    `failed` of them can't have one; `waiting` ones are noted as pending, and have their turn.
+    """
+
+    documents: int
+    missing: int
+    failed: int
+    waiting: int
+
+
+async def coverage(conn: AsyncConnection, collection_id: UUID, index_id: int) -> IndexCoverage:
+    query = text(
+        "SELECT (SELECT count(*) FROM documents WHERE collection_id = :collection), count(*),"
+        " count(*) FILTER (WHERE EXISTS (SELECT 1 FROM pending p WHERE p.index_id = :index"
+        "  AND p.doc_key = d.doc_key AND p.text_hash = d.text_hash AND p.error IS NOT NULL)),"
+        " count(*) FILTER (WHERE EXISTS (SELECT 1 FROM pending p WHERE p.index_id = :index"
+        "  AND p.doc_key = d.doc_key AND p.text_hash = d.text_hash AND p.error IS NULL))"
+        " FROM documents d WHERE d.collection_id = :collection AND NOT EXISTS"
+        f" (SELECT 1 FROM vectors_{index_id:d} v WHERE v.doc_key = d.doc_key"
+        "  AND v.text_hash = d.text_hash)"
+    )
+    row = await conn.execute(query, {"collection": collection_id, "index": index_id})
+    return IndexCoverage(*row.one())

@@ -116,7 +116,7 @@ async def by_id(conn: AsyncConnection, space_id: int) -> SpaceRow:
     return _row((await conn.execute(select(*_COLUMNS).where(spaces.c.id == space_id))).one())
 
 
-async def every(conn: AsyncConnection) -> list[SpaceRow]:
+async def all_spaces(conn: AsyncConnection) -> list[SpaceRow]:
     return [_row(row) for row in await conn.execute(select(*_COLUMNS).order_by(spaces.c.id))]
 
 

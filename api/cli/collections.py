@@ -4,7 +4,7 @@ from typing import Any
 import click
 
 from api import settings
-from api.cli import failure, flags, output
+from api.cli import errors, flags, output
 
 
 @click.group(invoke_without_command=True)
@@ -97,16 +97,16 @@ def delete(name: str, yes: bool, **given: Any) -> None:
 async def _request(
     chosen: settings.Settings, method: str, name: str | None, body: dict[str, Any] | None = None
 ) -> Any:
-    from api.cli import client, connection
+    from api.cli import client
 
-    async with connection.open_service(chosen) as service:
+    async with client.open_service(chosen) as service:
         if name is None and method == "GET":
             return await service.collections()
         if method == "GET" and name is not None:
             found = await service.collection(name)
             if found is None:
                 known = f"`{output.command()} collections list`"
-                raise failure.Failure(f"no collection {name}; see {known}")
+                raise errors.Failure(f"no collection {name}; see {known}")
             return found
         path = "/v1/collections" if name is None else client.collection_path(name)
         return await service.request(method, path, json=body)

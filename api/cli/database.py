@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from api import settings
-from api.cli import failure, flags, output
+from api.cli import errors, flags, output
 
 
 @click.group()
@@ -38,7 +38,7 @@ def current(**given: Any) -> None:
         state = schema.current(url)
     output.line(state.current or "no schema")
     if not state.is_current:
-        raise failure.Failure(f"this version needs {state.head}: run `vecmark db upgrade`")
+        raise errors.Failure(f"this version needs {state.head}: run `vecmark db upgrade`")
 
 
 @db.command()
@@ -52,14 +52,14 @@ def check(**given: Any) -> None:
     with database(flags.load(given)) as url:
         state = schema.current(url)
         if not state.is_current:
-            raise failure.Failure(
+            raise errors.Failure(
                 f"the schema is at {state.current or 'nothing'}, this version needs {state.head}: "
                 "run `vecmark db upgrade`"
             )
         try:
             schema.check(url)
         except CommandError as error:
-            raise failure.Failure(f"the tables differ from the schema: {error}") from error
+            raise errors.Failure(f"the tables differ from the schema: {error}") from error
     output.line(f"The tables are those of the schema {state.head}.")
 
 
@@ -81,4 +81,4 @@ def database(chosen: settings.Settings) -> Iterator[str]:
             yield url
         except DBAPIError as error:
             reason = " ".join(str(error.orig).split())
-            raise failure.Failure(f"the database refuses: {reason}") from error
+            raise errors.Failure(f"the database refuses: {reason}") from error

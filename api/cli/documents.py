@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from api import settings
-from api.cli import failure, flags, formats, output
+from api.cli import errors, flags, formats, output
 
 
 @click.command()
@@ -38,14 +38,14 @@ def add(
     """
     chosen = flags.load(given)
     fields = formats.Fields(text_field, id_field)
-    from api.cli import interruption
+    from api.cli import signals
 
     try:
         work = _add(chosen, sources, collection, fields, root=root, quiet=quiet)
-        failed = interruption.run(work)
-    except interruption.Interrupted as error:
+        failed = signals.run(work)
+    except signals.Interrupted as error:
         message = "interrupted; what was acknowledged is kept: run it again for the rest"
-        raise failure.Failure(message) from error
+        raise errors.Failure(message) from error
     raise SystemExit(1 if failed else 0)
 
 
@@ -58,7 +58,7 @@ async def _add(
     root: Path,
     quiet: bool,
 ) -> int:
-    from api.cli import connection, loading, progress
+    from api.cli import client, progress, upload
 
     files = [None if name == "-" else path for name in sources for path in _files(name)]
     known = [formats.count(file) for file in files if file is not None]
@@ -66,15 +66,15 @@ async def _add(
     if total == 0:
         _say_nothing(sources, files)
         return 0
-    async with connection.open_service(chosen, works=True) as service:
+    async with client.open_service(chosen, works=True) as service:
         if collection != "default" and await service.collection(collection) is None:
             await service.request("POST", "/v1/collections", json={"name": collection})
             output.line(f"Made the collection {collection}.", err=True)
         started = time.monotonic()
         bar = progress.show(f"Adding to {collection}", total, quiet=quiet)
-        tally = await loading.load(service, collection, _records(files, fields, root), bar)
+        tally = await upload.upload(service, collection, _records(files, fields, root), bar)
         if tally.statuses:
-            loading.report(tally, time.monotonic() - started)
+            upload.report(tally, time.monotonic() - started)
         else:
             _say_nothing(sources, files)
     return tally.failed
@@ -92,7 +92,7 @@ def _files(name: str) -> list[Path]:
 
 def _records(
     files: Sequence[Path | None], fields: formats.Fields, root: Path
-) -> Iterator[formats.Record]:
+) -> Iterator[formats.InputRecord]:
     for file in files:
         if file is None:
             yield from formats.read_stdin(fields)

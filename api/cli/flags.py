@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from api import settings
-from api.cli import failure
+from api.cli import errors
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -51,7 +51,7 @@ def load(flags: dict[str, Any]) -> settings.Settings:
     try:
         return settings.load(**flags)
     except settings.SettingsError as error:
-        raise failure.Failure(str(error)) from error
+        raise errors.Failure(str(error)) from error
 
 
 def _option(name: str) -> Callable[[Command], Command]:

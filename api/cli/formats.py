@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from api.cli import failure
+from api.cli import errors
 
 LINES = frozenset({".jsonl", ".ndjson"})
 TABLES = frozenset({".csv"})
@@ -27,7 +27,7 @@ class Fields:
 
 
 @dataclass(frozen=True)
-class Record:
+class InputRecord:
     """A document to send, or the reason why a record isn't one; `place` is shown to people."""
 
     place: str
@@ -46,10 +46,10 @@ def find(path: Path) -> list[Path]:
             and not any(part.startswith(".") for part in file.relative_to(path).parts)
         )
     if not path.exists():
-        raise failure.Failure(f"{path}: no such file or directory")
+        raise errors.Failure(f"{path}: no such file or directory")
     if path.suffix.lower() not in SUFFIXES:
         kinds = ", ".join(sorted(SUFFIXES))
-        raise failure.Failure(f"{path}: unknown kind of file; known: {kinds} (or - for JSON Lines)")
+        raise errors.Failure(f"{path}: unknown kind of file; known: {kinds} (or - for JSON Lines)")
     return [path]
 
 
@@ -59,16 +59,16 @@ def count(path: Path) -> int:
     if kind in TEXTS:
         return 1
     if kind in LINES:
-        with _told(path), path.open("rb") as file:
+        with _readable_errors(path), path.open("rb") as file:
             return sum(1 for line in file if line.strip())
-    with _told(path), _open(path) as file:
+    with _readable_errors(path), _open(path) as file:
         return max(sum(1 for row in _rows(file) if row) - 1, 0)
 
 
-def read(path: Path, name: str, fields: Fields) -> Iterator[Record]:
+def read(path: Path, name: str, fields: Fields) -> Iterator[InputRecord]:
     """The records of a file; `name` is what ids are derived from where records carry none."""
     kind = path.suffix.lower()
-    with _told(path):
+    with _readable_errors(path):
         if kind in TEXTS:
             yield _whole(path, name)
             return
@@ -79,21 +79,21 @@ def read(path: Path, name: str, fields: Fields) -> Iterator[Record]:
                 yield from _from_table(file, name, fields)
 
 
-def read_stdin(fields: Fields) -> Iterator[Record]:
+def read_stdin(fields: Fields) -> Iterator[InputRecord]:
     """JSON Lines from standard input; a record without an id leaves it to the service."""
     file = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", errors="surrogateescape")
     yield from _from_lines(file, "-", fields, derive=False)
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _readable_errors(path: Path) -> Iterator[None]:
     """A file that can't be read becomes a Failure that names it."""
     try:
         yield
     except OSError as error:
-        raise failure.Failure(f"{path}: {error.strerror or error}") from error
+        raise errors.Failure(f"{path}: {error.strerror or error}") from error
     except csv.Error as error:
-        raise failure.Failure(f"{path}: not a CSV table ({error})") from error
+        raise errors.Failure(f"{path}: not a CSV table ({error})") from error
 
 
 @contextmanager
@@ -103,15 +103,15 @@ def _open(path: Path) -> Iterator[TextIO]:
         yield file
 
 
-def _whole(path: Path, name: str) -> Record:
+def _whole(path: Path, name: str) -> InputRecord:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        return Record(name, error=f"not UTF-8 text ({error.reason} at byte {error.start})")
-    return Record(name, {"id": name, "text": text})
+        return InputRecord(name, error=f"not UTF-8 text ({error.reason} at byte {error.start})")
+    return InputRecord(name, {"id": name, "text": text})
 
 
-def _from_lines(file: TextIO, name: str, fields: Fields, *, derive: bool) -> Iterator[Record]:
+def _from_lines(file: TextIO, name: str, fields: Fields, *, derive: bool) -> Iterator[InputRecord]:
     for number, line in enumerate(file, 1):
         if not line.strip():
             continue
@@ -119,15 +119,15 @@ def _from_lines(file: TextIO, name: str, fields: Fields, *, derive: bool) -> Ite
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            yield Record(place, error=f"not JSON ({error})")
+            yield InputRecord(place, error=f"not JSON ({error})")
             continue
         if not isinstance(value, dict):
-            yield Record(place, error="not a JSON object")
+            yield InputRecord(place, error="not a JSON object")
             continue
         yield _shape(value, place, fields, default_id=f"{name}#{number}" if derive else None)
 
 
-def _from_table(file: TextIO, name: str, fields: Fields) -> Iterator[Record]:
+def _from_table(file: TextIO, name: str, fields: Fields) -> Iterator[InputRecord]:
     rows = _rows(file)
     header = next(rows, [])
     fields = _table_fields(header, name, fields)
@@ -135,7 +135,7 @@ def _from_table(file: TextIO, name: str, fields: Fields) -> Iterator[Record]:
         place = f"{name}: row {number}"
         if len(row) != len(header):
             reason = f"{len(row)} columns where the header has {len(header)}"
-            yield Record(place, error=reason)
+            yield InputRecord(place, error=reason)
             continue
         value = dict(zip(header, row, strict=True))
         yield _shape(value, place, fields, default_id=f"{name}#{number}")
@@ -151,7 +151,7 @@ def _table_fields(header: list[str], name: str, fields: Fields) -> Fields:
     if missing or not (fields.text or "text" in header or len(header) == 1):
         wanted = missing[0] if missing else "text"
         columns = ", ".join(header) or "none"
-        raise failure.Failure(
+        raise errors.Failure(
             f"{name}: no column {wanted}; its columns: {columns} "
             "(choose by --text-field and --id-field)"
         )
@@ -160,20 +160,22 @@ def _table_fields(header: list[str], name: str, fields: Fields) -> Fields:
     return fields
 
 
-def _shape(value: dict[str, Any], place: str, fields: Fields, default_id: str | None) -> Record:
+def _shape(
+    value: dict[str, Any], place: str, fields: Fields, default_id: str | None
+) -> InputRecord:
     """A document of a record: text, id, and all else as metadata unless it has `metadata`."""
     names = tuple(fields.text) or ("text",)
     id_name = fields.id or ("id" if "id" in value or "_id" not in value else "_id")
     missing = [name for name in names if name not in value]
     if missing:
-        return Record(place, error=f"no field {missing[0]} (choose by --text-field)")
+        return InputRecord(place, error=f"no field {missing[0]} (choose by --text-field)")
     texts = [value[name] for name in names]
     if not all(isinstance(text, str) for text in texts):
-        return Record(place, error="the text is not a string")
+        return InputRecord(place, error="the text is not a string")
     if _broken(value):
-        return Record(place, error="not UTF-8 text")
+        return InputRecord(place, error="not UTF-8 text")
     if not isinstance(found := value.get(id_name), str | int | None):
-        return Record(place, error=f"the field {id_name} is neither a string nor a number")
+        return InputRecord(place, error=f"the field {id_name} is neither a string nor a number")
     document: dict[str, Any] = {"text": "\n".join(text for text in texts if text)}
     if (chosen := default_id if found in {None, ""} else str(found)) is not None:
         document["id"] = chosen
@@ -181,7 +183,7 @@ def _shape(value: dict[str, Any], place: str, fields: Fields, default_id: str | 
     if isinstance(own := metadata.get("metadata"), dict):
         del metadata["metadata"]
         metadata |= own
-    return Record(place, document | ({"metadata": metadata} if metadata else {}))
+    return InputRecord(place, document | ({"metadata": metadata} if metadata else {}))
 
 
 def _broken(value: dict[str, Any]) -> bool:

@@ -6,22 +6,47 @@ from typing import Any
 import click
 
 from api import settings
-from api.cli import (
-    adopt,
-    collections,
-    database,
-    doctor,
-    documents,
-    failure,
-    migrate,
-    models,
-    search,
-    serve,
-    worker,
+from api.cli import errors as cli_errors
+from api.cli import lazy
+
+_ADD = (
+    "api.cli.documents:add",
+    "Add or update documents from JSON Lines, CSV, text and Markdown files.",
 )
+COMMANDS = {
+    "add": _ADD,
+    "index": _ADD,
+    "adopt": (
+        "api.cli.adopt:adopt",
+        "Make a collection of a pgvector table whose model is unknown or only claimed.",
+    ),
+    "collections": (
+        "api.cli.collections:collections",
+        "Show, make and delete collections; alone, list them.",
+    ),
+    "db": ("api.cli.database:db", "Look after the database's schema."),
+    "doctor": (
+        "api.cli.doctor:doctor",
+        "Check all that a service needs, and say what to do about what is missing.",
+    ),
+    "migrate": (
+        "api.cli.migrate:migrate",
+        "Move collections to another model or chunking while they serve; alone, list migrations.",
+    ),
+    "models": (
+        "api.cli.models:models",
+        "Show, add and check embedding models; alone, list them.",
+    ),
+    "search": ("api.cli.search:search", "Find the documents nearest in meaning to WORDS."),
+    "serve": ("api.cli.serve:serve", "Run the service until it is interrupted."),
+    "worker": (
+        "api.cli.serve:worker",
+        "Work on migrations and on what waits to be embedded, until it is interrupted.",
+    ),
+}
 
 
-class Commands(click.Group):
+class Commands(lazy.LazyGroup):
     """Shows every failure as one message, and a trace only where debug logs are asked for."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -39,27 +64,13 @@ class Commands(click.Group):
 
 
 @click.group(
-    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=Commands,
+    lazy=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="vecmark", prog_name="vecmark", message="%(prog)s %(version)s")
 def cli() -> None:
     """Turn documents into vectors, find the nearest, and know which model made each vector."""
-
-
-for command in (
-    serve.serve,
-    worker.worker,
-    documents.add,
-    search.search,
-    collections.collections,
-    models.models,
-    migrate.migrate,
-    adopt.adopt,
-    database.db,
-    doctor.doctor,
-):
-    cli.add_command(command)
-cli.add_command(documents.add, "index")
 
 
 def main() -> None:
@@ -74,12 +85,12 @@ def _explained(error: Exception) -> click.ClickException:
 
     known = (embedding_errors.EmbeddingError, storage_errors.StorageError, settings.SettingsError)
     if isinstance(error, known):
-        return failure.Failure(str(error))
+        return cli_errors.Failure(str(error))
     if isinstance(error, OSError):
-        return failure.Failure(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+        return cli_errors.Failure(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
     if _debugging():
         traceback.print_exception(error)
-    return failure.Failure(
+    return cli_errors.Failure(
         f"{type(error).__name__}: {error}\n"
         "This is not a failure that Vecmark knows; VECMARK_LOG_LEVEL=debug shows where it happened."
     )

@@ -6,7 +6,7 @@ import os
 import socket
 from pathlib import Path
 
-from api.cli import failure
+from api.cli import errors
 
 
 def claim(host: str, port: int) -> socket.socket:
@@ -20,7 +20,7 @@ def claim(host: str, port: int) -> socket.socket:
         sock.listen(2048)
     except OSError as error:
         sock.close()
-        raise failure.Failure(_reason(error, host, port)) from error
+        raise errors.Failure(_reason(error, host, port)) from error
     sock.setblocking(False)
     return sock
 
@@ -30,7 +30,7 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, 
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
         message = f"the host name {host} can't be resolved ({error.strerror}); give --host"
-        raise failure.Failure(message) from error
+        raise errors.Failure(message) from error
     return found[0][0], found[0][4]
 
 

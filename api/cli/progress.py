@@ -4,6 +4,8 @@ import time
 from types import TracebackType
 from typing import Protocol, Self
 
+from rich import console, progress
+
 from api.cli import output
 
 LINE_EVERY_S = 5.0
@@ -27,18 +29,17 @@ class Progress(Protocol):
 def show(title: str, total: int | None, *, quiet: bool = False) -> Progress:
     """A progress display on standard error; `total` None where it isn't known."""
     if quiet:
-        return Silence()
+        return NoProgress()
     from rich import console
 
     screen = console.Console(stderr=True)
     if not screen.is_terminal:
-        return Lines(title, total)
-    from api.cli import bar
+        return LineProgress(title, total)
 
-    return bar.Bar(screen, title, total)
+    return Bar(screen, title, total)
 
 
-class Silence:
+class NoProgress:
     def advance(self, count: int = 1) -> None:
         pass
 
@@ -49,7 +50,7 @@ class Silence:
         pass
 
 
-class Lines(Silence):
+class LineProgress(NoProgress):
     def __init__(self, title: str, total: int | None) -> None:
         self.title, self.total, self.done = title, total, 0
         self.started = self.said = time.monotonic()
@@ -68,3 +69,32 @@ class Lines(Silence):
         if self.total is not None and rate:
             line += f", {output.seconds((self.total - self.done) / rate)} left"
         return line
+
+
+class Bar:
+    """A progress bar on a terminal: count, rate, time left."""
+
+    def __init__(self, screen: console.Console, title: str, total: int | None) -> None:
+        columns = [
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[rate]}"),
+            progress.TimeRemainingColumn(compact=True),
+        ]
+        self.bar = progress.Progress(*columns, console=screen)
+        self.task = self.bar.add_task(title, total=total, rate="")
+        self.done, self.started = 0, time.monotonic()
+
+    def advance(self, count: int = 1) -> None:
+        self.done += count
+        elapsed = time.monotonic() - self.started
+        rate = f"{self.done / elapsed:,.0f}/s" if elapsed > 0.5 else ""
+        self.bar.update(self.task, completed=self.done, rate=rate)
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()

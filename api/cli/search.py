@@ -4,7 +4,7 @@ from typing import Any
 import click
 
 from api import settings
-from api.cli import flags
+from api.cli import flags, output
 
 
 @click.command()
@@ -25,14 +25,34 @@ def search(
 async def _search(
     chosen: settings.Settings, collection: str, body: dict[str, Any], *, as_json: bool
 ) -> None:
-    from api.cli import client, connection, hits, output
+    from api.cli import client, output
 
-    async with connection.open_service(chosen) as service:
+    async with client.open_service(chosen) as service:
         path = f"{client.collection_path(collection)}/search"
         found = await service.request("POST", path, json=body)
     if as_json:
         output.as_json(found)
         return
-    hits.show(found)
+    show_hits(found)
     if not found.get("complete", True):
         output.line("The search stopped before all documents were looked at.", err=True)
+
+
+TEXT_SHOWN = 300
+
+
+def show_hits(found: dict[str, Any]) -> None:
+    """The results of a search as a table, best first."""
+    rows = [
+        (f"{result['score']:.3f}", result["id"], _text(result["chunk"]["text"]))
+        for result in found["results"]
+    ]
+    if not rows:
+        output.line("Nothing found.")
+        return
+    output.table(("score", "id", "text"), rows, wide="text")
+
+
+def _text(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= TEXT_SHOWN else flat[: TEXT_SHOWN - 1].rstrip() + "…"

@@ -1,5 +1,6 @@
 import asyncio
 import importlib
+import os
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -20,21 +21,21 @@ def serve(sample: bool, **given: Any) -> None:
     """Run the service until it is interrupted."""
     chosen = flags.load(given)
     with ports.claim(chosen.host, chosen.port) as listening:
-        from api.cli import interruption
+        from api.cli import signals
 
         try:
-            interruption.run(_serve(chosen, listening, sample=sample))
-        except interruption.Interrupted:
+            signals.run(_serve(chosen, listening, sample=sample))
+        except signals.Interrupted:
             output.line("Vecmark has stopped.", err=True)
 
 
 async def _serve(chosen: settings.Settings, listening: socket.socket, *, sample: bool) -> None:
     announce = _announce(time.monotonic())
-    from api import places
-    from embedding import opening
+    from api import model_settings
+    from embedding import loading as model_loading
 
     # Begun first: most of it runs outside Python while the rest of the program is imported.
-    loading = opening.begin(places.of(chosen))
+    loading = model_loading.begin_loading(model_settings.from_settings(chosen))
     from api import app
 
     application = app.create_app(chosen, announce=announce, loading=loading)
@@ -56,13 +57,13 @@ async def _serve(chosen: settings.Settings, listening: socket.socket, *, sample:
                 application.state.service.stopping.set()
 
 
-async def _show_sample(service: "client.Service") -> None:
+async def _show_sample(service: "client.ServiceClient") -> None:
     """The service goes on without: the sample's model may be gone, say."""
-    from api.cli import failure, samples
+    from api.cli import errors, samples
 
     try:
-        await samples.show(service)
-    except failure.Failure as error:
+        await samples.show_sample(service)
+    except errors.Failure as error:
         output.line(f"The sample is not there: {error.message}", err=True)
 
 
@@ -92,3 +93,38 @@ async def _say_ready(service: Any, chosen: settings.Settings) -> None:
     else:
         content = "no collection yet"
     output.line(f"Vecmark is ready on {chosen.local_url}  ({content})")
+
+
+_LOWEST_PRIORITY = 19
+
+
+@click.command()
+@flags.options(flags.WORKER)
+def worker(**given: Any) -> None:
+    """Work on migrations and on what waits to be embedded, until it is interrupted.
+
+    Any number of workers share the work, beside `vecmark serve --no-worker` or not.
+    """
+    chosen = flags.load(given)
+    from api.cli import signals
+
+    try:
+        signals.run(_work(chosen))
+    except signals.Interrupted:
+        output.line("The worker has stopped.", err=True)
+
+
+async def _work(chosen: settings.Settings) -> None:
+    started = time.monotonic()
+
+    def announce(step: str) -> None:
+        output.line(f"{time.monotonic() - started:6.1f} s  {step}", err=True)
+
+    from api import lifespan, logs
+
+    logs.configure(chosen.log_level)
+    async with lifespan.open_parts(chosen, announce, loading=None, serves=False) as service:
+        # Not before: a PostgreSQL started here serves everybody. Nothing of a worker is urgent.
+        os.nice(_LOWEST_PRIORITY)
+        output.line(f"The worker {service.presence.name} is ready.")
+        await asyncio.Event().wait()

@@ -10,9 +10,12 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response.base import ASGIResponse
 from litestar.types import ASGIApp
 
-from api import bodies, incoming, ndjson, problems, schemas, shapes
-from api.routes import described
+from api.http import bodies, ndjson, openapi, pagination, problems
+from api.schemas import collections as collection_schemas
+from api.schemas import documents as document_schemas
 from api.service import DEFAULT_COLLECTION, Service
+from api.services import document_stream
+from api.services import documents as document_services
 from storage import collections, documents, filters
 
 PATHS = ["/v1/collections/{collection:str}/documents", "/v1/documents"]
@@ -24,10 +27,10 @@ AnyRequest = Request[None, None, State]
 
 @post(
     PATHS,
-    operation_id=described.operation("index_documents"),
+    operation_id=openapi.operation("index_documents"),
     summary="Index documents",
     status_code=200,
-    operation_class=described.documents_body(),
+    operation_class=openapi.documents_body(),
     responses=problems.documented(404, 413, 415, 422, 429, 503),
 )
 async def index(
@@ -44,19 +47,23 @@ async def index(
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == ndjson.MEDIA_TYPE:
         bodies.check_encoding(request)
-        return ndjson.DocumentStream(service, collection, only_failures=results == "failed")
-    sent = await bodies.read(request, schemas.NewDocuments, service.settings.max_body_bytes)
+        return document_stream.DocumentStream(
+            service, collection, only_failures=results == "failed"
+        )
+    sent = await bodies.read(
+        request, document_schemas.NewDocuments, service.settings.max_body_bytes
+    )
     answer = await _index(service, collection, sent)
     return ASGIResponse(body=msgspec.json.encode(answer), media_type="application/json")
 
 
 async def _index(
-    service: Service, name: str, sent: schemas.NewDocuments
-) -> schemas.DocumentResults:
+    service: Service, name: str, sent: document_schemas.NewDocuments
+) -> document_schemas.DocumentResults:
     found = await service.collection(name)
     settings = service.settings
     items = [
-        incoming.parse(
+        document_services.parse_document(
             raw, found.row.id, max_chars=settings.max_text_chars, within=f"documents[{no}]"
         )
         for no, raw in enumerate(sent.documents)
@@ -72,17 +79,17 @@ async def _index(
             field, detail = "documents[0].text", only.detail or ""
         raise problems.Invalid(field, detail, only.reason or "failed")
     found = await service.collection(name)
-    return schemas.DocumentResults(
+    return document_schemas.DocumentResults(
         collection=name,
-        space=shapes.space(found),
+        space=collection_schemas.space(found),
         index=found.active.id,
-        results=[shapes.document_result(result) for result in done],
+        results=[document_schemas.document_result(result) for result in done],
     )
 
 
 @get(
     PATHS,
-    operation_id=described.operation("list_documents"),
+    operation_id=openapi.operation("list_documents"),
     summary="List documents",
     responses=problems.documented(404, 422, 503),
 )
@@ -91,18 +98,18 @@ async def page(
     collection: FromPath[str] = DEFAULT_COLLECTION,
     cursor: FromQuery[str | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
-) -> schemas.DocumentList:
+) -> document_schemas.DocumentList:
     """Documents in a fixed order, without their texts."""
     found = await service.collection(collection)
     async with service.engine.connect() as conn:
-        after = shapes.from_cursor(cursor)
+        after = pagination.from_cursor(cursor)
         rows = await documents.page(
             conn, found.row.id, None if after is None else _key(after), limit
         )
     last = rows[-1][0] if len(rows) == limit else None
-    return schemas.DocumentList(
-        items=[shapes.document_line(row) for _, row in rows],
-        next_cursor=None if last is None else shapes.cursor(str(last)),
+    return document_schemas.DocumentList(
+        items=[document_schemas.document_line(row) for _, row in rows],
+        next_cursor=None if last is None else pagination.cursor(str(last)),
     )
 
 
@@ -117,8 +124,8 @@ def _key(cursor: str) -> UUID:
 
 @delete(
     PATHS,
-    operation_id=described.operation("delete_matching_documents"),
-    operation_class=described.body(schemas.Removal),
+    operation_id=openapi.operation("delete_matching_documents"),
+    operation_class=openapi.body(document_schemas.Removal),
     summary="Delete documents by a filter",
     status_code=200,
     responses=problems.documented(404, 413, 415, 422, 429, 503),
@@ -127,17 +134,19 @@ async def remove_matching(
     service: NamedDependency[Service],
     request: AnyRequest,
     collection: FromPath[str] = DEFAULT_COLLECTION,
-) -> schemas.Removed:
+) -> document_schemas.Removed:
     """Delete every document whose metadata fulfil the filter of the body."""
-    sent = await bodies.read(request, schemas.Removal, service.settings.max_body_bytes)
+    sent = await bodies.read(request, document_schemas.Removal, service.settings.max_body_bytes)
     bodies.check_metadata(sent.filter, "filter")
     filters.clause(sent.filter)
-    return schemas.Removed(removed=await service.indexer.remove_matching(collection, sent.filter))
+    return document_schemas.Removed(
+        removed=await service.indexer.remove_matching(collection, sent.filter)
+    )
 
 
 @get(
     ONE,
-    operation_id=described.operation("get_document"),
+    operation_id=openapi.operation("get_document"),
     summary="Get a document",
     responses=problems.documented(404, 422, 503),
 )
@@ -145,19 +154,19 @@ async def get_one(
     document_id: FromPath[str],
     service: NamedDependency[Service],
     collection: FromPath[str] = DEFAULT_COLLECTION,
-) -> schemas.Document:
+) -> document_schemas.Document:
     await service.collection(collection)
     async with service.engine.connect() as conn:
         # Not as the catalog keeps it: no statement asserts the index here.
         found = await collections.find(conn, collection)
         row = await documents.get(conn, found, decoded(document_id))
-    return shapes.document(row)
+    return document_schemas.document(row)
 
 
 @patch(
     ONE,
-    operation_id=described.operation("patch_document"),
-    operation_class=described.body(schemas.MetadataPatch),
+    operation_id=openapi.operation("patch_document"),
+    operation_class=openapi.body(document_schemas.MetadataPatch),
     summary="Replace a document's metadata",
     responses=problems.documented(404, 413, 415, 422, 429, 503),
 )
@@ -166,9 +175,11 @@ async def patch_one(
     request: AnyRequest,
     service: NamedDependency[Service],
     collection: FromPath[str] = DEFAULT_COLLECTION,
-) -> schemas.Document:
+) -> document_schemas.Document:
     """The text stays, and nothing is embedded again."""
-    sent = await bodies.read(request, schemas.MetadataPatch, service.settings.max_body_bytes)
+    sent = await bodies.read(
+        request, document_schemas.MetadataPatch, service.settings.max_body_bytes
+    )
     bodies.check_metadata(sent.metadata, "metadata")
     await service.collection(collection)
     id_ = decoded(document_id)
@@ -176,12 +187,12 @@ async def patch_one(
         found = await collections.find(conn, collection)
         await documents.patch_metadata(conn, found, id_, sent.metadata)
         row = await documents.get(conn, found, id_)
-    return shapes.document(row)
+    return document_schemas.document(row)
 
 
 @delete(
     ONE,
-    operation_id=described.operation("delete_document"),
+    operation_id=openapi.operation("delete_document"),
     summary="Delete a document",
     responses=problems.documented(404, 422, 503),
 )
@@ -199,7 +210,7 @@ def decoded(segment: str) -> str:
         id_ = unquote(segment, errors="strict")
     except UnicodeDecodeError as error:
         raise bodies.BodyInvalid("is not UTF-8, percent-encoded", field="id") from error
-    incoming.check_id(id_, "id")
+    document_services.check_id(id_, "id")
     return id_
 
 

@@ -8,14 +8,14 @@ from litestar import Response, post
 from litestar.di import NamedDependency
 from numpy.typing import NDArray
 
-from api import bodies, departures, embeddings, named, problems, unhurried
-from api import embedding_schemas as schemas
-from api.embeddings import Embedded, Wish
-from api.routes import described
+from api.http import bodies, openapi, problems, responses
 from api.routes.documents import AnyRequest
+from api.schemas import embeddings as schemas
 from api.service import Service
-from embedding.reading import Tokenized
-from indexing.loaded import Loaded
+from api.services import embeddings
+from api.services.embeddings import Embedded, EmbedOptions
+from embedding.text.reader import Tokenized
+from indexing.models.loaded import Loaded
 
 _TEXTS = ["A newt is a small salamander.", "A boat lies in the harbour."]
 _EMBED = {"text": {"text": _TEXTS[0]}, "texts": {"texts": _TEXTS, "truncate": "end"}}
@@ -29,10 +29,10 @@ _SIMILARITY = {
 @post(
     "/embed",
     operation_id="embed",
-    operation_class=described.body(schemas.EmbedRequest, _EMBED),
+    operation_class=openapi.body(schemas.EmbedRequest, _EMBED),
     summary="Embed a text or texts",
     status_code=200,
-    response_headers=described.EMBEDDING_HEADERS,
+    response_headers=openapi.EMBEDDING_HEADERS,
     responses=problems.documented(409, 413, 415, 422, 429, 503),
 )
 async def embed(
@@ -44,16 +44,16 @@ async def embed(
     """
     sent = await bodies.read(request, schemas.EmbedRequest, service.settings.max_body_bytes)
     texts, field = _texts(service, sent.text, sent.texts)
-    wish = Wish(
+    wish = EmbedOptions(
         role=sent.input_type,
         truncate=sent.truncate == "end",
         dimensions=sent.dimensions,
         expect_space=sent.expect_space,
     )
-    async with named.using(service, sent.model) as loaded:
+    async with embeddings.open_model(service, sent.model) as loaded:
         encoding = embeddings.of_texts(loaded, texts, wish, field)
-        found = await departures.unless_gone(request.receive, encoding)
-    return unhurried.answer(await _embedded(sent, found), found.headers)
+        found = await responses.cancel_on_disconnect(request.receive, encoding)
+    return responses.json_response(await _embedded(sent, found), found.headers)
 
 
 async def _embedded(
@@ -70,17 +70,17 @@ async def _embedded(
     return schemas.EmbeddedTexts(
         space=found.space,
         dimensions=dimensions,
-        embeddings=await unhurried.array(items, dimensions),
+        embeddings=await responses.encode_array(items, dimensions),
     )
 
 
 @post(
     "/tokenize",
     operation_id="tokenize",
-    operation_class=described.body(schemas.TokenizeRequest, _TOKENIZE),
+    operation_class=openapi.body(schemas.TokenizeRequest, _TOKENIZE),
     summary="Show a text as the model reads it",
     status_code=200,
-    response_headers=described.EMBEDDING_HEADERS,
+    response_headers=openapi.EMBEDDING_HEADERS,
     responses=problems.documented(413, 415, 422, 429, 503),
 )
 async def tokenize(
@@ -89,12 +89,12 @@ async def tokenize(
     """The same token ids that embedding sees, of whole texts, never cut."""
     sent = await bodies.read(request, schemas.TokenizeRequest, service.settings.max_body_bytes)
     texts, _ = _texts(service, sent.text, sent.texts)
-    async with named.using(service, sent.model) as loaded:
+    async with embeddings.open_model(service, sent.model) as loaded:
         reading = loaded.model.tokenize(texts, role=sent.input_type)
-        found = await departures.unless_gone(request.receive, reading)
+        found = await responses.cancel_on_disconnect(request.receive, reading)
     answer = await _tokenized(loaded, sent, found)
     tokens = sum(len(one.ids) for one in found)
-    return unhurried.answer(answer, embeddings.headers(answer.space, tokens, cut=False))
+    return responses.json_response(answer, embeddings.headers(answer.space, tokens, cut=False))
 
 
 async def _tokenized(
@@ -117,17 +117,17 @@ async def _tokenized(
         space=embeddings.space(loaded),
         limit=limit,
         prompt=prompt.text,
-        items=await unhurried.array(items, 4 * max(len(one.ids) for one in found)),
+        items=await responses.encode_array(items, 4 * max(len(one.ids) for one in found)),
     )
 
 
 @post(
     "/similarity",
     operation_id="similarity",
-    operation_class=described.body(schemas.SimilarityRequest, _SIMILARITY),
+    operation_class=openapi.body(schemas.SimilarityRequest, _SIMILARITY),
     summary="Compare texts by their cosine similarity",
     status_code=200,
-    response_headers=described.EMBEDDING_HEADERS,
+    response_headers=openapi.EMBEDDING_HEADERS,
     responses=problems.documented(409, 413, 415, 422, 429, 503),
 )
 async def similarity(
@@ -142,16 +142,16 @@ async def similarity(
     max_chars = service.settings.max_text_chars
     embeddings.check_lengths([sent.text or ""], max_chars, _text)
     embeddings.check_lengths(sent.texts, max_chars, _texts_at)
-    async with named.using(service, sent.model) as loaded:
+    async with embeddings.open_model(service, sent.model) as loaded:
         comparing = _compared(loaded, sent)
-        one, many = await departures.unless_gone(request.receive, comparing)
+        one, many = await responses.cancel_on_disconnect(request.receive, comparing)
     if one is None:
-        return unhurried.answer(await _matrix(many), many.headers)
+        return responses.json_response(await _matrix(many), many.headers)
     scores = _bounded(many.vectors @ one.vectors[0]).tolist()
     answer = schemas.Scores(space=many.space, scores=scores)
     tokens = sum(one.tokens) + sum(many.tokens)
     cut = any(one.cut) or any(many.cut)
-    return unhurried.answer(answer, embeddings.headers(many.space, tokens, cut=cut))
+    return responses.json_response(answer, embeddings.headers(many.space, tokens, cut=cut))
 
 
 def _check(sent: schemas.SimilarityRequest) -> None:
@@ -170,7 +170,7 @@ def _check(sent: schemas.SimilarityRequest) -> None:
 async def _compared(
     loaded: Loaded, sent: schemas.SimilarityRequest
 ) -> tuple[Embedded | None, Embedded]:
-    wish = Wish(
+    wish = EmbedOptions(
         truncate=sent.truncate == "end",
         dimensions=sent.dimensions,
         expect_space=sent.expect_space,
@@ -185,7 +185,7 @@ async def _compared(
 async def _matrix(many: Embedded) -> schemas.Matrix:
     rows = _bounded(many.vectors @ many.vectors.T)
     listed = (row.tolist() for row in rows)
-    return schemas.Matrix(space=many.space, matrix=await unhurried.array(listed, len(rows)))
+    return schemas.Matrix(space=many.space, matrix=await responses.encode_array(listed, len(rows)))
 
 
 def _bounded(cosines: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from sqlalchemy import text
 
-from api import schemas
+from api.schemas import health as health_schemas
 from api.service import Service
 from embedding.errors import Overloaded
 from migrations import schema
@@ -16,8 +16,10 @@ _asking: set[asyncio.Task[str]] = set()
 
 
 @get("/healthz", operation_id="healthz", summary="Whether the process answers")
-async def healthz(service: NamedDependency[Service]) -> Response[schemas.Health]:
-    return Response(schemas.Health(status="ok"), headers={"X-Vecmark-Instance": service.instance})
+async def healthz(service: NamedDependency[Service]) -> Response[health_schemas.Health]:
+    return Response(
+        health_schemas.Health(status="ok"), headers={"X-Vecmark-Instance": service.instance}
+    )
 
 
 @get(
@@ -25,22 +27,23 @@ async def healthz(service: NamedDependency[Service]) -> Response[schemas.Health]
     operation_id="readyz",
     summary="Whether it can index and search: each part is tried",
 )
-async def readyz(service: NamedDependency[Service]) -> Response[schemas.Readiness]:
+async def readyz(service: NamedDependency[Service]) -> Response[health_schemas.Readiness]:
     """503 with the reasons where it can't."""
     checks, warnings = await _checks(service)
     ready = all(found == "ok" for found in checks.values())
-    answer = schemas.Readiness(
+    answer = health_schemas.Readiness(
         status="ok" if ready else "unavailable", checks=checks, warnings=warnings
     )
     return Response(answer, status_code=200 if ready else 503)
 
 
 @get("/healthcheck", operation_id="healthcheck", summary="`/readyz` in one word")
-async def healthcheck(service: NamedDependency[Service]) -> Response[schemas.Health]:
+async def healthcheck(service: NamedDependency[Service]) -> Response[health_schemas.Health]:
     checks, _ = await _checks(service)
     ready = all(found == "ok" for found in checks.values())
     return Response(
-        schemas.Health(status="ok" if ready else "unavailable"), status_code=200 if ready else 503
+        health_schemas.Health(status="ok" if ready else "unavailable"),
+        status_code=200 if ready else 503,
     )
 
 

@@ -1,6 +1,3 @@
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Literal
 
 import msgspec
@@ -9,23 +6,21 @@ from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery
-from litestar.response import ServerSentEvent, ServerSentEventMessage
+from litestar.response import ServerSentEvent
 
-from api import bodies, migrating, migration_schemas, migration_shapes, problems
-from api.migration_schemas import Migration, NotNeeded
-from api.routes import described
+from api.http import bodies, openapi, problems
 from api.routes.documents import AnyRequest
+from api.schemas import migrations as migration_schemas
+from api.schemas.migrations import Migration, NotNeeded
 from api.service import Service
-from migrations.reembed import errors, states
+from api.services import migrations, report_page
+from migrations.reembed import errors
 from migrations.reembed import migration as reembed
 from migrations.reembed.planning.plan import Plan
-from migrations.reembed.verifying import page
 from migrations.reembed.verifying.report import Report
-from storage.errors import IndexChanged
 
 PATH = "/v1/collections/{collection:str}/migrations"
 ONE = PATH + "/{migration_id:str}"
-_LOOK_EVERY_S = 0.5
 
 LOCATION = ResponseHeader(
     name="Location", description="Where the migration is shown.", value="", documentation_only=True
@@ -35,7 +30,7 @@ LOCATION = ResponseHeader(
 @post(
     PATH,
     operation_id="start_migration",
-    operation_class=described.body(migration_schemas.NewMigration),
+    operation_class=openapi.body(migration_schemas.NewMigration),
     summary="Move a collection to another model, or to other chunks",
     status_code=202,
     response_headers=[LOCATION],
@@ -47,18 +42,18 @@ async def start(
     """202 with the migration; 200 where nothing has to be embedded; 409 while another runs."""
     kind = migration_schemas.NewMigration
     sent = await bodies.read(request, kind, service.settings.max_body_bytes)
-    made = await migrating.start(service, collection, sent)
+    made = await migrations.start(service, collection, sent)
     if isinstance(made, NotNeeded):
         return Response(made, status_code=200)
     place = f"/v1/collections/{collection}/migrations/{made}"
-    found = await _shown(service, collection, str(made))
+    found = await migrations.describe(service, collection, str(made))
     return Response(found, status_code=202, headers={"Location": place})
 
 
 @post(
     f"{PATH}/plan",
     operation_id="plan_migration",
-    operation_class=described.body(migration_schemas.PlanWish),
+    operation_class=openapi.body(migration_schemas.PlanRequest),
     summary="What a migration would take, measured on this collection and machine",
     status_code=200,
     responses=problems.documented(404, 413, 415, 422, 429, 503),
@@ -67,9 +62,9 @@ async def plan(
     service: NamedDependency[Service], request: AnyRequest, collection: FromPath[str]
 ) -> Plan:
     """A sample is cut and embedded for up to ten seconds; nothing is stored."""
-    kind = migration_schemas.PlanWish
+    kind = migration_schemas.PlanRequest
     sent = await bodies.read(request, kind, service.settings.max_body_bytes)
-    return await migrating.plan(service, collection, sent)
+    return await migrations.plan(service, collection, sent)
 
 
 @get(
@@ -81,9 +76,9 @@ async def plan(
 async def every(
     service: NamedDependency[Service], collection: FromPath[str]
 ) -> migration_schemas.MigrationList:
-    found = await migrating.every(service, collection)
+    found = await migrations.page(service, collection)
     async with service.engine.connect() as conn:
-        items = [await migration_shapes.shown(conn, service, one) for one in found]
+        items = [await migration_schemas.describe(conn, service, one) for one in found]
     return migration_schemas.MigrationList(items=items, next_cursor=None)
 
 
@@ -96,13 +91,13 @@ async def every(
 async def get_one(
     service: NamedDependency[Service], collection: FromPath[str], migration_id: FromPath[str]
 ) -> Migration:
-    return await _shown(service, collection, migration_id)
+    return await migrations.describe(service, collection, migration_id)
 
 
 @patch(
     ONE,
     operation_id="throttle_migration",
-    operation_class=described.body(migration_schemas.ThrottleWish),
+    operation_class=openapi.body(migration_schemas.ThrottleRequest),
     summary="Change how fast a backfill may be",
     responses=problems.documented(404, 409, 413, 415, 422, 429, 503),
 )
@@ -113,20 +108,20 @@ async def throttle(
     migration_id: FromPath[str],
 ) -> Migration:
     """`null` takes a bound away; workers follow within about a second."""
-    kind = migration_schemas.ThrottleWish
+    kind = migration_schemas.ThrottleRequest
     sent = await bodies.read(request, kind, service.settings.max_body_bytes)
     changes: dict[str, object] = msgspec.to_builtins(sent)
 
     async def order(found: reembed.Migration) -> None:
         await service.orders.throttle(found, changes)
 
-    return await _ordered(service, collection, migration_id, order)
+    return await migrations.run_command(service, collection, migration_id, order)
 
 
 @post(
     f"{ONE}/cutover",
     operation_id="cut_over",
-    operation_class=described.body(migration_schemas.CutoverWish),
+    operation_class=openapi.body(migration_schemas.CutoverRequest),
     summary="Let the target answer, of a migration that is ready or blocked",
     status_code=202,
     responses=problems.documented(404, 409, 413, 415, 422, 429, 503),
@@ -138,20 +133,20 @@ async def cut_over(
     migration_id: FromPath[str],
 ) -> Migration:
     """`force` overrules gates that failed, and is recorded; texts that failed have to be waived."""
-    kind, limit = migration_schemas.CutoverWish, service.settings.max_body_bytes
+    kind, limit = migration_schemas.CutoverRequest, service.settings.max_body_bytes
     sent = await bodies.read(request, kind, limit, empty=b"{}")
     bodies.check_text(sent.force or "", "force")
 
     async def order(found: reembed.Migration) -> None:
         await service.orders.cut_over(found, force=sent.force, waive_failed=sent.waive_failed)
 
-    return await _ordered(service, collection, migration_id, order)
+    return await migrations.run_command(service, collection, migration_id, order)
 
 
 @post(
     f"{ONE}/rollback",
     operation_id="roll_back",
-    operation_class=described.body(migration_schemas.RollbackWish),
+    operation_class=openapi.body(migration_schemas.RollbackRequest),
     summary="Let the old index answer again",
     status_code=200,
     responses=problems.documented(404, 409, 413, 415, 422, 429, 503),
@@ -163,14 +158,14 @@ async def roll_back(
     migration_id: FromPath[str],
 ) -> Migration:
     """What is pending for it is embedded first; refused where something would be lost."""
-    kind, limit = migration_schemas.RollbackWish, service.settings.max_body_bytes
+    kind, limit = migration_schemas.RollbackRequest, service.settings.max_body_bytes
     sent = await bodies.read(request, kind, limit, empty=b"{}")
     bodies.check_text(sent.force or "", "force")
 
     async def order(found: reembed.Migration) -> None:
         await service.orders.roll_back(found, force=sent.force)
 
-    return await _ordered(service, collection, migration_id, order)
+    return await migrations.run_command(service, collection, migration_id, order)
 
 
 def _plain(name: Literal["pause", "resume", "cancel", "retire"], summary: str) -> HTTPRouteHandler:
@@ -187,7 +182,9 @@ def _plain(name: Literal["pause", "resume", "cancel", "retire"], summary: str) -
     async def route(
         service: NamedDependency[Service], collection: FromPath[str], migration_id: FromPath[str]
     ) -> Migration:
-        return await _ordered(service, collection, migration_id, getattr(service.orders, name))
+        return await migrations.run_command(
+            service, collection, migration_id, getattr(service.orders, name)
+        )
 
     return route
 
@@ -205,7 +202,7 @@ async def report(
     format: FromQuery[Literal["json", "text"]] = "json",  # noqa: A002 - the parameter's name
 ) -> Response[Report] | Response[str]:
     """`format=text` is a page for a terminal."""
-    found = await migrating.find(service, collection, migration_id)
+    found = await migrations.find(service, collection, migration_id)
     if found.row.report is None:
         raise errors.ReportMissing(
             f"the migration {found.id} is {found.state} and has not been verified yet"
@@ -214,7 +211,7 @@ async def report(
     if format == "json":
         return Response(content)
     title = f"Migration {found.id} of {collection}: {found.state}"
-    return Response(page.page(title, content), media_type="text/plain; charset=utf-8")
+    return Response(report_page.page(title, content), media_type="text/plain; charset=utf-8")
 
 
 @get(
@@ -230,55 +227,8 @@ async def events(
 
     The service's own stop ends the stream, too: connect again.
     """
-    await migrating.find(service, collection, migration_id)
-    return ServerSentEvent(_events(service, collection, migration_id))
-
-
-async def _events(
-    service: Service, collection: str, migration_id: str
-) -> AsyncIterator[ServerSentEventMessage]:
-    last = b""
-    while not service.stopping.is_set():
-        try:
-            found = await _shown(service, collection, migration_id)
-        except Exception as error:  # the stream has begun: its end tells why
-            told = msgspec.json.encode(problems.told(error))
-            yield ServerSentEventMessage(event="problem", data=told.decode())
-            return
-        content = msgspec.json.encode(found)
-        if content != last:
-            last = content
-            yield ServerSentEventMessage(event="migration", data=content.decode())
-        if found.state in states.ENDED:
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_EVERY_S):
-                await service.stopping.wait()
-
-
-async def _shown(service: Service, collection: str, migration_id: str) -> Migration:
-    found = await migrating.find(service, collection, migration_id)
-    async with service.engine.connect() as conn:
-        return await migration_shapes.shown(conn, service, found)
-
-
-async def _ordered(
-    service: Service,
-    collection: str,
-    migration_id: str,
-    order: Callable[[reembed.Migration], Awaitable[None]],
-) -> Migration:
-    """Carry out an order, once more where the migration moved on meanwhile."""
-    for attempt in range(migrating.ATTEMPTS):
-        found = await migrating.find(service, collection, migration_id)
-        try:
-            await order(found)
-            break
-        except (errors.LeaseLost, IndexChanged):
-            if attempt == migrating.ATTEMPTS - 1:
-                raise
-    service.catalog.forget(collection)
-    return await _shown(service, collection, migration_id)
+    await migrations.find(service, collection, migration_id)
+    return ServerSentEvent(migrations.event_stream(service, collection, migration_id))
 
 
 ROUTES = [

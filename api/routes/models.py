@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from pathlib import Path
 
 from litestar import get, post
@@ -6,13 +5,15 @@ from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
-from api import bodies, embedding_schemas, named, problems, schemas
-from api.routes import described
+from api.http import bodies, openapi, problems
 from api.routes.documents import AnyRequest
+from api.schemas import common as common_schemas
+from api.schemas import embeddings as embedding_schemas
+from api.schemas import models as model_schemas
 from api.service import Service
-from embedding import sources
-from indexing import links
-from indexing.loaded import Loaded
+from api.services import embeddings
+from embedding.registry import sources
+from indexing.models import links
 from storage import spaces
 from storage.spaces import SpaceRow
 
@@ -23,13 +24,13 @@ from storage.spaces import SpaceRow
     summary="List models and the spaces they make",
     responses=problems.documented(422, 503),
 )
-async def page(service: NamedDependency[Service]) -> schemas.ModelList:
+async def page(service: NamedDependency[Service]) -> model_schemas.ModelList:
     """OpenAI's list, with everything added that identifies a space."""
     settings = service.settings
-    return schemas.ModelList(
+    return model_schemas.ModelList(
         data=await _every(service),
-        available=await named.available(service),
-        limits=schemas.Limits(
+        available=await embeddings.available_models(service),
+        limits=model_schemas.RequestLimits(
             texts=embedding_schemas.MAX_TEXTS,
             matrix_texts=embedding_schemas.MAX_MATRIX,
             text_chars=settings.max_text_chars,
@@ -47,9 +48,9 @@ async def page(service: NamedDependency[Service]) -> schemas.ModelList:
 )
 async def get_one(
     service: NamedDependency[Service], model_id: FromPath[Path]
-) -> schemas.ModelShown:
+) -> model_schemas.Model:
     """By id, alias or space; the id may hold `/`, encoded or not."""
-    wanted = named.split(str(model_id).removeprefix("/")).name
+    wanted = embeddings.parse_model_name(str(model_id).removeprefix("/")).name
     found = [one for one in await _every(service) if wanted in (one.id, one.space, *one.aliases)]
     if not found:
         raise NotFoundException(f"no model {wanted!r} was used yet; GET /v1/models lists them")
@@ -57,15 +58,15 @@ async def get_one(
     return max(found, key=lambda one: (one.default, one.state == "loaded", one.created))
 
 
-async def _every(service: Service) -> list[schemas.ModelShown]:
+async def _every(service: Service) -> list[model_schemas.Model]:
     async with service.engine.connect() as conn:
-        rows = await spaces.every(conn)
+        rows = await spaces.all_spaces(conn)
         used = await spaces.used_by(conn)
         linked = await spaces.links(conn)
     loaded = {one.space_id: one for one in service.models.loaded}
     default = service.models.default
     return [
-        _shown(
+        model_schemas.model(
             row,
             loaded.get(row.id),
             used.get(row.id, []),
@@ -90,69 +91,20 @@ def _aliases(service: Service, row: SpaceRow) -> list[str]:
 @post(
     "/v1/models/links",
     operation_id="link_models",
-    operation_class=described.body(schemas.NewLink),
+    operation_class=openapi.body(model_schemas.NewLink),
     summary="Record that two fingerprints are one space",
     status_code=200,
     responses=problems.documented(409, 413, 415, 422, 429, 503),
 )
-async def link(service: NamedDependency[Service], request: AnyRequest) -> schemas.Link:
+async def link(service: NamedDependency[Service], request: AnyRequest) -> model_schemas.SpaceLink:
     """Only where all canaries agree to 0.99999; then nothing is embedded again."""
-    sent = await bodies.read(request, schemas.NewLink, service.settings.max_body_bytes)
+    sent = await bodies.read(request, model_schemas.NewLink, service.settings.max_body_bytes)
     async with service.using(sent.model) as loaded:
         row, worst = await links.link(service.engine, service.models, loaded, sent.space)
-    return schemas.Link(
+    return model_schemas.SpaceLink(
         fingerprint=loaded.model.space.fingerprint,
-        space=schemas.SpaceName(id=row.fingerprint, model=row.model_id),
+        space=common_schemas.SpaceName(id=row.fingerprint, model=row.model_id),
         worst_cosine=worst,
-    )
-
-
-def _shown(
-    row: SpaceRow,
-    loaded: Loaded | None,
-    collections: list[str],
-    *,
-    default: bool,
-    missing: bool,
-    aliases: Sequence[str],
-    same: Sequence[str],
-) -> schemas.ModelShown:
-    described = loaded.model.description if loaded else None
-    return schemas.ModelShown(
-        id=row.model_id,
-        created=int(row.created_at),
-        owned_by="local",
-        space=row.fingerprint,
-        revision=row.revision,
-        dimensions=row.dimensions,
-        max_tokens=row.max_tokens,
-        precision=row.precision,
-        document_prompt=row.document_prompt,
-        query_prompt=row.query_prompt,
-        prompt_source=described.document_prompt.source if described else None,
-        state="loaded" if loaded else "missing" if missing else "unloaded",
-        default=default,
-        directory=str(described.directory) if described else None,
-        backend=f"{loaded.model.build['backend']} {loaded.model.dtype}" if loaded else None,
-        canaries=loaded.report.describe() if loaded else None,
-        collections=collections,
-        warnings=list(described.warnings) if described else [],
-        aliases=list(aliases),
-        same_spaces=list(same),
-        matryoshka=described.matryoshka if described else None,
-        include_prompt=described.space.include_prompt if described else None,
-        memory_bytes=loaded.memory_bytes if loaded else None,
-        queue=_queue(loaded) if loaded else None,
-    )
-
-
-def _queue(loaded: Loaded) -> schemas.Queue:
-    status = loaded.model.status()
-    return schemas.Queue(
-        waiting_tokens=status.waiting_tokens,
-        capacity_tokens=status.capacity,
-        tokens_per_second=round(status.tokens_per_second, 1),
-        problem=status.problem,
     )
 
 

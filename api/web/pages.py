@@ -1,7 +1,14 @@
 """The pages' files: read once, their addresses carrying a digest so that browsers may keep them."""
 
 import hashlib
+from functools import cache
 from pathlib import Path
+
+from litestar import Response, Router, get
+from litestar.datastructures import CacheControlHeader
+from litestar.enums import MediaType
+from litestar.handlers import HTTPRouteHandler
+from litestar.static_files import create_static_files_router
 
 STATIC = Path(__file__).resolve().parent / "static"
 
@@ -30,3 +37,35 @@ def version() -> str:
             if file.parent == STATIC:
                 digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
+
+
+_YEAR_S = 365 * 24 * 3600
+
+
+@get("/", include_in_schema=False, sync_to_thread=False)
+def search_page() -> Response[str]:
+    return Response(
+        _page(), media_type=MediaType.HTML, headers={**SECURE, "Cache-Control": "no-cache"}
+    )
+
+
+@cache
+def _page() -> str:
+    return read("index.html")
+
+
+def _secure(response: Response[object]) -> Response[object]:
+    response.headers.update(SECURE)
+    return response
+
+
+static_files = create_static_files_router(
+    path="/static",
+    directories=[STATIC],
+    cache_control=CacheControlHeader(public=True, max_age=_YEAR_S, immutable=True),
+    after_request=_secure,
+    include_in_schema=False,
+)
+
+# To be mounted at the app's root.
+routes: list[HTTPRouteHandler | Router] = [search_page, static_files]

@@ -4,11 +4,11 @@ import contextlib
 import dataclasses
 from collections.abc import Iterable, Sequence
 
-from embedding import sources
-from embedding.description import ModelDescription
 from embedding.errors import EmbeddingError
-from embedding.opening import Places
-from embedding.sources import Source
+from embedding.loading import ModelSettings
+from embedding.model_files.description import ModelDescription
+from embedding.registry import sources
+from embedding.registry.sources import ModelSource
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +26,12 @@ class Candidate:
         return None if self.described is None else self.described.space.dimensions
 
 
-def claimed(places: Places, names: Sequence[str]) -> list[Candidate]:
+def claimed(places: ModelSettings, names: Sequence[str]) -> list[Candidate]:
     """By name, as `vecmark models` takes them. Raises ModelNotFound."""
     return _merged(_source(places, name) for name in names)
 
 
-def at_hand(places: Places) -> list[Candidate]:
+def at_hand(places: ModelSettings) -> list[Candidate]:
     """The default first, then all that lie where models are looked for."""
     default = None
     with contextlib.suppress(EmbeddingError):  # it is missing; the others may do
@@ -39,7 +39,7 @@ def at_hand(places: Places) -> list[Candidate]:
     return _merged(sources.candidates(places.roots, places.models_dir, default))
 
 
-def _source(places: Places, name: str) -> Source:
+def _source(places: ModelSettings, name: str) -> ModelSource:
     source = places.source(name)
     if name != places.default:
         return source
@@ -47,7 +47,7 @@ def _source(places: Places, name: str) -> Source:
     return dataclasses.replace(source, options=places.options.over(source.options))
 
 
-def _merged(found: Iterable[Source]) -> list[Candidate]:
+def _merged(found: Iterable[ModelSource]) -> list[Candidate]:
     """Each space once, under the first name that it has."""
     by_space: dict[str, Candidate] = {}
     for source in found:

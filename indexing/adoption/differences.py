@@ -7,10 +7,11 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from embedding import chunking, sources
 from embedding.model import LoadedModel
+from embedding.registry import sources
+from embedding.text import chunking
 from indexing.adoption import matching
-from indexing.adoption.matching import Match, Sample
+from indexing.adoption.matching import Match, TableSample
 
 # What libraries and model cards cut at, and the prompts that models were trained with most.
 _LIMITS = (64, 100, 128, 192, 200, 256, 300, 384, 500, 512, 1024, 2048)
@@ -20,7 +21,7 @@ _TRIED = 16
 _EXPLAINED = 0.9
 
 
-async def explain(model: LoadedModel, sample: Sample, match: Match) -> list[str]:
+async def explain(model: LoadedModel, sample: TableSample, match: Match) -> list[str]:
     """What differs, tried out, else what it can be where they are near; none for another model."""
     found = await _limit(model, sample, match)
     if found is None and match.share_of(~match.cut) < _EXPLAINED:
@@ -40,7 +41,7 @@ async def explain(model: LoadedModel, sample: Sample, match: Match) -> list[str]
     ]
 
 
-async def _limit(model: LoadedModel, sample: Sample, match: Match) -> str | None:
+async def _limit(model: LoadedModel, sample: TableSample, match: Match) -> str | None:
     """A shorter limit than the model's, by which the longer texts match too."""
     limit = model.space.max_tokens
     prompt = model.description.document_prompt.text
@@ -61,7 +62,7 @@ async def _limit(model: LoadedModel, sample: Sample, match: Match) -> str | None
     return None
 
 
-async def _prompt(model: LoadedModel, sample: Sample, match: Match) -> str | None:
+async def _prompt(model: LoadedModel, sample: TableSample, match: Match) -> str | None:
     if not model.space.include_prompt:
         return None
     own = model.description.document_prompt.text
@@ -82,7 +83,7 @@ async def _prompt(model: LoadedModel, sample: Sample, match: Match) -> str | Non
 
 async def _tried(
     model: LoadedModel,
-    sample: Sample,
+    sample: TableSample,
     rows: NDArray[np.bool_],
     cutting: chunking.Chunking,
     prompt: str,

@@ -9,15 +9,16 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from embedding import chunking
 from embedding.model import LoadedModel
+from embedding.text import chunking
 from indexing import errors
 from indexing.adoption import rows
-from indexing.adoption.rows import Made, Rules, Tally
-from storage import adopting, collections, fence, indexes, pending, vectors
+from indexing.adoption.rows import Made, RowTally, Rules
+from storage import collections, fence, indexes, pending, vectors
 from storage import engine as database
-from storage.adopting import HalfMade
-from storage.foreign_tables import ForeignRow
+from storage.adoption import staging
+from storage.adoption.source_tables import SourceRow
+from storage.adoption.staging import HalfMade
 
 log = structlog.get_logger()
 
@@ -25,7 +26,7 @@ _AT_ONCE = 1000
 _CHARS_AT_ONCE = 16_000_000
 _SWEPT_AT_ONCE = 5000
 
-Pages = AsyncIterator[list[ForeignRow]]
+Pages = AsyncIterator[list[SourceRow]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Target:
 
     name: str
     space_id: int
-    limits: rows.Limits
+    limits: rows.RowLimits
     stale: frozenset[str]
     cut_elsewhere: bool
     evidence: Mapping[str, object]
@@ -47,7 +48,7 @@ async def require_free(engine: AsyncEngine, name: str) -> None:
             f"{name!r} is no name of a collection: lower-case letters, digits, _ and -, at most 63"
         )
     async with engine.connect() as conn:
-        taken = await adopting.exists(conn, name)
+        taken = await staging.exists(conn, name)
     if taken:
         raise errors.AdoptionRefused(
             f"there is a collection {name} already; delete it or choose another name"
@@ -60,7 +61,7 @@ async def run(
     target: Target,
     pages: Pages,
     progress: Callable[[int], None],
-) -> Tally:
+) -> RowTally:
     """The whole collection, or nothing of it. Raises AdoptionRefused, SourceUnusable.
 
     `progress` is told how many more rows are there.
@@ -70,7 +71,7 @@ async def run(
     half = await _begin(engine, model, target, cutting)
     try:
         async with engine.connect() as holding:
-            if not await adopting.hold(holding, half):
+            if not await staging.hold(holding, half):
                 raise errors.AdoptionRefused(_LOST)
             work = _Import(engine, model, half, target, cutting)
             await work.fill(pages, progress)
@@ -94,7 +95,7 @@ async def _begin(
     await _clear(engine, target.name)
     try:
         async with engine.begin() as conn:
-            return await adopting.begin(
+            return await staging.begin(
                 conn,
                 target.name,
                 space_id=target.space_id,
@@ -109,7 +110,7 @@ async def _begin(
 
 async def _finish(conn: AsyncConnection, half: HalfMade, target: Target) -> None:
     try:
-        await adopting.finish(conn, half, target.evidence)
+        await staging.finish(conn, half, target.evidence)
         await conn.commit()
     except IntegrityError as error:
         raise errors.AdoptionRefused(
@@ -124,7 +125,7 @@ async def _clear(engine: AsyncEngine, name: str) -> None:
     """
     try:
         async with engine.begin() as conn:
-            gone = await adopting.clear(conn, name)
+            gone = await staging.clear(conn, name)
         for half in gone:
             async with engine.begin() as conn:
                 await vectors.drop_table(conn, half.index_id)
@@ -132,7 +133,7 @@ async def _clear(engine: AsyncEngine, name: str) -> None:
             swept = _SWEPT_AT_ONCE
             while swept == _SWEPT_AT_ONCE:
                 async with engine.begin() as conn:
-                    swept = await adopting.sweep(conn, half, _SWEPT_AT_ONCE)
+                    swept = await staging.sweep(conn, half, _SWEPT_AT_ONCE)
     except database.FAILURES as error:
         log.warning("half_made_collection_left", collection=name, reason=type(error).__name__)
 
@@ -160,7 +161,7 @@ class _Import:
             stale=target.stale,
             cut_elsewhere=target.cut_elsewhere,
         )
-        self.tally = Tally()
+        self.tally = RowTally()
 
     async def fill(self, pages: Pages, progress: Callable[[int], None]) -> None:
         """All pages; a batch is read and tokenized while the one before it is written."""
@@ -181,7 +182,7 @@ class _Import:
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await writing
 
-    async def _made(self, batch: Sequence[ForeignRow]) -> list[Made]:
+    async def _made(self, batch: Sequence[SourceRow]) -> list[Made]:
         good = []
         for row in batch:
             reason = self._rules.refusal(row)
@@ -207,7 +208,7 @@ class _Import:
             live = await fence.enter(conn, half.collection_id)
             if half.index_id not in {index.id for index in live}:
                 raise errors.AdoptionRefused(_LOST)
-            new = await adopting.add(conn, half.collection_id, [one.document for one in first])
+            new = await staging.add(conn, half.collection_id, [one.document for one in first])
             added = [one for one in first if one.document.doc_key in new]
             await vectors.copy_in(
                 conn, half.index_id, [one.vector for one in added if one.vector is not None]
@@ -224,9 +225,9 @@ class _Import:
             self.tally.leave_out("id twice", one.document.id)
 
 
-async def _batches(pages: Pages) -> AsyncGenerator[list[ForeignRow], None]:
+async def _batches(pages: Pages) -> AsyncGenerator[list[SourceRow], None]:
     """Pages together, until it pays to write them."""
-    batch: list[ForeignRow] = []
+    batch: list[SourceRow] = []
     chars = 0
     async for page in pages:
         batch += page

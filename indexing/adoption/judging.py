@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import TracebackType
@@ -10,18 +11,18 @@ from typing import Self
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from embedding.errors import EmbeddingError
+from embedding.loading import ModelSettings
 from embedding.model import LoadedModel
-from embedding.opening import Places
-from indexing.adoption import differences, evidence, matching
+from indexing.adoption import differences, matching
 from indexing.adoption.candidates import Candidate
-from indexing.adoption.matching import Bounds, Match, Progress, Sample
-from indexing.opener import Opener
+from indexing.adoption.matching import Bounds, Match, Progress, TableSample
+from indexing.models.loader import Opener
 from storage import spaces
-from storage.foreign_tables import Counts
+from storage.adoption.source_tables import TableCounts
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
+class AdoptionVerdict:
     """What became of a candidate: compared, or why not, and what more is to be said of that."""
 
     candidate: Candidate
@@ -33,7 +34,7 @@ class Verdict:
 class Judge:
     """Has one model in memory at a time; an async context manager."""
 
-    def __init__(self, places: Places, bounds: Bounds) -> None:
+    def __init__(self, places: ModelSettings, bounds: Bounds) -> None:
         self._opener = Opener(places)
         self._bounds = bounds
         self._open: tuple[Candidate, LoadedModel] | None = None
@@ -66,19 +67,23 @@ class Judge:
             (_, model), self._open = self._open, None
             await asyncio.to_thread(model.close)
 
-    async def judge(self, candidate: Candidate, sample: Sample, progress: Progress) -> Verdict:
+    async def judge(
+        self, candidate: Candidate, sample: TableSample, progress: Progress
+    ) -> AdoptionVerdict:
         if candidate.problem is not None:
-            return Verdict(candidate, None, "unusable", candidate.problem)
+            return AdoptionVerdict(candidate, None, "unusable", candidate.problem)
         if candidate.dimensions != sample.dimensions:
-            return Verdict(candidate, None, "other dimensions", _cut_vectors(candidate, sample))
+            return AdoptionVerdict(
+                candidate, None, "other dimensions", _cut_vectors(candidate, sample)
+            )
         try:
             model = await self.open(candidate)
             match = await matching.compare(model, candidate, sample, self._bounds, progress)
         except EmbeddingError as error:
-            return Verdict(candidate, None, "unusable", str(error))
-        return Verdict(candidate, match, _said(match))
+            return AdoptionVerdict(candidate, None, "unusable", str(error))
+        return AdoptionVerdict(candidate, match, _said(match))
 
-    async def explain(self, match: Match, sample: Sample) -> list[str]:
+    async def explain(self, match: Match, sample: TableSample) -> list[str]:
         """Why it only nearly matches."""
         return await differences.explain(await self.open(match.candidate), sample, match)
 
@@ -91,7 +96,7 @@ class Judge:
         return found is not None
 
 
-def _cut_vectors(candidate: Candidate, sample: Sample) -> str:
+def _cut_vectors(candidate: Candidate, sample: TableSample) -> str:
     described, needed = candidate.described, sample.dimensions
     if described is None or not described.matryoshka or described.space.dimensions < needed:
         return ""
@@ -119,21 +124,21 @@ async def is_linked(conn: AsyncConnection, one: Candidate, other: Candidate) -> 
     return known[0] is not None and known[0] == known[1]
 
 
-def is_whole(match: Match, counts: Counts) -> bool:
+def is_whole(match: Match, counts: TableCounts) -> bool:
     """Whether every vector of the table was compared."""
     return len(match.cosines) >= counts.vectors
 
 
-def bound(match: Match, counts: Counts) -> float:
+def bound(match: Match, counts: TableCounts) -> float:
     """Of the rows that were not compared the share that may have the vector of another text."""
     if is_whole(match, counts):
         return 0.0
     rows = match.compared & ~match.cut if match.cut_elsewhere else match.compared
-    return evidence.upper_bound(int((match.differs & rows).sum()), int(rows.sum()))
+    return upper_bound(int((match.differs & rows).sum()), int(rows.sum()))
 
 
 def stated(
-    match: Match, counts: Counts, *, source: str, claimed: Sequence[str]
+    match: Match, counts: TableCounts, *, source: str, claimed: Sequence[str]
 ) -> dict[str, object]:
     """The evidence that is kept with the index."""
     return {
@@ -149,3 +154,42 @@ def stated(
         "stale_upper_bound_95": round(bound(match, counts), 6),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+_CONFIDENCE = 0.95
+_STEPS = 60
+
+
+def upper_bound(failed: int, compared: int) -> float:
+    """The greatest share that `failed` of `compared` random rows allow, at 95 % (Clopper-Pearson).
+
+    Without a failure about 3 / `compared`.
+    """
+    if failed >= compared:
+        return 1.0
+    low, high = failed / compared, 1.0
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        low, high = (
+            (middle, high)
+            if _at_most(failed, compared, middle) > 1 - _CONFIDENCE
+            else (low, middle)
+        )
+    return high
+
+
+def _at_most(count: int, of: int, share: float) -> float:
+    """How likely at most `count` of `of` rows are, where each is one with probability `share`."""
+    if share >= 1:
+        return 0.0
+    whole = math.lgamma(of + 1)
+    return sum(
+        math.exp(
+            whole
+            - math.lgamma(no + 1)
+            - math.lgamma(of - no + 1)
+            + no * math.log(share)
+            + (of - no) * math.log1p(-share)
+        )
+        for no in range(count + 1)
+    )

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from embedding import chunking, tokenizing
 from embedding.errors import NoTokens
 from embedding.model import LoadedModel
+from embedding.text import chunking, tokenizer
 from indexing.adoption.candidates import Candidate
-from storage.foreign_tables import ForeignRow
+from storage.adoption.source_tables import SourceRow
 
 _AT_ONCE = 64
 # Of the way from vectors of other texts to equal ones: E5 gives 0.75 to any two texts, so that a
@@ -28,13 +28,13 @@ class Bounds:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Sample:
+class TableSample:
     """Rows whose vectors can be compared: `vectors` are theirs, (rows, dimensions), of unit length.
 
     `left_out` rows have a vector that is zero, not finite, or of other dimensions.
     """
 
-    rows: Sequence[ForeignRow]
+    rows: Sequence[SourceRow]
     vectors: NDArray[np.float64]
     left_out: int
 
@@ -43,7 +43,7 @@ class Sample:
         return int(self.vectors.shape[1])
 
 
-def sampled(rows: Sequence[ForeignRow], dimensions: int | None, *, max_chars: int) -> Sample:
+def sampled(rows: Sequence[SourceRow], dimensions: int | None, *, max_chars: int) -> TableSample:
     """`dimensions` of None: those that most rows have."""
     with_vector = [row for row in rows if row.embedding is not None]
     if dimensions is None:
@@ -56,7 +56,7 @@ def sampled(rows: Sequence[ForeignRow], dimensions: int | None, *, max_chars: in
         if (unit := unit_length(_numbers(row), dimensions)) is not None
     ]
     vectors = np.asarray([unit for _, unit in good], np.float64).reshape(-1, dimensions)
-    return Sample([row for row, _ in good], vectors, len(with_vector) - len(good))
+    return TableSample([row for row, _ in good], vectors, len(with_vector) - len(good))
 
 
 def unit_length(embedding: NDArray[np.float32], dimensions: int) -> NDArray[np.float64] | None:
@@ -68,7 +68,7 @@ def unit_length(embedding: NDArray[np.float32], dimensions: int) -> NDArray[np.f
     return precise / length if np.isfinite(length) and length > 0 else None
 
 
-def _numbers(row: ForeignRow) -> NDArray[np.float32]:
+def _numbers(row: SourceRow) -> NDArray[np.float32]:
     return np.empty(0, np.float32) if row.embedding is None else row.embedding
 
 
@@ -133,7 +133,11 @@ Progress = Callable[[int], None]
 
 
 async def compare(
-    model: LoadedModel, candidate: Candidate, sample: Sample, bounds: Bounds, progress: Progress
+    model: LoadedModel,
+    candidate: Candidate,
+    sample: TableSample,
+    bounds: Bounds,
+    progress: Progress,
 ) -> Match:
     """Embed the sample's texts again; `progress` is told how many more are done."""
     cosines = np.full(len(sample.rows), np.nan)
@@ -177,7 +181,7 @@ async def vectors_of(
 
 
 def _tokens(
-    tokenizer: tokenizing.Tokenizer, text: str, prompt: str, prepared: chunking.Prepared
+    tokenizer: tokenizer.Tokenizer, text: str, prompt: str, prepared: chunking.Prepared
 ) -> int:
     return tokenizer.count(text, prompt) if prepared.cut else prepared.tokens
 

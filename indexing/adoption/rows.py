@@ -10,12 +10,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from embedding import chunking
 from embedding.errors import NoTokens
+from embedding.text import chunking
 from indexing.adoption import matching
 from storage import documents
-from storage.documents import NewDocument
-from storage.foreign_tables import ForeignRow
+from storage.adoption.source_tables import SourceRow
+from storage.documents import NewDocumentRow
 from storage.vectors import VectorRow
 
 EXAMPLES = 20
@@ -37,7 +37,7 @@ Reason = Literal[
 
 
 @dataclasses.dataclass(frozen=True)
-class Limits:
+class RowLimits:
     """What a document may be."""
 
     id_bytes: int
@@ -49,12 +49,12 @@ class Limits:
 class Made:
     """A row as a document; `vector` None where the service has to make it, for the reason."""
 
-    document: NewDocument
+    document: NewDocumentRow
     vector: VectorRow | None
     reason: Reason | None = None
 
 
-class Tally:
+class RowTally:
     """How many rows were taken, left out, and taken without their vector; examples of each."""
 
     def __init__(self) -> None:
@@ -90,11 +90,11 @@ class Rules:
     collection_id: UUID
     space_id: int
     dimensions: int
-    limits: Limits
+    limits: RowLimits
     stale: Collection[str]
     cut_elsewhere: bool
 
-    def refusal(self, row: ForeignRow) -> Reason | None:
+    def refusal(self, row: SourceRow) -> Reason | None:
         """Why the row can be no document, as far as it says without a model."""
         if not row.id:
             return "no id"
@@ -108,12 +108,12 @@ class Rules:
             return "metadata too deep"
         return None
 
-    def make(self, row: ForeignRow, prepared: chunking.Prepared | NoTokens) -> Made | Reason:
+    def make(self, row: SourceRow, prepared: chunking.Prepared | NoTokens) -> Made | Reason:
         if isinstance(prepared, NoTokens):
             return "no words"
         text, id_ = row.text or "", row.id or ""
         key, digest = documents.key(self.collection_id, id_), documents.text_hash(text)
-        document = NewDocument(key, id_, text, digest, row.metadata.encode())
+        document = NewDocumentRow(key, id_, text, digest, row.metadata.encode())
         found = self._vector(row, cut=prepared.cut)
         if isinstance(found, str):
             return Made(document, None, found)
@@ -130,7 +130,7 @@ class Rules:
         )
         return Made(document, vector)
 
-    def _vector(self, row: ForeignRow, *, cut: bool) -> NDArray[np.float32] | Reason:
+    def _vector(self, row: SourceRow, *, cut: bool) -> NDArray[np.float32] | Reason:
         if row.embedding is None:
             return "no vector"
         if len(row.embedding) != self.dimensions:

@@ -10,18 +10,19 @@ from collections.abc import AsyncIterator, Sequence
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from embedding.scheduler import Urgency
-from indexing import catalog, embedded, filling, retries
-from indexing.filling import Filled
-from indexing.loaded import Loaded
-from indexing.models import Models
-from migrations.reembed import errors, lease, reading
+from embedding.scheduling.queue import Urgency
+from indexing import catalog, retries
+from indexing.documents import text_vectors
+from indexing.documents.text_vectors import WrittenVectors
+from indexing.models.loaded import Loaded
+from indexing.models.pool import ModelPool
+from migrations.reembed import errors, leadership
 from migrations.reembed.migration import Migration
 from migrations.reembed.throttle import Throttle
-from storage import documents, fence, pending, ranges
+from storage import documents, fence, migration_ranges, pending
 from storage import engine as database
 from storage.indexes import IndexRow
-from storage.ranges import Range, Source
+from storage.migration_ranges import Range, SourceDocument
 
 log = structlog.get_logger()
 
@@ -31,7 +32,7 @@ LANES = 2
 _WINDOW = 512
 _WINDOW_BYTES = 1_000_000
 
-Piece = tuple[Source, embedded.Cut]
+Piece = tuple[SourceDocument, text_vectors.Cut]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ class _Run:
 
 
 class Backfill:
-    def __init__(self, engine: AsyncEngine, models: Models, owner: str) -> None:
+    def __init__(self, engine: AsyncEngine, models: ModelPool, owner: str) -> None:
         self._engine = engine
         self._models = models
         self._owner = owner
@@ -68,8 +69,8 @@ class Backfill:
         worked = False
         while not run.throttle.stopped:
             async with self._engine.begin() as conn:
-                held = await ranges.claim(
-                    conn, run.migration.id, owner=self._owner, lease_s=lease.LEASE_S
+                held = await migration_ranges.claim(
+                    conn, run.migration.id, owner=self._owner, lease_s=leadership.LEASE_S
                 )
             if held is None:
                 break
@@ -84,15 +85,15 @@ class Backfill:
         """Keep the lease while in the block; whatever ends it, another may take the range then."""
 
         async def renew(conn: AsyncConnection) -> bool:
-            return await ranges.renew(conn, held, lease.LEASE_S)
+            return await migration_ranges.renew(conn, held, leadership.LEASE_S)
 
         try:
-            async with lease.renewed(self._engine, renew):
+            async with leadership.renewed(self._engine, renew):
                 yield
         finally:
             with contextlib.suppress(*database.FAILURES):
                 async with self._engine.begin() as conn:
-                    await ranges.release(conn, held)
+                    await migration_ranges.release(conn, held)
 
     async def _range(self, run: _Run, held: Range) -> None:
         after = held.position
@@ -101,7 +102,7 @@ class Backfill:
             after = window[-1].doc_key
             await self._advance(held, after)
         while window := await self._window(run, held, after):
-            for batch in embedded.batches(await self._cut(run, window)):
+            for batch in text_vectors.batches(await self._cut(run, window)):
                 await self._batch(run, held, batch)
                 if run.throttle.stopped:
                     return
@@ -109,7 +110,7 @@ class Backfill:
             await self._advance(held, after)
         await self._advance(held, None)
 
-    async def _set_apart(self, run: _Run, window: Sequence[Source]) -> None:
+    async def _set_apart(self, run: _Run, window: Sequence[SourceDocument]) -> None:
         """Pending texts are leased one by one in the end, so the one that ends workers is found."""
         hashes = {one.doc_key: one.text_hash for one in window}
 
@@ -123,10 +124,12 @@ class Backfill:
         await retries.writing(work)
         log.warning("range_set_apart", migration=str(run.migration.id), documents=len(window))
 
-    async def _window(self, run: _Run, held: Range, after: uuid.UUID | None) -> list[Source]:
-        return await reading.read(
+    async def _window(
+        self, run: _Run, held: Range, after: uuid.UUID | None
+    ) -> list[SourceDocument]:
+        return await retries.read(
             self._engine,
-            lambda conn: ranges.window(
+            lambda conn: migration_ranges.window(
                 conn,
                 held,
                 collection_id=run.migration.collection.id,
@@ -137,7 +140,7 @@ class Backfill:
             ),
         )
 
-    async def _cut(self, run: _Run, window: Sequence[Source]) -> list[Piece]:
+    async def _cut(self, run: _Run, window: Sequence[SourceDocument]) -> list[Piece]:
         texts = [source.text for source in window]
         found = await run.loaded.model.prepare(texts, catalog.chunking_of(run.target))
         return list(zip(window, found, strict=True))
@@ -145,43 +148,43 @@ class Backfill:
     async def _advance(self, held: Range, after: uuid.UUID | None) -> None:
         async def work() -> None:
             async with self._engine.begin() as conn:
-                if not await ranges.advance(conn, held, after, finished=after is None):
+                if not await migration_ranges.advance(conn, held, after, finished=after is None):
                     raise errors.LeaseLost(f"range {held.no}")
 
         await retries.writing(work)
 
     async def _batch(self, run: _Run, held: Range, batch: Sequence[Piece]) -> None:
-        chunks = sum(embedded.chunks(prepared) for _, prepared in batch)
+        chunks = sum(text_vectors.chunks(prepared) for _, prepared in batch)
         await run.throttle.turn(chunks)
         if run.throttle.stopped:
             return
         begun = time.monotonic()
         name = uuid.uuid4().hex[:8]
         told = {"migration": str(run.migration.id), "chunks": chunks, "batch": name}
-        done = await embedded.encode(
+        done = await text_vectors.encode_chunks(
             run.loaded, [prepared for _, prepared in batch], Urgency.BACKFILL
         )
         log.info("backfill_encoded", **told)
         filled = [
-            Filled(source.doc_key, source.text_hash, one)
+            WrittenVectors(source.doc_key, source.text_hash, one)
             for (source, _), one in zip(batch, done, strict=True)
         ]
         await retries.writing(lambda: self._write(run, held, filled))
         log.info("backfill_written", **told)
         run.throttle.worked(chunks, time.monotonic() - begun)
 
-    async def _write(self, run: _Run, held: Range, filled: Sequence[Filled]) -> None:
+    async def _write(self, run: _Run, held: Range, filled: Sequence[WrittenVectors]) -> None:
         """Nothing where the lease was lost: a worker that was asleep for long writes no row."""
         async with self._engine.begin() as conn:
             live = await fence.enter(conn, run.migration.collection.id)
             if run.target.id not in {index.id for index in live}:
                 raise errors.LeaseLost(f"the index {run.target.id} is no longer written")
-            written = await filling.write(conn, run.target, filled)
+            written = await text_vectors.write_texts(conn, run.target, filled)
             good = [one for one in written if one.chunks]
             await pending.satisfy(
                 conn, run.target.id, [(one.doc_key, one.text_hash) for one in good]
             )
-            counted = await ranges.count_in(
+            counted = await migration_ranges.count_in(
                 conn, held, documents=len(written), chunks=sum(one.chunks for one in good)
             )
             if not counted:

@@ -5,7 +5,7 @@ import asyncio
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from indexing.hnsw_builder import HnswBuilder
+from indexing.hnsw.builder import HnswBuilder
 from storage import hnsw, indexes, vectors
 from storage.indexes import IndexRow
 

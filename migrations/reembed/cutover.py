@@ -11,11 +11,11 @@ import structlog
 from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from embedding.scheduler import Urgency
-from indexing.backlog import Backlog
+from embedding.scheduling.queue import Urgency
+from indexing.documents.backlog import Backlog
 from migrations.reembed import errors, migration
 from migrations.reembed.migration import Migration
-from storage import collections, coverage, fence, indexes, migrations, pending, replicas
+from storage import collections, fence, indexes, migrations, pending, replicas
 from storage import engine as database
 from storage.indexes import IndexRow
 
@@ -32,7 +32,7 @@ Work = Callable[[AsyncConnection], Awaitable[None]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Hindrance:
+class Blocker:
     """Why the flip can't be made yet; `failed`: it never will without somebody's help."""
 
     reason: str
@@ -65,32 +65,32 @@ async def catch_up(
             return worked
 
 
-async def hindrance(
+async def find_blocker(
     conn: AsyncConnection, index: IndexRow, *, waive_failed: bool
-) -> Hindrance | None:
+) -> Blocker | None:
     """What keeps `index` from answering now: pending texts, or a process without its model."""
     counts = await pending.counts(conn, index.id)
     if counts.failed and not waive_failed:
         named = await pending.failed(conn, index.id, 3)
         shown = "; ".join(f"{id_}: {why}" for id_, why in named)
-        return Hindrance(
+        return Blocker(
             f"{counts.failed:,} texts can't be embedded by {index.model_id} ({shown})", failed=True
         )
     if counts.waiting:
-        return Hindrance(f"{counts.waiting:,} texts are still to be embedded")
+        return Blocker(f"{counts.waiting:,} texts are still to be embedded")
     lacking = [
         one.name
         for one in await replicas.live(conn)
         if one.serves and index.space_id not in one.spaces
     ]
     if lacking:
-        return Hindrance(f"{', '.join(lacking)} has not loaded {index.model_id} yet")
+        return Blocker(f"{', '.join(lacking)} has not loaded {index.model_id} yet")
     return None
 
 
-async def covers(engine: AsyncEngine, index: IndexRow) -> coverage.Coverage:
+async def covers(engine: AsyncEngine, index: IndexRow) -> pending.IndexCoverage:
     async with engine.connect() as conn:
-        return await coverage.of(conn, index.collection_id, index.id)
+        return await pending.coverage(conn, index.collection_id, index.id)
 
 
 async def begin_cutting(
@@ -115,14 +115,14 @@ async def begin_cutting(
     await fenced(engine, work)
 
 
-async def flip(engine: AsyncEngine, found: Migration, *, epoch: int) -> Hindrance | None:
+async def cut_over(engine: AsyncEngine, found: Migration, *, epoch: int) -> Blocker | None:
     """Forwards: the target answers, the source is retained. What hinders it, if anything does."""
     options = found.options
-    hinders: list[Hindrance] = []
+    hinders: list[Blocker] = []
 
     async def work(conn: AsyncConnection) -> None:
         hinders.clear()
-        hinder = await hindrance(conn, found.to, waive_failed=options.waive_failed)
+        hinder = await find_blocker(conn, found.to, waive_failed=options.waive_failed)
         if hinder is not None:
             hinders.append(hinder)
             return
@@ -135,14 +135,14 @@ async def flip(engine: AsyncEngine, found: Migration, *, epoch: int) -> Hindranc
     return hinders[0] if hinders else None
 
 
-async def flip_back(engine: AsyncEngine, found: Migration, *, force: str | None, why: str) -> None:
+async def roll_back(engine: AsyncEngine, found: Migration, *, force: str | None, why: str) -> None:
     """Backwards: the retained source answers again, the target is retired.
 
     Raises RollbackRefused where the source lacks anything, TransitionRefused, LeaseLost.
     """
 
     async def work(conn: AsyncConnection) -> None:
-        hinder = await hindrance(conn, found.frm, waive_failed=force is not None)
+        hinder = await find_blocker(conn, found.frm, waive_failed=force is not None)
         if hinder is not None:
             raise errors.RollbackRefused(hinder.reason)
         await _switch(conn, found, frm=found.to, to=found.frm)

@@ -13,7 +13,7 @@ MigrationError
 from collections.abc import Sequence
 from uuid import UUID
 
-from migrations.reembed import commands
+from migrations.reembed import cli_hints
 
 
 class MigrationError(Exception):
@@ -28,7 +28,7 @@ class MigrationNotFound(MigrationError):
 class MigrationRunning(MigrationError):
     def __init__(self, collection: str, migration: UUID, state: str) -> None:
         retire, rollback, cancel = (
-            commands.shown(collection, words) for words in ("retire", "rollback", "cancel")
+            cli_hints.command(collection, words) for words in ("retire", "rollback", "cancel")
         )
         after = (
             f"{retire} ends its time of grace, {rollback} undoes it"

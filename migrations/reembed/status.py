@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from migrations.reembed import commands, states, throttle
+from migrations.reembed import cli_hints, states, throttle
 from migrations.reembed.migration import Migration
 from migrations.reembed.states import State
-from storage import collections, hnsw, pending, ranges, replicas
+from storage import collections, hnsw, migration_ranges, pending, replicas
 from storage.replicas import ReplicaRow
 
 _FAILED_SHOWN = 20
@@ -29,7 +29,7 @@ class Lag(Struct, frozen=True, kw_only=True):
     failed: int
 
 
-class Progress(Struct, frozen=True, kw_only=True):
+class MigrationProgress(Struct, frozen=True, kw_only=True):
     """`rate` in chunks a second over the last ten; `pace`: 1 where nothing holds it back."""
 
     documents: int
@@ -46,16 +46,16 @@ class Progress(Struct, frozen=True, kw_only=True):
 
 
 @dataclasses.dataclass(frozen=True)
-class Status:
-    progress: Progress
+class MigrationStatus:
+    progress: MigrationProgress
     lag: Lag | None
     failed: list[tuple[str, str]]
     next: str
 
 
-async def of(conn: AsyncConnection, found: Migration) -> Status:
+async def read(conn: AsyncConnection, found: Migration) -> MigrationStatus:
     target = found.target
-    counts = pending.Counts(0, 0)
+    counts = pending.PendingCounts(0, 0)
     failed: list[tuple[str, str]] = []
     build = None
     if target is not None and target.state != "retired":
@@ -72,25 +72,25 @@ async def of(conn: AsyncConnection, found: Migration) -> Status:
     waits = found.is_idle or found.is_held
     if found.state in states.WORKED and not waits and not any(one.works for one in others):
         told = f"{_NOBODY} {told}"
-    return Status(progress, lag, failed, told)
+    return MigrationStatus(progress, lag, failed, told)
 
 
 async def _progress(
     conn: AsyncConnection,
     found: Migration,
-    counts: pending.Counts,
-    build: hnsw.Progress | None,
+    counts: pending.PendingCounts,
+    build: hnsw.BuildProgress | None,
     others: Sequence[ReplicaRow],
-) -> Progress:
+) -> MigrationProgress:
     documents = await collections.count_documents(conn, found.collection.id)
-    totals = await ranges.totals(conn, found.id)
+    totals = await migration_ranges.totals(conn, found.id)
     told = [fact for one in others if isinstance(fact := one.facts.get(str(found.id)), Mapping)]
     rate = sum(float(one["rate"]) for one in told) if told else None
     # What a worker wrote twice, or was deleted since, is counted all the same; after the cut-over
     # writes keep it whole.
     is_whole = found.is_soaking or found.state in {"done", "rolled_back"}
     done = documents if is_whole else min(totals.documents, documents)
-    return Progress(
+    return MigrationProgress(
         documents=documents,
         documents_done=done,
         chunks_done=totals.chunks,
@@ -110,7 +110,7 @@ def _is_led(found: Migration) -> bool:
     return until is not None and until > found.now
 
 
-def _eta_s(left: int, totals: ranges.Totals, rate: float | None) -> float | None:
+def _eta_s(left: int, totals: migration_ranges.Totals, rate: float | None) -> float | None:
     if not rate or not totals.documents:
         return None
     return left * totals.chunks / totals.documents / rate
@@ -134,7 +134,7 @@ _NEXT: Mapping[State, str] = {
 }
 
 
-def following(found: Migration, counts: pending.Counts, lag: Lag | None) -> str:
+def following(found: Migration, counts: pending.PendingCounts, lag: Lag | None) -> str:
     """What happens next, also after a crash; or what a person has to do."""
     if found.state == "soaking":
         return _soaking(found, lag)
@@ -149,10 +149,10 @@ def following(found: Migration, counts: pending.Counts, lag: Lag | None) -> str:
 
 
 def _command(found: Migration, words: str, options: str = "") -> str:
-    return commands.shown(found.collection.name, words, options)
+    return cli_hints.command(found.collection.name, words, options)
 
 
-def _blocked(found: Migration, counts: pending.Counts) -> str:
+def _blocked(found: Migration, counts: pending.PendingCounts) -> str:
     overrule = _command(found, "cutover", "--force REASON")
     if counts.failed:
         overrule = _command(found, "cutover", "--waive-failed") + " (they will not be found)"

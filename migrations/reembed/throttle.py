@@ -9,10 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from indexing.presence import Presence
-from migrations.reembed.migration import Migration
-from migrations.reembed.options import Options
-from migrations.reembed.pace import Pace
+from indexing.replica import Replica
+from migrations.reembed.migration import Migration, Options
 from storage import engine as database
 from storage import migrations, replicas
 
@@ -30,7 +28,7 @@ class Throttle:
     `stopped` once the migration is in another state than that in which this was made.
     """
 
-    def __init__(self, engine: AsyncEngine, found: Migration, presence: Presence) -> None:
+    def __init__(self, engine: AsyncEngine, found: Migration, presence: Replica) -> None:
         self._halted = asyncio.Event()
         self._changed = asyncio.Event()
         self._engine = engine
@@ -122,3 +120,33 @@ def slowest(others: Sequence[replicas.ReplicaRow]) -> float | None:
     found = [one.facts.get("query_p95_ms") for one in others if one.serves]
     known = [float(value) for value in found if isinstance(value, int | float)]
     return max(known, default=None)
+
+
+# Slower at once, faster by and by: searches that are slow are noticed by people.
+_SLOWER = 0.6
+_FASTER = 1.25
+_LEAST = 0.02
+# The band: below this part of the bound it speeds up again, between it stays as it is.
+_CALM = 0.7
+# It ends before long, since searches may have become calm meanwhile.
+_LONGEST_REST_S = 5.0
+
+
+class Pace:
+    """`share` of the time in which the backfill works, 1 where nothing holds it back."""
+
+    def __init__(self) -> None:
+        self.share = 1.0
+
+    def adjust(self, p95_ms: float | None, bound_ms: float | None) -> None:
+        """Once a second: from the searches' p95, None where nobody searches."""
+        if bound_ms is None or p95_ms is None:
+            self.share = min(1.0, self.share * _FASTER) if bound_ms is not None else 1.0
+        elif p95_ms > bound_ms:
+            self.share = max(_LEAST, self.share * _SLOWER)
+        elif p95_ms < _CALM * bound_ms:
+            self.share = min(1.0, self.share * _FASTER)
+
+    def rest_s(self, busy_s: float) -> float:
+        """How long to do nothing after so long at work: five seconds at most."""
+        return min(_LONGEST_REST_S, busy_s * (1 / self.share - 1))

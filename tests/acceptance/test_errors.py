@@ -8,7 +8,8 @@ import socket
 import httpx
 import pytest
 
-from api import app, openai_errors
+from api import app
+from api.http import openai_errors
 from tests import services
 from tests.acceptance import truths
 

@@ -90,7 +90,7 @@ def test_packages_come_from_the_wheel(outside):
 
 
 def test_samples_are_found(outside):
-    program = "from api import samples; print(samples.sample_file())"
+    program = "from api.cli import samples; print(samples.sample_file())"
     found = Path(run_outside(outside, "python", "-c", program).strip())
     assert found.is_relative_to(outside)
     assert found.stat().st_size > 0

@@ -9,7 +9,7 @@ import pytest
 from api import settings
 from api.app import create_app
 from api.service import Service
-from indexing import results
+from indexing.documents import results
 from storage import documents
 
 Open = Callable[..., AbstractAsyncContextManager[Service]]
@@ -42,11 +42,11 @@ async def service(opened: Open) -> AsyncIterator[Service]:
 
 async def write(
     service: Service, texts: dict[str, str], name: str = "default"
-) -> list[results.Result]:
+) -> list[results.WriteResult]:
     """Write documents into a collection, as one request."""
     collection = await service.collection(name)
     items = [
-        documents.NewDocument(
+        documents.NewDocumentRow(
             doc_key=documents.key(collection.row.id, id_),
             id=id_,
             text=text,

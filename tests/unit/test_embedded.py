@@ -2,9 +2,9 @@ import random
 
 import numpy as np
 
-from embedding import chunking
 from embedding.errors import NoTokens
-from indexing import embedded
+from embedding.text import chunking
+from indexing.documents import text_vectors
 
 
 def chunks_of(*tokens: int) -> chunking.Prepared:
@@ -19,7 +19,7 @@ def test_a_batch_has_texts_of_like_lengths() -> None:
     tails = list(range(1, 97))
     random.Random(3).shuffle(tails)
 
-    found = list(embedded.batches([(tail, chunks_of(256, tail)) for tail in tails]))
+    found = list(text_vectors.batches([(tail, chunks_of(256, tail)) for tail in tails]))
 
     assert [[tail for tail, _ in batch] for batch in found] == [
         list(range(96, 64, -1)),
@@ -31,7 +31,7 @@ def test_a_batch_has_texts_of_like_lengths() -> None:
 def test_a_batch_has_whole_texts_and_64_chunks_at_most_but_for_a_long_text() -> None:
     pieces = [("long", chunks_of(*[256] * 100)), *((no, chunks_of(*[20] * 5)) for no in range(30))]
 
-    found = list(embedded.batches(pieces))
+    found = list(text_vectors.batches(pieces))
 
     assert [len(batch) for batch in found] == [1, 12, 12, 6]
     assert sorted(str(name) for batch in found for name, _ in batch) == sorted(
@@ -40,6 +40,6 @@ def test_a_batch_has_whole_texts_and_64_chunks_at_most_but_for_a_long_text() -> 
 
 
 def test_texts_without_tokens_are_in_a_batch_to_be_told_of() -> None:
-    found = list(embedded.batches([("none", NoTokens("")), ("some", chunks_of(5))]))
+    found = list(text_vectors.batches([("none", NoTokens("")), ("some", chunks_of(5))]))
 
     assert [[name for name, _ in batch] for batch in found] == [["some", "none"]]

@@ -3,8 +3,9 @@ from typing import Any
 
 import click
 
-from api.cli import failure, flags, output
-from api.cli.adopt import request
+from api.cli import errors as cli_errors
+from api.cli import flags, output
+from api.cli.adopt import report
 
 SETTINGS = (*flags.MODELS, "device")
 
@@ -33,21 +34,21 @@ SETTINGS = (*flags.MODELS, "device")
 @click.option(
     "--sample",
     type=click.IntRange(1, 100_000),
-    default=request.Request.sample,
+    default=report.Request.sample,
     show_default=True,
     help="How many random rows are embedded again.",
 )
 @click.option(
     "--least-cosine",
     type=click.FloatRange(0.9, 1),
-    default=request.Request.least_cosine,
+    default=report.Request.least_cosine,
     show_default=True,
     help="From which cosine on a vector counts as the same.",
 )
 @click.option(
     "--least-share",
     type=click.FloatRange(0.5, 1),
-    default=request.Request.least_share,
+    default=report.Request.least_share,
     show_default=True,
     help="The share of the sampled rows that must reach it.",
 )
@@ -61,22 +62,22 @@ def adopt(as_json: bool, **options: Any) -> None:
     one, the table's rows become documents that keep their vectors; else nothing is made.
     """
     given = {name: options.pop(name) for name in SETTINGS}
-    fields = {field.name for field in dataclasses.fields(request.Request)}
-    asked = request.Request(**{key: value for key, value in options.items() if key in fields})
+    fields = {field.name for field in dataclasses.fields(report.Request)}
+    request = report.Request(**{key: value for key, value in options.items() if key in fields})
     chosen = flags.load(given)
-    from api.cli import interruption
-    from api.cli.adopt import report, work
+    from api.cli import signals
+    from api.cli.adopt import run
     from indexing import errors
 
-    told = report.Report(asked, quiet=as_json)
+    outcome = report.AdoptReport(request, quiet=as_json)
     refused = None
     try:
-        interruption.run(work.adopt(chosen, asked, told))
-    except interruption.Interrupted as error:
-        raise failure.Failure("interrupted; no collection was made") from error
+        signals.run(run.adopt(chosen, request, outcome))
+    except signals.Interrupted as error:
+        raise cli_errors.Failure("interrupted; no collection was made") from error
     except errors.IndexingError as error:
         refused = str(error)
     if as_json:
-        output.as_json(told.as_json())
+        output.as_json(outcome.as_json())
     if refused is not None:
-        raise failure.Failure(refused)
+        raise cli_errors.Failure(refused)

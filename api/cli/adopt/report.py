@@ -1,5 +1,6 @@
 """What an adoption found and did: told step by step, or as one JSON object at its end."""
 
+import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,13 +8,31 @@ from typing import Any
 import numpy as np
 
 from api.cli import output
-from api.cli.adopt.request import Request
 from indexing.adoption import judging
 from indexing.adoption.candidates import Candidate
-from indexing.adoption.judging import Verdict
-from indexing.adoption.matching import Match, Sample
-from indexing.adoption.rows import Tally
-from storage.foreign_tables import Counts, ForeignTable
+from indexing.adoption.judging import AdoptionVerdict
+from indexing.adoption.matching import Match, TableSample
+from indexing.adoption.rows import RowTally
+from storage.adoption.source_tables import SourceTable, TableCounts
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a person asks for; `claimed`: the models to compare with, all at hand without any."""
+
+    collection: str
+    table: str
+    id_column: str
+    text_column: str
+    embedding_column: str
+    metadata_columns: tuple[str, ...] = ()
+    claimed: tuple[str, ...] = ()
+    source: str | None = None
+    sample: int = 200
+    least_cosine: float = 0.999
+    least_share: float = 0.99
+    dry_run: bool = False
+
 
 _SHOWN = 20
 _FEW = 5
@@ -37,12 +56,12 @@ _PENDING = {
 }
 
 
-class Report:
+class AdoptReport:
     def __init__(self, asked: Request, *, quiet: bool) -> None:
         self.quiet = quiet
         self.hints: list[str] = []
-        self.verdicts: Sequence[Verdict] = ()
-        self.counts = Counts(0, 0, 0)
+        self.verdicts: Sequence[AdoptionVerdict] = ()
+        self.counts = TableCounts(0, 0, 0)
         self.stale_ids: frozenset[str] = frozenset()
         self.label = asked.table
         self._asked = asked
@@ -55,7 +74,7 @@ class Report:
         if not self.quiet:
             output.line(text)
 
-    def read(self, table: ForeignTable, counts: Counts, sample: Sample) -> None:
+    def read(self, table: SourceTable, counts: TableCounts, sample: TableSample) -> None:
         self.label, self.counts = table.label, counts
         self._found |= {
             "source": table.label,
@@ -75,7 +94,7 @@ class Report:
         without = f", {sample.left_out} more have a vector that can't be" if sample.left_out else ""
         self._line(f"Compared: {output.count(len(sample.rows), 'random row')}{without}")
 
-    def judged(self, verdicts: Sequence[Verdict]) -> None:
+    def judged(self, verdicts: Sequence[AdoptionVerdict]) -> None:
         self.verdicts = verdicts
         self._found["candidates"] = [_as_json(verdict) for verdict in verdicts]
         if self.quiet:
@@ -92,7 +111,7 @@ class Report:
         if not self.quiet:
             output.line(f"Trying other limits and prompts with {candidate.name} ...", err=True)
 
-    def chose(self, match: Match, sample: Sample) -> None:
+    def chose(self, match: Match, sample: TableSample) -> None:
         """The model is known; rows that differ all the same are told."""
         described = match.candidate.described
         fingerprint = "" if described is None else described.space.fingerprint
@@ -143,7 +162,7 @@ class Report:
     def dry(self) -> None:
         self._line("Nothing was made (--dry-run).")
 
-    def made(self, space: str, evidence: Mapping[str, object], tally: Tally) -> None:
+    def made(self, space: str, evidence: Mapping[str, object], tally: RowTally) -> None:
         name = self._asked.collection
         pending, left_out = sum(tally.pending.values()), sum(tally.left_out.values())
         self._found |= {
@@ -174,7 +193,7 @@ class Report:
                 self._line(f"{title}: {count:,}, {reasons[reason]}{shown}{more}")
 
 
-def _cells(verdict: Verdict) -> tuple[object, ...]:
+def _cells(verdict: AdoptionVerdict) -> tuple[object, ...]:
     candidate, match = verdict.candidate, verdict.match
     name = ", ".join((candidate.name, *candidate.also[:_FEW]))
     if match is None:
@@ -183,7 +202,7 @@ def _cells(verdict: Verdict) -> tuple[object, ...]:
     return (name, candidate.dimensions, *numbers, f"{match.share:.1%}", verdict.said)
 
 
-def _as_json(verdict: Verdict) -> dict[str, Any]:
+def _as_json(verdict: AdoptionVerdict) -> dict[str, Any]:
     candidate, match = verdict.candidate, verdict.match
     described = candidate.described
     shown: dict[str, Any] = {

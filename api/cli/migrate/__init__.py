@@ -2,7 +2,7 @@
 
 import click
 
-from api.cli.migrate import listing, planning, showing, starting, steering, switching, watching
+from api.cli.migrate import control, plan, show, start
 
 
 @click.group(invoke_without_command=True)
@@ -21,22 +21,22 @@ def migrate(context: click.Context) -> None:
       130  interrupted: the migration goes on
     """
     if context.invoked_subcommand is None:
-        context.invoke(listing.list_, every=True)
+        context.invoke(show.list_, every=True)
 
 
 for command in (
-    planning.plan,
-    starting.start,
-    showing.status,
-    watching.watch,
-    showing.report,
-    listing.list_,
-    switching.cutover,
-    switching.rollback,
-    steering.pause,
-    steering.resume,
-    steering.cancel,
-    steering.retire,
-    steering.set_,
+    plan.plan,
+    start.start,
+    show.status,
+    show.watch,
+    show.report,
+    show.list_,
+    control.cutover,
+    control.rollback,
+    control.pause,
+    control.resume,
+    control.cancel,
+    control.retire,
+    control.set_,
 ):
     migrate.add_command(command)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from api.cli import output
-from api.cli.migrate import described
+from api.cli.migrate import text
 
 Until = Literal["cutover", "end"]
 
@@ -56,7 +56,7 @@ def rollback_code(found: dict[str, Any]) -> int:
     return 0 if found["state"] == "rolled_back" else code(found) or 1
 
 
-def told(found: dict[str, Any]) -> Iterator[str]:
+def describe(found: dict[str, Any]) -> Iterator[str]:
     """What happened, why where it didn't go through, and what to do."""
     yield f"{found['collection']}: {_happened(found)}."
     if found["state"] in {"soaking", "done"}:
@@ -64,25 +64,25 @@ def told(found: dict[str, Any]) -> Iterator[str]:
         chunks = output.count(progress["chunks_done"], "chunk")
         yield f"{output.count(progress['documents_done'], 'document')}, {chunks}{_after(found)}."
     if found["state"] in HALTED | {"ready"}:
-        yield from (f"  {line}" for line in described.gates(found))
+        yield from (f"  {line}" for line in text.gates(found))
     if found["failed"]:
-        yield from described.failed(found)
+        yield from text.failed(found)
     if found["next"]:
         yield found["next"]
 
 
 def _happened(found: dict[str, Any]) -> str:
-    old, new = described.ends(found)
-    error = f": {part.rstrip('.')}" if (part := described.error(found)) else ""
+    old, new = text.ends(found)
+    error = f": {part.rstrip('.')}" if (part := text.error(found)) else ""
     happened = {
         "soaking": f"cut over, searches use {new} now",
-        "done": "done" if new == described.GONE else f"done, it is in {new} now",
+        "done": "done" if new == text.GONE else f"done, it is in {new} now",
         "ready": f"ready to be cut over to {new}",
         "blocked": f"blocked, searches still use {old}{error}",
         "failed": f"failed, searches still use {old}{error}",
         "cancelled": f"cancelled, it stays in {old}",
         "rolled_back": "rolled back"
-        if old == described.GONE
+        if old == text.GONE
         else f"rolled back, searches use {old} again",
         "paused": "paused",
     }

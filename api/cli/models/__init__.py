@@ -2,8 +2,8 @@
 
 import click
 
-from api.cli.models import adding, checking, linking, listing, removing
-from api.cli.models.described import describe
+from api.cli.models import add, check, remove, show
+from api.cli.models.show import describe
 
 __all__ = ["describe", "models"]
 
@@ -13,15 +13,15 @@ __all__ = ["describe", "models"]
 def models(context: click.Context) -> None:
     """Show, add and check embedding models; alone, list them."""
     if context.invoked_subcommand is None:
-        context.invoke(listing.list_)
+        context.invoke(show.list_)
 
 
 for command in (
-    listing.list_,
-    listing.show,
-    adding.add,
-    removing.remove,
-    checking.check,
-    linking.link,
+    show.list_,
+    show.show,
+    add.add,
+    remove.remove,
+    check.check,
+    show.link,
 ):
     models.add_command(command)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embedding.chunking import Chunking, Prepared
 from embedding.errors import NoTokens
+from embedding.text.chunking import Chunking, Prepared
 
 _LEAST_BUCKET = 32
 # Both ways of a standard error: 95 of 100 samples lie within.

@@ -7,13 +7,14 @@ from typing import Literal
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from embedding.chunking import CHUNKER_VERSION, Chunking
-from indexing import catalog, memory
-from indexing.loaded import Loaded
-from indexing.models import Models
-from migrations.reembed.planning import cautions, footprint, measured
+from embedding.text.chunking import CHUNKER_VERSION, Chunking
+from indexing import catalog
+from indexing.models import memory
+from indexing.models.loaded import Loaded
+from indexing.models.pool import ModelPool
+from migrations.reembed.planning import footprint, measurement, model_warnings
 from migrations.reembed.planning.estimates import Rate
-from migrations.reembed.planning.measured import Measured
+from migrations.reembed.planning.measurement import Measurement
 from storage import spaces
 from storage.collections import CollectionRow
 from storage.indexes import IndexRow
@@ -121,7 +122,7 @@ class PlanSubject:
     """
 
     engine: AsyncEngine
-    models: Models
+    models: ModelPool
     collection: CollectionRow
     source: IndexRow
     target: Loaded
@@ -146,9 +147,9 @@ async def plan(subject: PlanSubject) -> Plan:
     kind = change(subject.source, subject.target, subject.chunking)
     engine, collection_id = subject.engine, subject.collection.id
     if kind == "none":
-        found = await measured.count(engine, collection_id)
+        found = await measurement.count(engine, collection_id)
     else:
-        found = await measured.measure(
+        found = await measurement.measure(
             engine,
             collection_id,
             subject.target,
@@ -160,7 +161,7 @@ async def plan(subject: PlanSubject) -> Plan:
     return _plan(subject, kind, found, source)
 
 
-def _plan(subject: PlanSubject, kind: Change, found: Measured, source: spaces.SpaceRow) -> Plan:
+def _plan(subject: PlanSubject, kind: Change, found: Measurement, source: spaces.SpaceRow) -> Plan:
     disk, models = _disk(subject, found), _memory(subject)
     too_long = found.documents * found.too_long
     return Plan(
@@ -214,9 +215,9 @@ def _rate(one: Rate) -> PlannedRate:
     )
 
 
-def _disk(subject: PlanSubject, found: Measured) -> PlannedDisk:
+def _disk(subject: PlanSubject, found: Measurement) -> PlannedDisk:
     dimensions = subject.target.model.space.dimensions
-    needs = footprint.of(round(found.chunks), dimensions, with_hnsw=found.with_hnsw)
+    needs = footprint.estimate(round(found.chunks), dimensions, with_hnsw=found.with_hnsw)
     free = subject.free_bytes
     return PlannedDisk(
         table_bytes=needs.table_bytes,
@@ -240,7 +241,7 @@ def _memory(subject: PlanSubject) -> PlannedMemory:
     )
 
 
-def _detail(subject: PlanSubject, kind: Change, found: Measured) -> str:
+def _detail(subject: PlanSubject, kind: Change, found: Measurement) -> str:
     source, target = subject.source.model_id, subject.target.name
     if kind == "none":
         return f"the collection is in this space of {target} with this chunking already"
@@ -248,7 +249,7 @@ def _detail(subject: PlanSubject, kind: Change, found: Measured) -> str:
     if not found.documents:
         return f"{what}: there is no document to embed"
     seconds = found.seconds
-    low, likely, high = (shown(one) for one in (seconds.low, seconds.likely, seconds.high))
+    low, likely, high = (describe(one) for one in (seconds.low, seconds.likely, seconds.high))
     return (
         f"{what}: {found.documents:,} documents in about {found.chunks:,.0f} chunks, in about"
         f" {likely} ({low} to {high}) by one worker as fast as this one"
@@ -256,9 +257,9 @@ def _detail(subject: PlanSubject, kind: Change, found: Measured) -> str:
 
 
 def _warnings(
-    subject: PlanSubject, found: Measured, disk: PlannedDisk, models: PlannedMemory
+    subject: PlanSubject, found: Measurement, disk: PlannedDisk, models: PlannedMemory
 ) -> list[str]:
-    said = list(cautions.of(subject.target, subject.chunking, found))
+    said = list(model_warnings.model_warnings(subject.target, subject.chunking, found))
     if disk.fits is False:
         said.append(
             f"the disk of the database has {memory.shown(disk.free_bytes or 0)} free, and"
@@ -275,7 +276,7 @@ def _warnings(
     return said
 
 
-def shown(seconds: float) -> str:
+def describe(seconds: float) -> str:
     """For a person, two digits at least: `40 s`, `2.5 min`, `12 min`, `3.5 h`, `2.1 days`."""
     for unit, size, most in (("s", 1, 120), ("min", 60, 120), ("h", 3600, 48)):
         if seconds < most * size:

@@ -9,14 +9,14 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from embedding.chunking import Chunk, Chunking, Prepared
 from embedding.errors import NoTokens
-from indexing.loaded import Loaded
-from indexing.results import UNKNOWN_SHARE
+from embedding.text.chunking import Chunk, Chunking, Prepared
+from indexing.documents.results import UNKNOWN_SHARE
+from indexing.models.loaded import Loaded
 from migrations.reembed.planning import estimates
 from migrations.reembed.planning.estimates import Counted, Population, Span, Total
-from storage import samples
-from storage.samples import Sampled
+from storage import document_samples
+from storage.document_samples import Sampled
 
 _DOCUMENTS = 300
 _BYTES = 400_000
@@ -88,14 +88,16 @@ async def take(
 async def _read(engine: AsyncEngine, collection_id: UUID) -> tuple[Population, list[Sampled]]:
     start = UUID(int=random.Random(collection_id.int).getrandbits(128))  # noqa: S311 - no secret
     async with engine.connect() as conn:
-        count = await samples.count(conn, collection_id)
-        sizes = await samples.sizes(conn, collection_id, start=start, count=_SIZES)
+        count = await document_samples.count(conn, collection_id)
+        sizes = await document_samples.sizes(conn, collection_id, start=start, count=_SIZES)
         if not sizes:
             return Population(0, []), []
         # Settled before any of the texts is seen: to stop at a long one favours short ones.
         mean = sum(min(size, _CHARS) for size in sizes) / len(sizes)
         wanted = min(_DOCUMENTS, max(1, round(_BYTES / max(1.0, mean))))
-        texts = await samples.texts(conn, collection_id, start=start, count=wanted, chars=_CHARS)
+        texts = await document_samples.texts(
+            conn, collection_id, start=start, count=wanted, chars=_CHARS
+        )
     return Population(max(count, len(sizes)), sizes), texts
 
 

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from migrations.reembed.options import Options
+from migrations.reembed.migration import Options
 from migrations.reembed.verifying.report import Coverage, Gate, Ndcg, Overlap, Recall, Verdict
 
 _OVERRULE = "leave this gate out, or force the cut-over with a reason"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class Findings:
     """What the gates look at; `unavailable` says why something could not be found out."""
 
     coverage: Coverage
@@ -23,13 +23,13 @@ class Found:
         return next((self.unavailable[name] for name in names if name in self.unavailable), "")
 
 
-def judge(found: Found, options: Options) -> Verdict:
+def judge(found: Findings, options: Options) -> Verdict:
     """Coverage and recall always, the others where they were asked for."""
     gates = list(_gates(found, options))
     return Verdict(passed=all(gate.passed for gate in gates), gates=gates)
 
 
-def _gates(found: Found, options: Options) -> Iterator[Gate]:
+def _gates(found: Findings, options: Options) -> Iterator[Gate]:
     yield _coverage(found.coverage)
     yield _recall(found, options.gates.recall)
     if options.gates.ndcg_drop is not None:
@@ -61,7 +61,7 @@ def _all(count: int) -> str:
     return f"all {count:,} documents have" if count else "there is no document that lacks"
 
 
-def _recall(found: Found, limit: float) -> Gate:
+def _recall(found: Findings, limit: float) -> Gate:
     recall = found.recall
     value: float | None = recall.value
     if recall.path == "exact":
@@ -80,7 +80,7 @@ def _recall(found: Found, limit: float) -> Gate:
     return Gate(name="recall", limit=limit, value=value, passed=passed, detail=detail)
 
 
-def _ndcg_drop(found: Found, limit: float) -> Gate:
+def _ndcg_drop(found: Findings, limit: float) -> Gate:
     drop = None if found.ndcg is None else found.ndcg.drop
     if found.ndcg is None or drop is None:
         why = found.why_not("ndcg", "ndcg.old") or "not available"
@@ -96,7 +96,7 @@ def _ndcg_drop(found: Found, limit: float) -> Gate:
     return Gate(name="ndcg_drop", limit=limit, value=drop, passed=drop <= limit, detail=detail)
 
 
-def _overlap(found: Found, limit: float) -> Gate:
+def _overlap(found: Findings, limit: float) -> Gate:
     if found.overlap is None:
         why = found.why_not("overlap") or "not available"
         detail = f"the overlap could not be measured ({why}); mend that, or {_OVERRULE}"

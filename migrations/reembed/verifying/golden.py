@@ -8,10 +8,10 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from migrations.reembed import reading
-from migrations.reembed.verifying import metrics, report
-from migrations.reembed.verifying.side import Side, Sides, Vector
-from storage import documents, samples
+from indexing import retries
+from migrations.reembed.verifying import comparison, report
+from migrations.reembed.verifying.side import ComparedSide, ComparedSides, Vector
+from storage import document_samples, documents
 
 _K = 10
 _NONE_GIVEN = "not available: no golden queries were given"
@@ -37,7 +37,7 @@ async def judge(
     engine: AsyncEngine,
     collection_id: UUID,
     given: Sequence[Mapping[str, object]] | None,
-    sides: Sides,
+    sides: ComparedSides,
 ) -> Judged:
     """nDCG@10 in both spaces over the queries of which something relevant is stored.
 
@@ -69,7 +69,7 @@ async def _stored(
     """The queries in their order, with the judged documents that there are."""
     ids = {id_ for one in queries for id_ in one.relevant}
     keys = {id_: documents.key(collection_id, id_) for id_ in ids}
-    present = await reading.read(engine, lambda conn: samples.present(conn, keys.values()))
+    present = await retries.read(engine, lambda conn: document_samples.present(conn, keys.values()))
     return [
         Golden(
             q=one.q,
@@ -79,7 +79,7 @@ async def _stored(
     ]
 
 
-async def _score(one: Golden, sides: Sides) -> list[float] | None:
+async def _score(one: Golden, sides: ComparedSides) -> list[float] | None:
     """nDCG of each side; None where nothing relevant is stored or the query has no vector."""
     if not any(gain > 0 for gain in one.relevant.values()):
         return None
@@ -92,9 +92,9 @@ async def _score(one: Golden, sides: Sides) -> list[float] | None:
     return scores
 
 
-async def _ndcg(side: Side, vector: Vector, one: Golden) -> float:
+async def _ndcg(side: ComparedSide, vector: Vector, one: Golden) -> float:
     hits = await side.nearest(vector, _K, exact=True)
-    return metrics.ndcg([hit.id for hit in hits], one.relevant, _K)
+    return comparison.ndcg([hit.id for hit in hits], one.relevant, _K)
 
 
 def _notes(queries: Sequence[Golden], stored: Sequence[Golden], scored: int) -> dict[str, str]:

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from embedding.borders import SENTENCE
-from storage import queries, samples
+from embedding.text.boundaries import SENTENCE
+from storage import document_samples, query_samples
 
 COUNT = 200
 # With fewer than these the searches of a few people would decide.
@@ -34,11 +34,13 @@ async def ask(conn: AsyncConnection, collection_id: UUID, rng: random.Random) ->
     A sentence lies next to its own document, so that recall by sentences is a little higher than
     by questions (0.988 and 0.958 at worst, docs/decisions.md).
     """
-    searched = await queries.sample(conn, collection_id, COUNT)
+    searched = await query_samples.sample(conn, collection_id, COUNT)
     if len(searched) >= ENOUGH_SEARCHES:
         return Questions(searched, "searches")
     start = UUID(int=rng.getrandbits(128))
-    found = await samples.texts(conn, collection_id, start=start, count=COUNT, chars=_READ_CHARS)
+    found = await document_samples.texts(
+        conn, collection_id, start=start, count=COUNT, chars=_READ_CHARS
+    )
     asked = dict.fromkeys(searched)
     for _ in range(_ROUNDS):  # more than one of a document where there are few
         for document in found:

@@ -44,19 +44,19 @@ class Recall(Struct, frozen=True, kw_only=True):
     ef_search: int | None
 
 
-class Shown(Struct, frozen=True, kw_only=True):
+class ShownResult(Struct, frozen=True, kw_only=True):
     id: str
     score: float
     text: str
 
 
-class Changed(Struct, frozen=True, kw_only=True):
+class ChangedQuery(Struct, frozen=True, kw_only=True):
     """One query with what both spaces find; `overlap` is the share of the ten found by both."""
 
     q: str
     overlap: float
-    old: list[Shown]
-    new: list[Shown]
+    old: list[ShownResult]
+    new: list[ShownResult]
 
 
 class Overlap(Struct, frozen=True, kw_only=True):
@@ -117,7 +117,7 @@ class Report(Struct, frozen=True, kw_only=True):
     recall: Recall
     queries: Queries
     overlap: Overlap | None
-    most_changed: list[Changed]
+    most_changed: list[ChangedQuery]
     ndcg: Ndcg | None
     latency: Latencies
     translation: Translation | None

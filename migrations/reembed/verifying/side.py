@@ -1,7 +1,8 @@
 """One of the two indexes of a migration with its model, searched as it would be served."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import numpy as np
@@ -10,17 +11,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from embedding.errors import NoTokens, TextFailed
 from indexing import retries
-from indexing.loaded import Loaded
-from migrations.reembed import reading
-from storage import scores, search
+from indexing.models.loaded import Loaded
+from migrations.reembed.verifying import comparison, report
+from migrations.reembed.verifying.comparison import AT
+from storage import search
 from storage.errors import IndexChanged
 from storage.indexes import IndexRow
+from storage.search import Hit
 
 Vector = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedSide:
     """`engine` is in autocommit: no transaction is open while the model runs."""
 
     engine: AsyncEngine
@@ -41,30 +44,78 @@ class Side:
     async def nearest(self, vector: Vector, limit: int, *, exact: bool = False) -> list[search.Hit]:
         query = search.Query(vector=vector, limit=limit, exact=exact, as_active=False)
         return (
-            await reading.read(self.engine, lambda conn: search.nearest(conn, self.index, query))
+            await retries.read(self.engine, lambda conn: search.nearest(conn, self.index, query))
         ).hits
 
     async def distances(self, vector: Vector, k: int, *, ef_search: int | None) -> list[float]:
         """Of the nearest rows, exact where `ef_search` is None."""
-        return await reading.read(
+        return await retries.read(
             self.engine,
             lambda conn: search.distances(conn, self.index, vector, k, ef_search=ef_search),
         )
 
     async def scores(self, vector: Vector, doc_keys: Collection[UUID]) -> dict[UUID, float]:
         """Of any documents that have vectors here."""
-        return await reading.read(
-            self.engine, lambda conn: scores.of(conn, self.index, vector, doc_keys)
+        return await retries.read(
+            self.engine, lambda conn: search.scores(conn, self.index, vector, doc_keys)
         )
 
 
 @dataclass(frozen=True)
-class Sides:
+class ComparedSides:
     """`old` is None where the source's model is not on this machine."""
 
-    new: Side
-    old: Side | None
+    new: ComparedSide
+    old: ComparedSide | None
 
     @property
-    def all(self) -> list[Side]:
+    def all(self) -> list[ComparedSide]:
         return [self.new] if self.old is None else [self.new, self.old]
+
+
+# Shapes that the encoder has not seen, pages that nobody has read.
+_WARM_UP = 5
+
+
+@dataclass
+class Run:
+    """What one side found for each query; `milliseconds` of encoding and searching."""
+
+    found: list[list[Hit]] = field(default_factory=list)
+    milliseconds: list[float] = field(default_factory=list)
+
+    def latency(self) -> report.Latency:
+        p50, p95 = (comparison.percentile(self.milliseconds, percent) for percent in (50, 95))
+        return report.Latency(p50_ms=p50, p95_ms=p95)
+
+
+@dataclass(frozen=True)
+class Runs:
+    new: Run
+    old: Run | None
+
+    def latencies(self) -> report.Latencies:
+        old = None if self.old is None else self.old.latency()
+        return report.Latencies(old=old, new=self.new.latency())
+
+
+async def measure_latency(sides: ComparedSides, texts: Sequence[str]) -> Runs:
+    """At least one text, each of which has a vector on both sides."""
+    runs = [Run() for _ in sides.all]
+    for text in texts[:_WARM_UP]:
+        for side in sides.all:
+            await _search(side, text, Run())
+    for no, text in enumerate(texts):
+        turn = list(zip(sides.all, runs, strict=True))
+        # Whoever comes second has the processor's caches against it.
+        for side, one in reversed(turn) if no % 2 else turn:
+            await _search(side, text, one)
+    return Runs(runs[0], None if sides.old is None else runs[1])
+
+
+async def _search(side: ComparedSide, text: str, into: Run) -> None:
+    started = time.perf_counter()
+    vector = await side.encode(text)
+    hits = [] if vector is None else await side.nearest(vector, AT)
+    into.milliseconds.append(1e3 * (time.perf_counter() - started))
+    into.found.append(hits)

@@ -10,12 +10,14 @@ Equating, Scaling, and Linking), without smoothing.
 It keeps how many results pass, not which: how many are decided otherwise is `disagreement`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from migrations.reembed.verifying.report import Point, Translation
+from migrations.reembed.verifying.side import ComparedSide, Vector
 
 Scores = NDArray[np.float64]
 
@@ -124,3 +126,30 @@ def _disagreement(
         either = int((by_old | by_new).sum())
         shares.append(int((by_old ^ by_new).sum()) / either if either else 0.0)
     return float(np.mean(shares))
+
+
+# Deep enough to see documents that one space ranks high and the other low.
+_DEPTH = 50
+
+
+async def pairs(
+    old: ComparedSide, new: ComparedSide, queries: Sequence[tuple[Vector, Vector]]
+) -> Pairs:
+    """Of the union of both lists of the nearest; `queries` are (old, new) vectors."""
+    rows: list[tuple[int, float, float, bool]] = []
+    for no, (old_vector, new_vector) in enumerate(queries):
+        found = {hit.doc_key: hit.score for hit in await old.nearest(old_vector, _DEPTH)}
+        others = {hit.doc_key: hit.score for hit in await new.nearest(new_vector, _DEPTH)}
+        # What only one of them lists has a score in the other all the same.
+        by_old = found | await old.scores(old_vector, others.keys() - found.keys())
+        by_new = others | await new.scores(new_vector, found.keys() - others.keys())
+        rows += [
+            (no, by_old[key], by_new[key], key in found)
+            for key in sorted(by_old.keys() & by_new.keys())
+        ]
+    return Pairs(
+        query=np.array([row[0] for row in rows], np.int64),
+        old=np.array([row[1] for row in rows], np.float64),
+        new=np.array([row[2] for row in rows], np.float64),
+        found=np.array([row[3] for row in rows], np.bool_),
+    )

@@ -9,23 +9,22 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from indexing import retries
 from indexing.errors import ModelMissing
-from indexing.models import Models
-from indexing.recall import recall
-from migrations.reembed import reading
-from migrations.reembed.options import Options
+from indexing.hnsw.recall import recall
+from indexing.models.pool import ModelPool
+from migrations.reembed.migration import Options
 from migrations.reembed.verifying import (
     comparison,
     gates,
     golden,
-    latency,
-    pairing,
     questions,
     report,
+    side,
     translation,
 )
-from migrations.reembed.verifying.side import Side, Sides, Vector
-from storage import coverage, search
+from migrations.reembed.verifying.side import ComparedSide, ComparedSides, Vector
+from storage import pending, search
 from storage.collections import CollectionRow
 from storage.indexes import IndexRow
 from storage.migrations import MigrationRow
@@ -41,7 +40,7 @@ class Subject:
     """`source` and `target` as they are stored now, the target's HNSW built if it will have one."""
 
     engine: AsyncEngine
-    models: Models
+    models: ModelPool
     migration: MigrationRow
     collection: CollectionRow
     source: IndexRow
@@ -73,36 +72,36 @@ async def verify(subject: Subject) -> report.Report:
         old = None
         with contextlib.suppress(ModelMissing):
             old = held.enter_context(_held(subject, subject.source))
-        return await _verify(subject, Sides(new, old))
+        return await _verify(subject, ComparedSides(new, old))
 
 
 @contextlib.contextmanager
-def _held(subject: Subject, index: IndexRow) -> Iterator[Side]:
+def _held(subject: Subject, index: IndexRow) -> Iterator[ComparedSide]:
     engine = subject.engine.execution_options(isolation_level="AUTOCOMMIT")
     with subject.models.held(
         index.space_id, model_id=index.model_id, fingerprint=index.fingerprint
     ) as loaded:
-        yield Side(engine, index, loaded)
+        yield ComparedSide(engine, index, loaded)
 
 
-async def _verify(subject: Subject, sides: Sides) -> report.Report:
+async def _verify(subject: Subject, sides: ComparedSides) -> report.Report:
     covered = await _coverage(subject)
     asked = await _ask(subject, sides)
     recalled = await _recall(sides.new, [new for new, *_ in asked.vectors])
     # Where nothing can be asked, something is, for the time that it takes.
-    runs = await latency.run(sides, asked.texts or [f"search {subject.collection.name}"])
+    runs = await side.measure_latency(sides, asked.texts or [f"search {subject.collection.name}"])
     judged = await golden.judge(
         subject.engine, subject.collection.id, subject.migration.golden, sides
     )
     compared = _compared(asked, runs)
-    overlap = comparison.overlap(compared)
+    overlap = comparison.mean_overlap(compared)
     translated = await _translated(subject, sides, asked)
     unavailable = {
         **_lacking(sides, overlap, translated, judged.ndcg),
         **judged.notes,
         **_left_out(asked),
     }
-    found = gates.Found(
+    found = gates.Findings(
         coverage=covered,
         recall=recalled,
         ndcg=judged.ndcg,
@@ -125,9 +124,9 @@ async def _verify(subject: Subject, sides: Sides) -> report.Report:
 
 
 async def _coverage(subject: Subject) -> report.Coverage:
-    found = await reading.read(
+    found = await retries.read(
         subject.engine,
-        lambda conn: coverage.of(conn, subject.collection.id, subject.target.id),
+        lambda conn: pending.coverage(conn, subject.collection.id, subject.target.id),
     )
     waived = found.failed if subject.options.waive_failed else 0
     return report.Coverage(
@@ -138,8 +137,8 @@ async def _coverage(subject: Subject) -> report.Coverage:
     )
 
 
-async def _ask(subject: Subject, sides: Sides) -> _Asked:
-    source = await reading.read(
+async def _ask(subject: Subject, sides: ComparedSides) -> _Asked:
+    source = await retries.read(
         subject.engine,
         lambda conn: questions.ask(
             conn,
@@ -157,7 +156,7 @@ async def _ask(subject: Subject, sides: Sides) -> _Asked:
     return _Asked(texts, vectors, source)
 
 
-async def _recall(side: Side, vectors: Sequence[Vector]) -> report.Recall:
+async def _recall(side: ComparedSide, vectors: Sequence[Vector]) -> report.Recall:
     """Of rows, by their distances, as ef_search is tuned."""
     if side.index.hnsw != "ready":
         return report.Recall(value=1.0, path="exact", queries=len(vectors), ef_search=None)
@@ -171,24 +170,26 @@ async def _recall(side: Side, vectors: Sequence[Vector]) -> report.Recall:
     )
 
 
-def _compared(asked: _Asked, runs: latency.Runs) -> list[comparison.Compared]:
+def _compared(asked: _Asked, runs: side.Runs) -> list[comparison.ResultComparison]:
     if runs.old is None or not asked.texts:
         return []
     found = zip(asked.texts, runs.old.found, runs.new.found, strict=True)
-    return [comparison.Compared(text, old, new) for text, old, new in found]
+    return [comparison.ResultComparison(text, old, new) for text, old, new in found]
 
 
-async def _translated(subject: Subject, sides: Sides, asked: _Asked) -> report.Translation | None:
+async def _translated(
+    subject: Subject, sides: ComparedSides, asked: _Asked
+) -> report.Translation | None:
     if sides.old is None:
         return None
     queries = [(old, new) for new, old in asked.vectors]
-    pairs = await pairing.pairs(sides.old, sides.new, queries)
+    pairs = await translation.pairs(sides.old, sides.new, queries)
     # Its resampling takes about a second of the processor.
     return await asyncio.to_thread(translation.translate, pairs, subject.seed)
 
 
 def _lacking(
-    sides: Sides,
+    sides: ComparedSides,
     overlap: report.Overlap | None,
     translated: report.Translation | None,
     ndcg: report.Ndcg | None,

@@ -10,7 +10,9 @@ import numpy as np
 import psycopg
 import pytest
 
-from embedding import canaries, description, loading
+from embedding import loading
+from embedding.canaries import check
+from embedding.model_files import description
 from storage.embedded import postgres
 from tests import models, services, waiting
 from tests.integration.adoption.conftest import libpq, some_texts
@@ -39,8 +41,8 @@ def canary_rows(model_cache: Path) -> tuple[list[str], list[object]]:
     loaded = loading.load(described, cache_dir=model_cache, device="cpu")
     vectors = loaded.reference
     loaded.close()
-    chosen = [no for no in canaries.ALL if np.linalg.norm(vectors[no]) > 0.5]
-    texts = [canaries.TEXTS[no].text for no in chosen]
+    chosen = [no for no in check.ALL if np.linalg.norm(vectors[no]) > 0.5]
+    texts = [check.TEXTS[no].text for no in chosen]
     good = [no for no, text in enumerate(texts) if text.strip()]
     return [texts[no] for no in good], [vectors[chosen[no]] for no in good]
 

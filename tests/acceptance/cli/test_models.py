@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embedding import conversion
+from embedding.conversion import convert
 
 
 def test_models_are_listed_with_their_space(vecmark, collection, notes):
@@ -35,7 +35,7 @@ def test_a_model_is_checked(vecmark, tmp_path, model_cache):
 def test_a_model_that_makes_other_vectors_than_it_did_is_told(vecmark, tmp_path, model_cache):
     cache = tmp_path / "unused" / "cache"
     shutil.copytree(model_cache, cache, copy_function=os.symlink)
-    for reference in cache.glob(f"*/{conversion.REFERENCE}"):
+    for reference in cache.glob(f"*/{convert.REFERENCE}"):
         change_reference(reference)
     done = vecmark("models", "check", "--fast")
     assert done.returncode == 1
@@ -49,8 +49,8 @@ def change_reference(file: Path) -> None:
     vectors = np.roll(np.load(file), 1, axis=0)
     file.unlink()
     np.save(file, vectors)
-    manifest = file.with_name(conversion.MANIFEST)
+    manifest = file.with_name(convert.MANIFEST)
     content = json.loads(manifest.read_text())
-    content["files"][file.name] = conversion.digest(file)
+    content["files"][file.name] = convert.digest(file)
     manifest.unlink()
     manifest.write_text(json.dumps(content))

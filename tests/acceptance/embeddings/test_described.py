@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from api import embedding_schemas as schemas
+from api.schemas import embeddings as schemas
 from tests.acceptance.embeddings.conftest import MAX_BODY, POISON
 
 ANSWERS: dict[str, Any] = {

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from api import settings
-from api.cli.adopt import work
-from api.cli.adopt.report import Report
-from api.cli.adopt.request import Request
+from api.cli.adopt import run as adopt_run
+from api.cli.adopt.report import AdoptReport, Request
 from tests import databases, models, texts
 
 PASSAGE = "passage: "
@@ -116,7 +115,7 @@ def source(database_server: str) -> Iterator[Source]:
         yield Source(libpq(url), connection)
 
 
-Adopt = Callable[..., Awaitable[Report]]
+Adopt = Callable[..., Awaitable[AdoptReport]]
 
 
 @pytest.fixture
@@ -127,7 +126,7 @@ def adopt(
     data_dir.mkdir()
     (data_dir / "cache").symlink_to(model_cache, target_is_directory=True)
 
-    async def run(*, flags: dict[str, Any] | None = None, **asked: Any) -> Report:
+    async def run(*, flags: dict[str, Any] | None = None, **asked: Any) -> AdoptReport:
         given = {"database_url": database_url, "data_dir": data_dir, "model_roots": [roots]}
         chosen = settings.load({}, **(given | (flags or {})))
         default = {
@@ -139,8 +138,8 @@ def adopt(
             "source": source.url,
         }
         request = Request(**(default | asked))
-        report = Report(request, quiet=True)
-        await work.adopt(chosen, request, report)
+        report = AdoptReport(request, quiet=True)
+        await adopt_run.adopt(chosen, request, report)
         return report
 
     return run

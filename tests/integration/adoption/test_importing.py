@@ -12,7 +12,8 @@ from sqlalchemy import text
 
 from indexing import errors
 from indexing.sweeper import Sweeper
-from storage import adopting, engine
+from storage import engine
+from storage.adoption import staging
 from storage.errors import SourceUnusable
 from tests.integration.adoption.conftest import some_texts
 
@@ -287,14 +288,14 @@ async def begun(url, space_id, *, long_ago=True):
     opened = engine.create_engine(url, pool_size=2)
     try:
         async with opened.begin() as conn:
-            half = await adopting.begin(
+            half = await staging.begin(
                 conn, "adopted", space_id=space_id, dimensions=256, chunking=CHUNKING
             )
             if long_ago:
                 hour_ago = "UPDATE collections SET created_at = now() - interval '1 hour'"
                 await conn.execute(text(hour_ago))
         async with opened.connect() as holding:
-            assert await adopting.hold(holding, half)
+            assert await staging.hold(holding, half)
             yield opened, half
     finally:
         await opened.dispose()

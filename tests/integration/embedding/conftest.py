@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedding import description, loading, model
+from embedding import loading, model
+from embedding.model_files import description
 from tests import models
 from tests.integration.embedding import reference
 

@@ -33,11 +33,14 @@ def theirs(directory: str, prompt: str) -> np.ndarray:
 
 
 def ours(name: str, directory: str, prompt: str) -> np.ndarray:
-    from embedding import chunking, description, tokenizing, torch_encoder
+    from embedding.encoders import torch_encoder
+    from embedding.model_files import description
+    from embedding.text import chunking
+    from embedding.text import tokenizer as text_tokenizer
 
     options = description.ModelOptions(document_prompt=prompt)
     described = description.describe(name, Path(directory), options=options)
-    tokenizer = tokenizing.load(described)
+    tokenizer = text_tokenizer.load(described)
     prepared = chunking.prepare(TEXTS, tokenizer, chunking.Chunking("none"), prompt=prompt)
     rows = [one.chunks[0].ids for one in prepared if isinstance(one, chunking.Prepared)]
     start = 0 if described.space.include_prompt else tokenizer.pooled_from(prompt)

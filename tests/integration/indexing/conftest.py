@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from embedding import opening
-from embedding.description import ModelOptions
-from indexing.models import Models
+from embedding import loading
+from embedding.model_files.description import ModelOptions
+from indexing.models.pool import ModelPool
 from storage import engine
 from tests import models as files
 
@@ -50,9 +50,9 @@ async def running(
     cache: Path,
     *roots: Path,
     limit: int | None = None,
-) -> AsyncIterator[Models]:
+) -> AsyncIterator[ModelPool]:
     """What a process does at its start: the default model, then that of every space in use."""
-    places = opening.Places(
+    places = loading.ModelSettings(
         default=str(directory),
         options=ModelOptions(),
         roots=roots,
@@ -60,9 +60,9 @@ async def running(
         cache_dir=cache,
         device="cpu",
     )
-    opened = Models(database, places, limit)
+    opened = ModelPool(database, places, limit)
 
-    await opened.load_default(asyncio.wrap_future(opening.begin(places)))
+    await opened.load_default(asyncio.wrap_future(loading.begin_loading(places)))
     await opened.load_needed()
     try:
         yield opened

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import event
 
 from api.service import Service
-from embedding.chunking import Chunking
-from indexing.hnsw import HnswKeeper
+from embedding.text.chunking import Chunking
+from indexing.hnsw.keeper import HnswKeeper
 from tests.integration.conftest import Open, write
-from tests.integration.indexing.test_hnsw import builder
+from tests.integration.indexing.hnsw.test_keeper import builder
 from tests.integration.migrations.test_moving import runner_of
 
 

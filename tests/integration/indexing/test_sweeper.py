@@ -3,8 +3,8 @@
 from sqlalchemy import text
 
 from api.service import Service
-from embedding.chunking import Chunking
-from indexing.searcher import Wish
+from embedding.text.chunking import Chunking
+from indexing.searcher import SearchQuery
 from tests.integration.conftest import write
 
 
@@ -25,7 +25,7 @@ async def test_a_deleted_collection_is_swept(service: Service):
     )
     assert await count(service, f"SELECT count(*) FROM indexes WHERE id = {gone.id}") == 0
     assert await count(service, "SELECT count(*) FROM documents") == 1
-    answer = await service.searcher.by_text("default", "a loaf", Wish(exact=True))
+    answer = await service.searcher.by_text("default", "a loaf", SearchQuery(exact=True))
     assert [hit.id for hit in answer.nearest.hits] == ["c"]
 
 

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from api import migrating
-from api.migration_schemas import NewMigration
+from api.schemas.migrations import NewMigration
 from api.service import Service
+from api.services import migrations
 from migrations.reembed.migration import Migration
 
 NAME = "default"
@@ -17,13 +17,13 @@ _STOPPED = {"failed", "blocked", "done", "cancelled", "rolled_back"}
 
 
 async def start(service: Service, model: str, **wishes: Any) -> Migration:
-    made = await migrating.start(service, NAME, NewMigration(model=model, **wishes))
+    made = await migrations.start(service, NAME, NewMigration(model=model, **wishes))
     assert isinstance(made, UUID), made
     return await look(service, made)
 
 
 async def look(service: Service, migration_id: UUID) -> Migration:
-    return await migrating.find(service, NAME, str(migration_id))
+    return await migrations.find(service, NAME, str(migration_id))
 
 
 async def reach(service: Service, found: Migration, *states: str) -> Migration:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from embedding.chunking import CHUNKER_VERSION, Chunking
+from embedding.text.chunking import CHUNKER_VERSION, Chunking
 from indexing.catalog import Catalog, Collection, chunking_of
-from indexing.embedded import Embedded, embed
-from indexing.loaded import Loaded
-from indexing.models import Models
-from migrations.reembed.options import Options
+from indexing.documents.text_vectors import TextVectors, embed_texts
+from indexing.models.loaded import Loaded
+from indexing.models.pool import ModelPool
+from migrations.reembed.migration import Options
 from migrations.reembed.verifying.verification import Subject
-from storage import documents, indexes, queries, vectors
+from storage import documents, indexes, query_samples, vectors
 from storage.indexes import IndexRow
 from storage.migrations import MigrationRow
 from tests.integration.indexing.conftest import running
@@ -45,17 +45,17 @@ class World:
     """`models` holds the static model as its default, and by need the bundled one."""
 
     engine: AsyncEngine
-    models: Models
+    models: ModelPool
     source: Collection
     texts: Mapping[str, str]
 
-    def items(self) -> list[documents.NewDocument]:
+    def items(self) -> list[documents.NewDocumentRow]:
         return [new(self.source, id_, text) for id_, text in self.texts.items()]
 
 
-def new(collection: Collection, id_: str, text: str) -> documents.NewDocument:
+def new(collection: Collection, id_: str, text: str) -> documents.NewDocumentRow:
     key = documents.key(collection.row.id, id_)
-    return documents.NewDocument(key, id_, text, documents.text_hash(text), b"{}")
+    return documents.NewDocumentRow(key, id_, text, documents.text_hash(text), b"{}")
 
 
 @contextlib.asynccontextmanager
@@ -104,11 +104,11 @@ async def fill(
     found: World, loaded: Loaded, index: IndexRow, *, without: Sequence[str] = ()
 ) -> None:
     items = [item for item in found.items() if item.id not in without]
-    done = await embed(loaded, [item.text for item in items], chunking_of(index))
+    done = await embed_texts(loaded, [item.text for item in items], chunking_of(index))
     rows = [
         row
         for item, one in zip(items, done, strict=True)
-        if isinstance(one, Embedded)
+        if isinstance(one, TextVectors)
         for row in one.rows(item.doc_key, item.text_hash)
     ]
     async with found.engine.begin() as conn:
@@ -117,14 +117,14 @@ async def fill(
 
 async def searched(found: World, texts: Sequence[str]) -> None:
     async with found.engine.begin() as conn:
-        await queries.note(conn, found.source.row.id, texts)
+        await query_samples.note(conn, found.source.row.id, texts)
 
 
 def subject(
     found: World,
     index: IndexRow,
     *,
-    models: Models | None = None,
+    models: ModelPool | None = None,
     options: Options | None = None,
     golden: Sequence[Mapping[str, object]] | None = None,
 ) -> Subject:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from api.migration_schemas import GatesWish
+from api.schemas.migrations import GateOptions
 from api.service import Service
-from indexing.searcher import Wish
+from indexing.searcher import SearchQuery
 from migrations.reembed import errors
 from storage import hnsw
 from tests.integration.conftest import Open, write
@@ -66,7 +66,7 @@ async def test_what_the_old_model_can_not_take_does_not_hinder_writes(service: S
 async def test_a_gate_that_fails_blocks_and_force_is_recorded(service: Service):
     await write(service, texts(60))
     old = await space(service)
-    wished = await start(service, OTHER, gates=GatesWish(overlap=1.0))
+    wished = await start(service, OTHER, gates=GateOptions(overlap=1.0))
     moving = await reach(service, wished, "blocked")
     with pytest.raises(errors.CutoverBlocked, match="overlap"):
         await service.orders.cut_over(moving, force=None, waive_failed=False)
@@ -91,7 +91,7 @@ async def test_hnsw_is_built_before_the_cut_over(small: Service):
     assert moving.to.hnsw == "ready"
     assert moving.to.recall is not None
     assert moving.to.recall >= 0.95
-    answer = await small.searcher.by_text("default", "boat", Wish())
+    answer = await small.searcher.by_text("default", "boat", SearchQuery())
     assert answer.nearest.path == "hnsw"
 
 

@@ -10,14 +10,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.service import Service
-from indexing import embedded, filling
 from indexing.catalog import chunking_of
-from migrations.reembed import errors, lease, status
+from indexing.documents import text_vectors
+from migrations.reembed import errors, leadership, status
 from migrations.reembed import migration as reembed
 from migrations.reembed.migration import Migration
-from storage import fence, migrations, pending, ranges
+from storage import fence, migration_ranges, migrations, pending
 from storage.indexes import IndexRow
-from storage.ranges import Range, Source
+from storage.migration_ranges import Range, SourceDocument
 from tests.integration.conftest import write
 from tests.integration.migrations.conftest import OTHER
 from tests.integration.migrations.moving import lacking, look, reach, sql, start
@@ -30,7 +30,7 @@ async def moving(idle: Service) -> Migration:
     await write(idle, texts(60))
     found = await start(idle, OTHER)
     async with idle.engine.begin() as conn:
-        await ranges.make(conn, found.id, 1)
+        await migration_ranges.make(conn, found.id, 1)
         await reembed.move(conn, found, "backfilling")
     return await look(idle, found.id)
 
@@ -48,14 +48,14 @@ async def working(service: Service) -> AsyncIterator[None]:
 
 async def claim(service: Service, moving: Migration, owner: str, lease_s: float) -> Range:
     async with service.engine.begin() as conn:
-        held = await ranges.claim(conn, moving.id, owner=owner, lease_s=lease_s)
+        held = await migration_ranges.claim(conn, moving.id, owner=owner, lease_s=lease_s)
     assert held is not None
     return held
 
 
-async def read(service: Service, moving: Migration, held: Range) -> list[Source]:
+async def read(service: Service, moving: Migration, held: Range) -> list[SourceDocument]:
     async with service.engine.connect() as conn:
-        return await ranges.window(
+        return await migration_ranges.window(
             conn,
             held,
             collection_id=moving.collection.id,
@@ -66,22 +66,28 @@ async def read(service: Service, moving: Migration, held: Range) -> list[Source]
         )
 
 
-async def encode(service: Service, index: IndexRow, sources: list[Source]) -> list[filling.Filled]:
+async def encode(
+    service: Service, index: IndexRow, sources: list[SourceDocument]
+) -> list[text_vectors.WrittenVectors]:
     with service.models.held(index.space_id, model_id="", fingerprint="") as loaded:
-        done = await embedded.embed(loaded, [one.text for one in sources], chunking_of(index))
+        done = await text_vectors.embed_texts(
+            loaded, [one.text for one in sources], chunking_of(index)
+        )
     return [
-        filling.Filled(source.doc_key, source.text_hash, one)
+        text_vectors.WrittenVectors(source.doc_key, source.text_hash, one)
         for source, one in zip(sources, done, strict=True)
     ]
 
 
 async def put(
-    service: Service, moving: Migration, held: Range, filled: list[filling.Filled]
+    service: Service, moving: Migration, held: Range, filled: list[text_vectors.WrittenVectors]
 ) -> int:
     async with service.engine.begin() as conn:
         await fence.enter(conn, moving.collection.id)
-        written = await filling.write(conn, moving.to, filled)
-        if not await ranges.count_in(conn, held, documents=len(written), chunks=len(written)):
+        written = await text_vectors.write_texts(conn, moving.to, filled)
+        if not await migration_ranges.count_in(
+            conn, held, documents=len(written), chunks=len(written)
+        ):
             raise errors.LeaseLost(str(held.no))
     return len(written)
 
@@ -99,15 +105,15 @@ async def test_a_worker_whose_range_was_taken_over_writes_nothing(idle: Service,
 
 async def test_a_range_is_never_leased_twice(idle: Service, moving: Migration):
     async with idle.engine.begin() as one, idle.engine.begin() as other:
-        assert await ranges.claim(one, moving.id, owner="a", lease_s=60) is not None
-        assert await ranges.claim(other, moving.id, owner="b", lease_s=60) is None
+        assert await migration_ranges.claim(one, moving.id, owner="a", lease_s=60) is not None
+        assert await migration_ranges.claim(other, moving.id, owner="b", lease_s=60) is None
 
 
 async def test_a_claim_leases_one_range_and_no_other(idle: Service):
     """Whatever plan PostgreSQL has for it: joined, the subquery was run for every row."""
     found = await start(idle, OTHER)
     async with idle.engine.begin() as conn:
-        await ranges.make(conn, found.id, 16)
+        await migration_ranges.make(conn, found.id, 16)
     for taken in range(1, 17):
         await claim(idle, found, f"worker {taken}", lease_s=60)
         leased = "SELECT count(*) FROM migration_ranges WHERE lease_until IS NOT NULL"
@@ -149,11 +155,11 @@ async def test_who_learns_late_that_it_was_moved_on_does_not_lead(idle: Service)
     """It would do again what is done: two workers made the ranges of one migration."""
     found = await start(idle, OTHER)
     async with idle.engine.begin() as conn:
-        await ranges.make(conn, found.id, 1)
+        await migration_ranges.make(conn, found.id, 1)
         await reembed.move(conn, found, "backfilling")
-    async with lease.leading(idle.engine, found, "late") as epoch:
+    async with leadership.leading(idle.engine, found, "late") as epoch:
         assert epoch is None
-    async with lease.leading(idle.engine, await look(idle, found.id), "knows") as epoch:
+    async with leadership.leading(idle.engine, await look(idle, found.id), "knows") as epoch:
         assert epoch is not None
 
 
@@ -200,7 +206,7 @@ async def leads(service: Service, moving: Migration) -> asyncio.Task[None]:
     begun = asyncio.Event()
 
     async def lead() -> None:
-        async with lease.leading(service.engine, moving, "busy") as epoch:
+        async with leadership.leading(service.engine, moving, "busy") as epoch:
             assert epoch is not None
             begun.set()
             await asyncio.sleep(60)
@@ -231,7 +237,7 @@ async def test_what_was_written_meanwhile_is_held_back_by_the_rate_too(idle: Ser
     await write(idle, texts(60))
     found = await start(idle, OTHER, max_rate=10_000)
     async with idle.engine.begin() as conn:
-        await ranges.make(conn, found.id, 1)
+        await migration_ranges.make(conn, found.id, 1)
         await reembed.move(conn, found, "backfilling")
         await pending.add_missing(conn, found.to.id, found.collection.id, 100)
         await conn.execute(text("UPDATE migration_ranges SET finished = true"))
@@ -242,11 +248,11 @@ async def test_what_was_written_meanwhile_is_held_back_by_the_rate_too(idle: Ser
 
 async def test_it_is_told_when_nobody_works(idle: Service, moving: Migration):
     async with idle.engine.connect() as conn:
-        told = (await status.of(conn, moving)).next
+        told = (await status.read(conn, moving)).next
     assert told.startswith("Nobody works on it: start `vecmark worker`")
     await idle.orders.pause(moving)
     async with idle.engine.connect() as conn:
-        told = (await status.of(conn, await look(idle, moving.id))).next
+        told = (await status.read(conn, await look(idle, moving.id))).next
     assert "Nobody works" not in told
 
 

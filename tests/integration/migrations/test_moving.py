@@ -7,15 +7,15 @@ import uuid
 import pytest
 import structlog.testing
 
-from api import migrating
-from api.migration_schemas import NewMigration, NotNeeded
-from api.schemas import ChunkingWish
+from api.schemas.common import ChunkingOptions
+from api.schemas.migrations import NewMigration, NotNeeded
 from api.service import Service
+from api.services import migrations
 from indexing.errors import SpaceMismatch
-from indexing.searcher import Wish
+from indexing.searcher import SearchQuery
 from migrations.reembed import errors
-from migrations.reembed.orders import Orders
-from storage import documents, leases, pending, replicas, vectors
+from migrations.reembed.commands import MigrationCommands
+from storage import documents, pending, pending_leases, replicas, vectors
 from storage.replicas import ReplicaRow
 from tests.integration.conftest import write
 from tests.integration.migrations.conftest import OTHER
@@ -27,7 +27,7 @@ def texts(count: int, prefix: str = "d") -> dict[str, str]:
 
 
 async def space(service: Service, query: str = "boat") -> tuple[str, int]:
-    answer = await service.searcher.by_text(NAME, query, Wish(exact=True))
+    answer = await service.searcher.by_text(NAME, query, SearchQuery(exact=True))
     return answer.collection.active.fingerprint, answer.collection.active.id
 
 
@@ -46,7 +46,9 @@ async def test_a_collection_moves_and_rolls_back(service: Service):
     drained = await service.orders.roll_back(moving, force=None)
     assert drained == 0
     assert await space(service) == old
-    found = await service.searcher.by_text(NAME, "a hawk over the hill", Wish(exact=True, limit=1))
+    found = await service.searcher.by_text(
+        NAME, "a hawk over the hill", SearchQuery(exact=True, limit=1)
+    )
     assert [hit.id for hit in found.nearest.hits] == ["d3"]
     assert (await look(service, moving.id)).state == "rolled_back"
 
@@ -62,7 +64,7 @@ async def test_a_rollback_waits_for_a_worker_that_died_without_holding_up_writes
         hashes = await documents.lock(conn, [documents.key(moving.collection.id, "d1")])
         await vectors.remove(conn, moving.frm.id, list(hashes))
         await pending.add(conn, moving.frm.id, hashes)
-        assert await leases.claim(conn, moving.frm.id, owner="dead", limit=9, lease_s=3)
+        assert await pending_leases.claim(conn, moving.frm.id, owner="dead", limit=9, lease_s=3)
     with structlog.testing.capture_logs() as logged:
         drained = await idle.orders.roll_back(moving, force=None)
     assert drained == 1
@@ -74,7 +76,7 @@ async def test_a_rollback_gives_up_where_a_process_lacks_the_old_model(service: 
     await write(service, texts(20))
     moving = await reach(service, await start(service, OTHER), "soaking")
     new = await space(service)
-    hasty = Orders(
+    hasty = MigrationCommands(
         service.engine, service.models, service.backlog, service.sweeper.wake, drain_s=0.5
     )
     elsewhere = ReplicaRow(uuid.uuid4(), "elsewhere", True, [moving.to.space_id], {})
@@ -96,7 +98,7 @@ async def test_a_demanded_space_is_refused_after_the_cut_over(service: Service):
     old, _ = await space(service)
     await reach(service, await start(service, OTHER), "soaking")
     with pytest.raises(SpaceMismatch):
-        await service.searcher.by_text(NAME, "boat", Wish(expect_space=old))
+        await service.searcher.by_text(NAME, "boat", SearchQuery(expect_space=old))
 
 
 async def test_no_row_of_one_space_gets_into_the_table_of_the_other(service: Service):
@@ -140,10 +142,10 @@ async def test_writes_during_the_backfill_end_up_right(idle: Service):
 
 def runner_of(service: Service):
     """A worker beside the service, as `vecmark worker` has it."""
-    from indexing.hnsw_builder import HnswBuilder
-    from migrations.reembed.runner import Runner
+    from indexing.hnsw.builder import HnswBuilder
+    from migrations.reembed.worker import MigrationWorker
 
-    return Runner(
+    return MigrationWorker(
         service.engine,
         service.models,
         backlog=service.backlog,
@@ -156,7 +158,7 @@ def runner_of(service: Service):
 
 async def test_the_same_space_and_chunks_need_nothing(service: Service):
     await write(service, texts(5))
-    made = await migrating.start(service, NAME, NewMigration(model=service.settings.model))
+    made = await migrations.start(service, NAME, NewMigration(model=service.settings.model))
     assert isinstance(made, NotNeeded)
     assert made.change == "none"
     assert await sql(service, "SELECT count(*) FROM migrations") == [(0,)]
@@ -165,7 +167,7 @@ async def test_the_same_space_and_chunks_need_nothing(service: Service):
 async def test_other_chunks_in_the_same_space_are_a_migration(service: Service):
     long = " ".join(f"Sentence number {no} is about a boat." for no in range(40))
     await write(service, {"long": long, **texts(5)})
-    moving = await start(service, service.settings.model, chunking=ChunkingWish(size=64))
+    moving = await start(service, service.settings.model, chunking=ChunkingOptions(size=64))
     moving = await reach(service, moving, "soaking")
     assert moving.to.space_id == moving.frm.space_id
     more = f"(SELECT count(*) FROM {moving.to.table}) > (SELECT count(*) FROM {moving.frm.table})"
@@ -175,12 +177,12 @@ async def test_other_chunks_in_the_same_space_are_a_migration(service: Service):
 async def test_a_second_migration_is_refused_and_named(idle: Service):
     first = await start(idle, OTHER)
     with pytest.raises(errors.MigrationRunning, match=str(first.id)):
-        await migrating.start(idle, NAME, NewMigration(model=OTHER))
+        await migrations.start(idle, NAME, NewMigration(model=OTHER))
 
 
 async def test_two_starts_at_once_make_one(idle: Service):
     made = await asyncio.gather(
-        *(migrating.start(idle, NAME, NewMigration(model=OTHER)) for _ in range(4)),
+        *(migrations.start(idle, NAME, NewMigration(model=OTHER)) for _ in range(4)),
         return_exceptions=True,
     )
     refused = [one for one in made if isinstance(one, errors.MigrationRunning)]

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from embedding.chunking import Chunking, Prepared
-from embedding.scheduler import Urgency
+from embedding.scheduling.queue import Urgency
+from embedding.text.chunking import Chunking, Prepared
 from indexing import catalog
-from indexing.loaded import Loaded
+from indexing.models.loaded import Loaded
 from migrations.reembed.planning import plan
 from migrations.reembed.planning.plan import Plan, PlanSubject
 from storage import engine as database
@@ -209,4 +209,4 @@ async def test_memory_that_does_not_suffice_is_warned_of(
     ],
 )
 def test_a_time_is_shown_for_a_person(seconds: float, shown: str):
-    assert plan.shown(seconds) == shown
+    assert plan.describe(seconds) == shown

@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 
-from api import migrating
-from api.migration_schemas import NewMigration, NotNeeded
+from api.schemas.migrations import NewMigration, NotNeeded
 from api.service import Service
-from embedding import canary_texts, description, registry
-from embedding.chunking import Chunking
+from api.services import migrations
+from embedding.canaries import texts as canary_texts
+from embedding.model_files import description
+from embedding.registry import added
+from embedding.text.chunking import Chunking
 from indexing.errors import SpaceMismatch
-from indexing.searcher import Wish
+from indexing.searcher import SearchQuery
 from migrations.reembed.migration import Migration
 from tests import tiny
 from tests.integration.conftest import write
@@ -27,13 +29,13 @@ def add(
     **options: Any,
 ) -> str:
     """The same weights under a name of their own, with other options."""
-    wish = registry.Wish(
+    wish = added.AddModel(
         source=str(source),
         name=name,
         options=description.ModelOptions(**options),
         calibration=calibration,
     )
-    registry.add(wish, service.settings.models_dir)
+    added.add(wish, service.settings.models_dir)
     return name
 
 
@@ -82,7 +84,7 @@ async def moves_and_never_mixes(service: Service, name: str, old: str) -> None:
     assert moving.to.fingerprint != old
     await both_are_whole(service, moving)
     with pytest.raises(SpaceMismatch):
-        await service.searcher.by_text(NAME, "boat", Wish(expect_space=old))
+        await service.searcher.by_text(NAME, "boat", SearchQuery(expect_space=old))
 
 
 async def both_are_whole(service: Service, moving: Migration) -> None:
@@ -97,12 +99,12 @@ async def both_are_whole(service: Service, moving: Migration) -> None:
 
 async def test_another_query_prompt_is_switched_at_once(service: Service, static_model: Path):
     await write(service, texts(40))
-    before = await service.searcher.by_text(NAME, "lake", Wish(exact=True))
+    before = await service.searcher.by_text(NAME, "lake", SearchQuery(exact=True))
     name = add(service, static_model, "asking", query_prompt="the question is: ")
-    made = await migrating.start(service, NAME, NewMigration(model=name))
+    made = await migrations.start(service, NAME, NewMigration(model=name))
     assert isinstance(made, NotNeeded)
     assert made.change == "query-prompt"
-    after = await service.searcher.by_text(NAME, "lake", Wish(exact=True))
+    after = await service.searcher.by_text(NAME, "lake", SearchQuery(exact=True))
     assert after.collection.active == before.collection.active
     assert after.nearest.hits[0].score != before.nearest.hits[0].score
     # Nothing was embedded again, and the vectors that are there still are the present ones.

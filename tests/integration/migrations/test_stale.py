@@ -10,9 +10,9 @@ from api.routes import documents as routes
 from api.service import Service
 from indexing import errors
 from indexing.catalog import Catalog
-from indexing.indexer import Indexer
-from indexing.searcher import Searcher, Wish
-from indexing.searches import Searches
+from indexing.documents.indexer import Indexer
+from indexing.query_log import QueryLog
+from indexing.searcher import Searcher, SearchQuery
 from storage import documents
 from storage.errors import DocumentNotFound
 from tests.integration.conftest import write
@@ -43,7 +43,7 @@ async def moved(service: Service, slow: Catalog) -> AsyncIterator[Searcher]:
         service.engine,
         service.models,
         slow,
-        searches=Searches(keeps=False),
+        searches=QueryLog(keeps=False),
         presence=service.presence,
     )
 
@@ -51,7 +51,7 @@ async def moved(service: Service, slow: Catalog) -> AsyncIterator[Searcher]:
 async def test_a_text_that_only_the_former_model_can_not_take(service: Service, slow: Catalog):
     async with moved(service, slow):
         key = documents.key((await slow.find(NAME)).row.id, "odd")
-        new = documents.NewDocument(key, "odd", UNSEEN, documents.text_hash(UNSEEN), b"{}")
+        new = documents.NewDocumentRow(key, "odd", UNSEEN, documents.text_hash(UNSEEN), b"{}")
         indexer = Indexer(service.engine, service.models, slow)
         written = await indexer.write((await slow.find(NAME)).row, [new])
         assert (written[key].status, written[key].pending) == ("created", False)
@@ -59,7 +59,7 @@ async def test_a_text_that_only_the_former_model_can_not_take(service: Service, 
 
 async def test_a_query_that_only_the_former_model_can_not_take(service: Service, slow: Catalog):
     async with moved(service, slow) as searcher:
-        answer = await searcher.by_text(NAME, UNSEEN, Wish(limit=3))
+        answer = await searcher.by_text(NAME, UNSEEN, SearchQuery(limit=3))
         assert answer.collection.active == (await service.collection(NAME)).active
         assert len(answer.nearest.hits) == 3
 
@@ -67,17 +67,17 @@ async def test_a_query_that_only_the_former_model_can_not_take(service: Service,
 async def test_the_new_space_can_be_expected_at_once(service: Service, slow: Catalog):
     async with moved(service, slow) as searcher:
         new = (await service.collection(NAME)).active.fingerprint
-        answer = await searcher.by_text(NAME, "boat", Wish(expect_space=new))
+        answer = await searcher.by_text(NAME, "boat", SearchQuery(expect_space=new))
         assert answer.collection.active.fingerprint == new
 
 
 async def test_documents_like_one_that_only_the_new_index_holds(service: Service, slow: Catalog):
     async with moved(service, slow) as searcher:
         await write(service, {"odd": UNSEEN})
-        answer = await searcher.similar(NAME, "odd", Wish(limit=3))
+        answer = await searcher.similar(NAME, "odd", SearchQuery(limit=3))
         assert len(answer.nearest.hits) == 3
         with pytest.raises(DocumentNotFound):
-            await searcher.similar(NAME, "nowhere", Wish())
+            await searcher.similar(NAME, "nowhere", SearchQuery())
 
 
 async def test_a_document_is_shown_though_the_former_index_is_gone(service: Service, slow: Catalog):
@@ -88,7 +88,7 @@ async def test_a_document_is_shown_though_the_former_index_is_gone(service: Serv
             await conn.exec_driver_sql(f"DROP TABLE {former.table}")
         shown = await routes.get_one.fn(document_id="d1", service=late, collection=NAME)
         assert shown.chunks == 1
-        assert len((await searcher.similar(NAME, "d1", Wish(limit=3))).nearest.hits) == 3
+        assert len((await searcher.similar(NAME, "d1", SearchQuery(limit=3))).nearest.hits) == 3
 
 
 async def test_nothing_is_written_under_the_keys_of_a_collection_that_was_deleted(
@@ -99,7 +99,7 @@ async def test_nothing_is_written_under_the_keys_of_a_collection_that_was_delete
     former = (await slow.find(NAME)).row
     await service.catalog.delete(NAME)
     assert (await service.collection(NAME)).row.id != former.id
-    late = documents.NewDocument(
+    late = documents.NewDocumentRow(
         documents.key(former.id, "d1"), "d1", "text", documents.text_hash("text"), b"{}"
     )
     indexer = Indexer(service.engine, service.models, slow)

@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from api.services.report_page import page
 from indexing.errors import ModelMissing
-from migrations.reembed.options import Gates, Options
-from migrations.reembed.verifying.page import page
+from migrations.reembed.migration import Gates, Options
 from migrations.reembed.verifying.report import Report
-from migrations.reembed.verifying.side import Side
+from migrations.reembed.verifying.side import ComparedSide
 from migrations.reembed.verifying.verification import SOURCE_GONE, verify
 from storage import engine as database
 from storage import hnsw, pending, vectors
@@ -62,7 +62,7 @@ async def first(found: World, index: IndexRow) -> dict[str, str]:
     """The nearest document of each search, by an exact search in one of the indexes."""
     engine = found.engine.execution_options(isolation_level="AUTOCOMMIT")
     with found.models.held(index.space_id, model_id="", fingerprint="") as loaded:
-        side = Side(engine, index, loaded)
+        side = ComparedSide(engine, index, loaded)
         nearest = {}
         for query in SEARCHES:
             vector = await side.encode(query)

@@ -61,6 +61,6 @@ async def test_a_write_into_a_collection_deleted_meanwhile(service: Service):
 
 
 def chunking_of_default():
-    from embedding.chunking import Chunking
+    from embedding.text.chunking import Chunking
 
     return Chunking()

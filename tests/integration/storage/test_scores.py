@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.service import Service
-from storage import documents, scores, search
+from storage import documents, search
 from tests.integration.conftest import write
 
 
@@ -28,20 +28,22 @@ async def test_scores_are_those_of_a_search_by_the_best_chunk(service: Service):
         query = search.Query(vector=vector, limit=3, exact=True)
         hits = (await search.nearest(conn, index, query)).hits
         assert next(hit.chunk_no for hit in hits if hit.id == "long") > 1
-        found = await scores.of(conn, index, vector, keys.values())
+        found = await search.scores(conn, index, vector, keys.values())
         assert found == {hit.doc_key: pytest.approx(hit.score) for hit in hits}
-        assert await scores.of(conn, index, vector, [keys["x"]]) == {keys["x"]: found[keys["x"]]}
-        assert await scores.of(conn, index, vector, []) == {}
+        assert await search.scores(conn, index, vector, [keys["x"]]) == {
+            keys["x"]: found[keys["x"]]
+        }
+        assert await search.scores(conn, index, vector, []) == {}
 
 
 async def test_vectors_of_another_text_have_no_score(service: Service):
     await write(service, {"a": "a boat"})
     collection = await service.collection("default")
-    changed = documents.NewDocument(
+    changed = documents.NewDocumentRow(
         documents.key(collection.row.id, "a"), "a", "b", documents.text_hash("b"), b"{}"
     )
     async with service.engine.begin() as conn:
         await documents.upsert(conn, collection.row.id, [changed])
     vector = np.ones(collection.active.dimensions, np.float32)
     async with autocommit(service) as conn:
-        assert await scores.of(conn, collection.active, vector, [changed.doc_key]) == {}
+        assert await search.scores(conn, collection.active, vector, [changed.doc_key]) == {}

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.service import Service
-from indexing.searcher import Wish
+from indexing.searcher import SearchQuery
 from storage import errors, indexes, search, vectors
 from storage.indexes import IndexRow
 from tests.integration.conftest import write
@@ -76,15 +76,15 @@ async def test_an_index_that_is_not_active_any_more_is_not_searched(
 async def test_a_search_under_way_is_made_again_in_the_new_index(service: Service, dropped: bool):
     """The process still knows the old index when it encodes."""
     await write(service, {"a": "a boat", "b": "a bridge"})
-    first = await service.searcher.by_text("default", "a boat", Wish(limit=1))
+    first = await service.searcher.by_text("default", "a boat", SearchQuery(limit=1))
     new = await another_index(service)
     if dropped:
         async with service.engine.begin() as conn:
             await vectors.drop_table(conn, first.collection.active.id)
-    answer = await service.searcher.by_text("default", "a boat", Wish(limit=1))
+    answer = await service.searcher.by_text("default", "a boat", SearchQuery(limit=1))
     assert answer.collection.active.id == new.id
     assert [hit.id for hit in answer.nearest.hits] == ["a"]
-    similar = await service.searcher.similar("default", "a", Wish(limit=5))
+    similar = await service.searcher.similar("default", "a", SearchQuery(limit=5))
     assert [hit.id for hit in similar.nearest.hits] == ["b"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from api import settings
-from api.cli import failure, flags, main
+from api.cli import errors, flags, main
 
 HEAVY = ("torch", "openvino", "litestar", "sqlalchemy", "uvicorn", "httpx", "rich")
 
@@ -26,7 +26,7 @@ def test_flags_come_before_the_environment(monkeypatch):
 
 
 def test_a_flag_that_can_not_be_used_is_named():
-    with pytest.raises(failure.Failure, match="--port"):
+    with pytest.raises(errors.Failure, match="--port"):
         flags.load({"port": "many"})
 
 
@@ -51,11 +51,22 @@ def test_help_imports_nothing_heavy():
 
 
 def commands(group: click.Group, *path: str):
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from commands(command, *path, name)
         else:
             yield (*path, name)
+
+
+def test_the_help_of_the_group_is_that_of_each_command():
+    context = click.Context(main.cli)
+    for name, (_, line) in main.COMMANDS.items():
+        command = main.cli.get_command(context, name)
+        assert command is not None
+        stub = click.Command(name, help=line)
+        assert stub.get_short_help_str(300) == command.get_short_help_str(300)
 
 
 @pytest.mark.parametrize("path", list(commands(main.cli)), ids=" ".join)

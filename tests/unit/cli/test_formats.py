@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.cli import failure, formats
+from api.cli import errors, formats
 
 
 def write(folder: Path, name: str, content: str | bytes) -> Path:
@@ -87,7 +87,7 @@ def test_a_table_with_one_column_needs_no_field_name(tmp_path):
 
 
 def test_a_table_without_a_text_column_names_its_columns(tmp_path):
-    with pytest.raises(failure.Failure, match="no column text; its columns: id, note"):
+    with pytest.raises(errors.Failure, match="no column text; its columns: id, note"):
         records(write(tmp_path, "a.csv", "id,note\nx,one\n"))
 
 
@@ -117,12 +117,12 @@ def test_a_directory_is_searched_for_known_kinds_that_are_not_hidden(tmp_path):
 
 
 def test_an_unknown_kind_names_the_known_ones(tmp_path):
-    with pytest.raises(failure.Failure, match=r"unknown kind of file; known: \.csv, \.jsonl"):
+    with pytest.raises(errors.Failure, match=r"unknown kind of file; known: \.csv, \.jsonl"):
         formats.find(write(tmp_path, "a.pdf", "x"))
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(failure.Failure, match="no such file"):
+    with pytest.raises(errors.Failure, match="no such file"):
         formats.find(tmp_path / "nothing.txt")
 
 

@@ -3,8 +3,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from api.cli import failure, main
-from api.cli.migrate import golden, limits, starting
+from api.cli import errors, main
+from api.cli.migrate import start
 
 
 def run(*arguments: str):
@@ -42,8 +42,8 @@ def test_the_exit_codes_are_in_the_help():
 
 
 def test_only_what_was_given_is_asked_for():
-    assert starting.asking(model="m") == {"model": "m"}
-    assert starting.asking(model="m", chunk_size=100) == {
+    assert start.request_body(model="m") == {"model": "m"}
+    assert start.request_body(model="m", chunk_size=100) == {
         "model": "m",
         "chunking": {"strategy": "sentence", "size": 100},
     }
@@ -52,15 +52,15 @@ def test_only_what_was_given_is_asked_for():
 def test_all_that_was_given_is_asked_for(tmp_path):
     file = tmp_path / "golden.jsonl"
     file.write_text('{"q": "fish", "relevant": ["a"]}\n')
-    assert starting.asking(
+    assert start.request_body(
         model="m",
         chunking="none",
         gates={"recall": 0.9},
         golden_file=file,
         manual=True,
         retain="7d",
-        max_rate=limits.Limit(50.0),
-        query_p95=limits.Limit(None),
+        max_rate=start.Limit(50.0),
+        query_p95=start.Limit(None),
         waive_failed=True,
     ) == {
         "model": "m",
@@ -76,18 +76,18 @@ def test_all_that_was_given_is_asked_for(tmp_path):
 
 
 def test_the_last_of_a_gate_given_twice_holds():
-    context, option = starting.start.make_context("start", ["--to", "m"]), starting.start.params[0]
-    assert limits.gates(context, option, ("recall=0.9", "recall=0.95")) == {"recall": 0.95}
-    assert limits.limit(context, option, "none") == limits.Limit(None)
-    assert limits.limit(context, option, "12.5") == limits.Limit(12.5)
-    assert limits.limit(context, option, None) is None
+    context, option = start.start.make_context("start", ["--to", "m"]), start.start.params[0]
+    assert start.gates(context, option, ("recall=0.9", "recall=0.95")) == {"recall": 0.95}
+    assert start.limit(context, option, "none") == start.Limit(None)
+    assert start.limit(context, option, "12.5") == start.Limit(12.5)
+    assert start.limit(context, option, None) is None
 
 
 def test_golden_questions_name_documents_with_or_without_a_gain(tmp_path):
     file = tmp_path / "golden.jsonl"
     lines = [{"q": "x", "relevant": {"a": 3, "b": 0.5}}, {"q": "y", "relevant": ["c", "d"]}]
     file.write_text("\n\n".join(json.dumps(line) for line in lines))
-    assert golden.read(file) == [
+    assert start.read_golden(file) == [
         {"q": "x", "relevant": {"a": 3, "b": 0.5}},
         {"q": "y", "relevant": {"c": 1, "d": 1}},
     ]
@@ -109,8 +109,8 @@ def test_golden_questions_name_documents_with_or_without_a_gain(tmp_path):
 def test_a_golden_line_that_is_none_is_named(tmp_path, line, said):
     file = tmp_path / "golden.jsonl"
     file.write_text('{"q": "x", "relevant": ["a"]}\n' + line)
-    with pytest.raises(failure.Failure) as told:
-        golden.read(file)
+    with pytest.raises(errors.Failure) as told:
+        start.read_golden(file)
     assert said in told.value.message
 
 
@@ -118,5 +118,5 @@ def test_a_golden_line_that_is_none_is_named(tmp_path, line, said):
 def test_a_golden_file_without_questions_is_refused(tmp_path, content):
     file = tmp_path / "golden.jsonl"
     file.write_bytes(content)
-    with pytest.raises(failure.Failure, match=r"golden\.jsonl"):
-        golden.read(file)
+    with pytest.raises(errors.Failure, match=r"golden\.jsonl"):
+        start.read_golden(file)

@@ -57,7 +57,7 @@ def test_a_rollback_that_did_not_come_about_is_a_failure():
 def test_a_cut_over_is_told_with_what_it_took():
     passed = migrations.history("planned", "backfilling", "ready", "cutting", "soaking")
     found = migrations.migration("soaking", next="Roll back until tomorrow.", history=passed)
-    assert list(outcome.told(found)) == [
+    assert list(outcome.describe(found)) == [
         "default: cut over, searches use wordllama now.",
         "420 documents, 812 chunks, ready after 2 min 00 s.",
         "Roll back until tomorrow.",
@@ -67,12 +67,12 @@ def test_a_cut_over_is_told_with_what_it_took():
 @pytest.mark.parametrize(("state", "said"), [("done", "done"), ("rolled_back", "rolled back")])
 def test_of_one_long_over_no_dropped_index_is_told(state, said):
     found = migrations.migration(state, source=None, target=None)
-    assert next(outcome.told(found)) == f"default: {said}."
+    assert next(outcome.describe(found)) == f"default: {said}."
 
 
 def test_an_error_is_told_where_it_is_not_in_the_gates():
     found = migrations.migration("failed", error="the disk is full.")
-    first, *_ = outcome.told(found)
+    first, *_ = outcome.describe(found)
     assert first == "default: failed, searches still use bundled: the disk is full."
 
 
@@ -85,7 +85,7 @@ def test_what_blocks_is_told_with_its_gates_and_texts():
         failed=[{"id": "a", "reason": "no text"}],
         next="Force it or cancel it.",
     )
-    assert list(outcome.told(found)) == [
+    assert list(outcome.describe(found)) == [
         "default: blocked, searches still use bundled.",
         "  recall 0.95, at least 0.98, NOT PASSED: exact",
         "1 text failed:",

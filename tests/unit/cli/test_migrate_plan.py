@@ -1,11 +1,12 @@
 import pytest
 
-from api.cli.migrate import amounts, planning
+from api.cli import output
+from api.cli.migrate import plan
 from tests.unit.cli import migrations
 
 
 def rows(**changed) -> dict[str, object]:
-    return dict(planning.rows("default", migrations.plan(**changed)))
+    return dict(plan.rows("default", migrations.plan(**changed)))
 
 
 def test_a_plan_says_what_it_takes():
@@ -49,7 +50,7 @@ def test_what_embeds_nothing_has_no_costs(change):
 
 
 def test_warnings_go_to_standard_error(capsys):
-    planning.show("default", migrations.plan(warnings=["the disk is nearly full"]))
+    plan.show("default", migrations.plan(warnings=["the disk is nearly full"]))
     shown = capsys.readouterr()
     assert shown.err == "Warning: the disk is nearly full\n"
     assert shown.out.splitlines()[0] == "collection: default"
@@ -68,7 +69,7 @@ def test_warnings_go_to_standard_error(capsys):
     ],
 )
 def test_a_span_of_time(low, likely, high, shown):
-    assert amounts.span(low, likely, high) == shown
+    assert output.span(low, likely, high) == shown
 
 
 @pytest.mark.parametrize(
@@ -76,9 +77,9 @@ def test_a_span_of_time(low, likely, high, shown):
     [(0, "0 kB"), (850_000, "850 kB"), (1_250_000, "1.2 MB"), (12_345_000_000, "12 GB")],
 )
 def test_sizes(count, shown):
-    assert amounts.size(count) == shown
+    assert output.size(count) == shown
 
 
 def test_all_is_only_done_when_it_is():
-    assert amounts.share(9_999, 10_000) == "99 %"
-    assert amounts.share(10_000, 10_000) == "100 %"
+    assert output.share(9_999, 10_000) == "99 %"
+    assert output.share(10_000, 10_000) == "100 %"

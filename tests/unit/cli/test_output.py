@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli import failure, hits, output, progress
+from api.cli import errors, output, progress, search
 
 
 def test_a_pipe_gets_tab_separated_lines(capsys):
@@ -13,15 +13,15 @@ def test_a_pipe_gets_tab_separated_lines(capsys):
 
 def test_hits_are_shortened_to_a_line(capsys):
     text = "word " * 200
-    hits.show({"results": [{"score": 0.5, "id": "a", "chunk": {"text": text}}]})
+    search.show_hits({"results": [{"score": 0.5, "id": "a", "chunk": {"text": text}}]})
     score, document, shown = capsys.readouterr().out.rstrip("\n").split("\t")
     assert (score, document) == ("0.500", "a")
-    assert len(shown) <= hits.TEXT_SHOWN
+    assert len(shown) <= search.TEXT_SHOWN
     assert shown.endswith("word…")
 
 
 def test_no_hit_is_said(capsys):
-    hits.show({"results": []})
+    search.show_hits({"results": []})
     assert capsys.readouterr().out == "Nothing found.\n"
 
 
@@ -34,12 +34,12 @@ def test_seconds(value, shown):
 
 def test_a_problem_is_told_with_its_fields():
     problem = {"detail": "the body is wrong", "errors": [{"field": "text", "detail": "is empty"}]}
-    told = failure.from_problem(422, problem)
+    told = errors.from_problem(422, problem)
     assert told.message == "the body is wrong\n  text: is empty"
 
 
 def test_an_answer_that_is_no_problem_is_told_by_its_status():
-    assert "502" in failure.from_problem(502, None).message
+    assert "502" in errors.from_problem(502, None).message
 
 
 def test_progress_without_a_terminal_says_rate_and_time_left(capsys, monkeypatch):

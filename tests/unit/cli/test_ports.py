@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from api.cli import failure, ports
+from api.cli import errors, ports
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def taken():
 
 
 def test_a_taken_port_says_which_and_what_to_do(taken):
-    with pytest.raises(failure.Failure) as caught:
+    with pytest.raises(errors.Failure) as caught:
         ports.claim("127.0.0.1", taken)
     assert f"port {taken} on 127.0.0.1 is taken" in caught.value.message
     assert re.search(r"--port \d+, or VECMARK_PORT=\d+", caught.value.message)
@@ -32,13 +32,13 @@ def test_a_claimed_port_can_not_be_claimed_twice(taken):
     free = free_port()
     with (
         ports.claim("127.0.0.1", free),
-        pytest.raises(failure.Failure, match=f"port {free} on 127.0.0.1 is taken"),
+        pytest.raises(errors.Failure, match=f"port {free} on 127.0.0.1 is taken"),
     ):
         ports.claim("127.0.0.1", free)
 
 
 def test_an_address_of_another_machine_is_explained():
-    with pytest.raises(failure.Failure, match="not an address of this machine"):
+    with pytest.raises(errors.Failure, match="not an address of this machine"):
         ports.claim("192.0.2.1", 8000)
 
 

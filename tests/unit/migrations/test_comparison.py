@@ -3,7 +3,7 @@ import uuid
 import pytest
 
 from migrations.reembed.verifying import comparison
-from migrations.reembed.verifying.comparison import Compared
+from migrations.reembed.verifying.comparison import ResultComparison
 from storage.search import Hit
 
 
@@ -14,12 +14,12 @@ def hits(ids: str) -> list[Hit]:
     ]
 
 
-def compared(old: str, new: str, q: str = "a query") -> Compared:
-    return Compared(q, hits(old), hits(new))
+def compared(old: str, new: str, q: str = "a query") -> ResultComparison:
+    return ResultComparison(q, hits(old), hits(new))
 
 
 def test_overlap_and_shift_are_means_over_queries():
-    found = comparison.overlap([compared("abcd", "abcd"), compared("abcd", "dxyz")])
+    found = comparison.mean_overlap([compared("abcd", "abcd"), compared("abcd", "dxyz")])
     assert found is not None
     assert found.mean == pytest.approx((1 + 0.25) / 2)
     assert found.at == 10
@@ -27,15 +27,15 @@ def test_overlap_and_shift_are_means_over_queries():
 
 
 def test_queries_without_a_common_document_have_no_shift():
-    found = comparison.overlap([compared("ab", "xy"), compared("ab", "ba")])
+    found = comparison.mean_overlap([compared("ab", "xy"), compared("ab", "ba")])
     assert found is not None
     assert found.rank_shift == 1
 
 
 def test_where_nothing_is_found_there_is_no_overlap():
-    assert comparison.overlap([compared("", "")]) is None
-    assert comparison.overlap([]) is None
-    found = comparison.overlap([compared("", ""), compared("ab", "ax")])
+    assert comparison.mean_overlap([compared("", "")]) is None
+    assert comparison.mean_overlap([]) is None
+    found = comparison.mean_overlap([compared("", ""), compared("ab", "ax")])
     assert found is not None
     assert found.mean == 0.5
 

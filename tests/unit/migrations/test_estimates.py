@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from embedding.chunking import Chunk, Chunking, Prepared
 from embedding.errors import NoTokens
+from embedding.text.chunking import Chunk, Chunking, Prepared
 from migrations.reembed.planning import estimates
 from migrations.reembed.planning.estimates import Population, Span
 

@@ -8,7 +8,7 @@ ROWS = 39_000
 
 
 def test_384_dimensions_take_what_was_measured():
-    found = footprint.of(ROWS, 384, with_hnsw=True)
+    found = footprint.estimate(ROWS, 384, with_hnsw=True)
     assert found.table_bytes / ROWS == pytest.approx(914 + 57, rel=0.01)
     assert found.hnsw_bytes / ROWS == pytest.approx(1171, rel=0.01)
 
@@ -18,20 +18,20 @@ def test_384_dimensions_take_what_was_measured():
     [(256, 10), (384, 7), (768, 4), (1024, 3), (1536, 2), (2000, 1), (3072, 1), (4000, 0.5)],
 )
 def test_hnsw_packs_whole_elements_into_pages(dimensions: int, a_page: float):
-    found = footprint.of(1000, dimensions, with_hnsw=True)
+    found = footprint.estimate(1000, dimensions, with_hnsw=True)
     assert found.hnsw_bytes == round(1000 * 8192 / a_page)
 
 
 def test_a_vector_that_fits_into_no_page_is_laid_beside_the_table():
-    inside = footprint.of(1000, 3900, with_hnsw=False).table_bytes
-    outside = footprint.of(1000, 4096, with_hnsw=False).table_bytes
+    inside = footprint.estimate(1000, 3900, with_hnsw=False).table_bytes
+    outside = footprint.estimate(1000, 4096, with_hnsw=False).table_bytes
     assert inside == pytest.approx(1000 * (8192 + 60))
     assert outside > 1.2 * inside
 
 
 def test_the_peak_is_the_table_hnsw_and_the_wal_of_both():
-    found = footprint.of(1000, 384, with_hnsw=True)
+    found = footprint.estimate(1000, 384, with_hnsw=True)
     assert found.wal_bytes == found.table_bytes + found.hnsw_bytes
     assert found.peak_bytes == 2 * (found.table_bytes + found.hnsw_bytes)
-    assert footprint.of(1000, 384, with_hnsw=False).hnsw_bytes == 0
-    assert footprint.of(0, 384, with_hnsw=True).peak_bytes == 0
+    assert footprint.estimate(1000, 384, with_hnsw=False).hnsw_bytes == 0
+    assert footprint.estimate(0, 384, with_hnsw=True).peak_bytes == 0

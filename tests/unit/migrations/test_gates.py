@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
-from migrations.reembed.options import Gates, Options
+from migrations.reembed.migration import Gates, Options
 from migrations.reembed.verifying import gates, report
 
 WHY = "not available: the model of the old space is not on this machine"
-GOOD = gates.Found(
+GOOD = gates.Findings(
     coverage=report.Coverage(documents=100, missing=0, waived=0),
     recall=report.Recall(value=0.99, path="hnsw", queries=200, ef_search=80),
     ndcg=report.Ndcg(old=0.60, new=0.62, drop=-0.02, queries=50),

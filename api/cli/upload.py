@@ -1,0 +1,247 @@
+"""Records into a collection: one stream, every record accounted for."""
+
+import asyncio
+import collections
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import h11
+
+from api.cli import client, errors, formats, output, progress
+
+FAILURES_SHOWN = 10
+DONE = ("created", "updated", "unchanged", "superseded")
+
+
+@dataclass
+class Tally:
+    """What became of the records; the first failures with their places."""
+
+    statuses: collections.Counter[str] = field(default_factory=collections.Counter)
+    failures: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> int:
+        return self.statuses["failed"]
+
+    def fail(self, place: str, reason: str) -> None:
+        self.statuses["failed"] += 1
+        if len(self.failures) < FAILURES_SHOWN:
+            self.failures.append(f"{place}: {reason}")
+
+    def warn(self, place: str, warning: str) -> None:
+        self.statuses["warnings"] += 1
+        if len(self.warnings) < FAILURES_SHOWN:
+            self.warnings.append(f"{place}: {warning}")
+
+
+async def upload(
+    service: client.ServiceClient,
+    collection: str,
+    records: Iterable[formats.InputRecord],
+    bar: progress.Progress,
+) -> Tally:
+    """Send every record and count the answers. Failure where the stream breaks off."""
+    tally = Tally()
+    places: collections.deque[str] = collections.deque()
+    path = f"{client.collection_path(collection)}/documents"
+    with bar:
+        async for result in post(service, path, _lines(records, places, tally, bar)):
+            if "status" not in result:
+                continue
+            place = places.popleft()
+            if result["status"] == "failed":
+                tally.fail(place, result.get("detail") or result.get("reason") or "failed")
+            else:
+                tally.statuses[result["status"]] += 1
+                for warning in _warnings(result):
+                    tally.warn(place, warning)
+            bar.advance()
+    if places:
+        raise errors.Failure(
+            f"the service answered only up to {places[0]}; run the command again for the rest"
+        )
+    return tally
+
+
+def _lines(
+    records: Iterable[formats.InputRecord],
+    places: "collections.deque[str]",
+    tally: Tally,
+    bar: progress.Progress,
+) -> Iterator[bytes]:
+    for record in records:
+        if record.document is None:
+            tally.fail(record.place, record.error or "no document")
+            bar.advance()
+        else:
+            places.append(record.place)
+            yield json.dumps(record.document, ensure_ascii=False).encode()
+
+
+def _warnings(result: dict[str, object]) -> Iterator[str]:
+    found = result.get("warnings")
+    if isinstance(found, list):
+        yield from (str(warning) for warning in found)
+    if result.get("cut"):
+        yield "only the beginning was embedded: the text is longer than the model's limit"
+
+
+def report(tally: Tally, seconds: float) -> None:
+    """The summary on standard output, failures and warnings on standard error."""
+    counts = [f"{tally.statuses[status]:,} {status}" for status in DONE if tally.statuses[status]]
+    counts += [f"{tally.failed:,} failed"]
+    total = sum(tally.statuses[status] for status in (*DONE, "failed"))
+    rate = f", {total / seconds:,.0f}/s" if seconds > 0 else ""
+    output.line(f"{', '.join(counts)}  ({output.seconds(seconds)}{rate})")
+    _list("Warning", tally.warnings, tally.statuses["warnings"])
+    _list("Failed", tally.failures, tally.failed)
+
+
+def _list(title: str, shown: list[str], total: int) -> None:
+    for line in shown:
+        output.line(f"{title}: {line}", err=True)
+    if total > len(shown):
+        output.line(f"{title}: ... and {total - len(shown):,} more", err=True)
+
+
+READ_BYTES = 65_536
+# Lines are sent together: one write each costs more than the line.
+SEND_BYTES = 65_536
+
+
+async def post(
+    service: client.ServiceClient, path: str, lines: Iterable[bytes]
+) -> AsyncIterator[dict[str, Any]]:
+    """The answer's lines as they come. Failure where the request is refused or breaks off."""
+    try:
+        reader, writer = await _connect(service)
+    except OSError as error:
+        raise client.unreachable(service.url, error) from error
+    connection = h11.Connection(our_role=h11.CLIENT)
+    sending = asyncio.create_task(
+        _send(connection, writer, service.url, path, lines), name="ndjson upload"
+    )
+
+    def hang_up(_: object) -> None:
+        # The service would wait for the rest of the body, and we for its answer.
+        if _input_error(sending) is not None:
+            writer.transport.abort()
+
+    sending.add_done_callback(hang_up)
+    try:
+        async for line in _answers(connection, reader):
+            yield line
+        # Done before it is awaited, unless the service answered without reading everything.
+        if sending.done():
+            sending.result()
+    except (h11.RemoteProtocolError, ConnectionError) as error:
+        if (own := _input_error(sending)) is not None:
+            raise own from None
+        raise errors.Failure(
+            "the service went away before it had answered everything. Documents that were "
+            "acknowledged are kept: run the command again for the rest"
+        ) from error
+    finally:
+        sending.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await sending
+        writer.close()
+
+
+def _input_error(sending: "asyncio.Task[None]") -> BaseException | None:
+    """Why the lines couldn't be sent to their end, unless it is the connection's fault."""
+    if not sending.done() or sending.cancelled():
+        return None
+    error = sending.exception()
+    return None if isinstance(error, ConnectionError) else error
+
+
+async def _connect(
+    service: client.ServiceClient,
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if service.socket is not None:
+        return await asyncio.open_unix_connection(service.socket)
+    url = urlsplit(service.url)
+    secure = url.scheme == "https"
+    port = url.port or (443 if secure else 80)
+    return await asyncio.open_connection(url.hostname, port, ssl=secure or None)
+
+
+async def _send(
+    connection: h11.Connection,
+    writer: asyncio.StreamWriter,
+    url: str,
+    path: str,
+    lines: Iterable[bytes],
+) -> None:
+    base = urlsplit(url)
+    request = h11.Request(
+        method="POST",
+        target=base.path.rstrip("/") + path,
+        headers=[
+            ("host", base.netloc),
+            ("content-type", "application/x-ndjson"),
+            ("accept", "application/x-ndjson"),
+            ("transfer-encoding", "chunked"),
+        ],
+    )
+    writer.write(connection.send(request) or b"")
+    pending = bytearray()
+    for line in lines:
+        pending += line + b"\n"
+        if len(pending) >= SEND_BYTES:
+            writer.write(connection.send(h11.Data(bytes(pending))) or b"")
+            pending.clear()
+            await writer.drain()
+    if pending:
+        writer.write(connection.send(h11.Data(bytes(pending))) or b"")
+    writer.write(connection.send(h11.EndOfMessage()) or b"")
+    await writer.drain()
+
+
+async def _answers(
+    connection: h11.Connection, reader: asyncio.StreamReader
+) -> AsyncIterator[dict[str, Any]]:
+    response: h11.Response | None = None
+    buffer = bytearray()
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(await reader.read(READ_BYTES))
+        elif isinstance(event, h11.Response):
+            response = event
+        elif isinstance(event, h11.Data):
+            buffer += event.data
+            if response is not None and response.status_code == 200:
+                *whole, rest = bytes(buffer).split(b"\n")
+                buffer = bytearray(rest)
+                for line in whole:
+                    yield _result(line)
+        elif isinstance(event, h11.EndOfMessage):
+            break
+        elif isinstance(event, h11.ConnectionClosed):
+            raise ConnectionResetError("the connection was closed")
+    if response is not None and response.status_code != 200:
+        raise errors.from_problem(response.status_code, _problem(bytes(buffer)))
+    if buffer.strip():
+        yield _result(bytes(buffer))
+
+
+def _result(line: bytes) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(line)
+    if "error" in result:
+        raise errors.from_problem(500, result["error"])
+    return result
+
+
+def _problem(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None

@@ -1,0 +1,148 @@
+"""OpenAPI for routes whose bodies are read by `api.bodies`, and for those with a short form."""
+
+import dataclasses
+import importlib.metadata
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, Router
+from litestar.datastructures import ResponseHeader
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.openapi.spec import (
+    Example,
+    OpenAPIMediaType,
+    Operation,
+    Reference,
+    RequestBody,
+    Schema,
+)
+from litestar.types import Method, OperationIDCreator
+from litestar.types.internal_types import PathParameterDefinition
+
+from api.http import bodies, ndjson
+from api.schemas import documents as document_schemas
+from api.web import pages
+
+EMBEDDING_HEADERS = [
+    ResponseHeader(name=name, description=description, value="", documentation_only=True)
+    for name, description in (
+        ("X-Vecmark-Space", "The id of the space that the vectors belong to."),
+        ("X-Vecmark-Model", "The model that made them."),
+        ("X-Vecmark-Tokens", "Tokens read, prompts and special tokens included."),
+        ("X-Vecmark-Truncated", "`true` where a text was cut at the model's limit."),
+    )
+]
+
+
+def operation(name: str) -> OperationIDCreator:
+    """The operation's id; the short form of a route, for `default`, has one of its own."""
+
+    def identify(
+        _handler: HTTPRouteHandler, _method: Method, components: list[str | PathParameterDefinition]
+    ) -> str:
+        return name if "collections" in components else f"{name}_in_default"
+
+    return identify
+
+
+def body(
+    kind: type[msgspec.Struct], examples: Mapping[str, object] | None = None
+) -> type[Operation]:
+    """An operation whose JSON body is `kind`; `examples` by their names."""
+    return _operation({bodies.JSON: _schema(kind)}, examples)
+
+
+def documents_body() -> type[Operation]:
+    """The body of the route that takes documents: all at once, or a stream of lines."""
+    document = _schema(document_schemas.NewDocument)
+    many = _schema(document_schemas.NewDocuments)
+    many.content["properties"]["documents"]["items"] = document.content
+    return _operation({bodies.JSON: many, ndjson.MEDIA_TYPE: document})
+
+
+@dataclasses.dataclass
+class _JsonSchema(Schema):
+    """A schema that msgspec has written already."""
+
+    content: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def to_schema(self) -> dict[str, Any]:
+        return self.content
+
+
+def _operation(
+    content: dict[str, _JsonSchema], examples: Mapping[str, object] | None = None
+) -> type[Operation]:
+    shown: dict[str, Example | Reference] = {
+        name: Example(value=value) for name, value in (examples or {}).items()
+    }
+
+    @dataclasses.dataclass
+    class WithBody(Operation):
+        def __post_init__(self) -> None:
+            self.request_body = RequestBody(
+                required=True,
+                content={
+                    kind: OpenAPIMediaType(schema=schema, examples=shown or None)
+                    for kind, schema in content.items()
+                },
+            )
+
+    return WithBody
+
+
+def _schema(kind: type[msgspec.Struct]) -> _JsonSchema:
+    (found,), components = msgspec.json.schema_components([kind], ref_template="{name}")
+    return _JsonSchema(content=_inlined(found, components))
+
+
+def _inlined(part: Any, components: dict[str, Any]) -> Any:
+    if isinstance(part, list):
+        return [_inlined(one, components) for one in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        return _inlined(components[part["$ref"]], components)
+    return {key: _inlined(value, components) for key, value in part.items()}
+
+
+_SECURE = {
+    **pages.SECURE,
+    # Swagger UI sets style attributes.
+    "Content-Security-Policy": pages.SECURE["Content-Security-Policy"].replace(
+        "style-src 'self'", "style-src 'self' 'unsafe-inline'"
+    ),
+    "Cache-Control": "no-cache",
+}
+
+
+class _Page(OpenAPIRenderPlugin):
+    """Swagger UI from our own files; Litestar's plugin needs scripts inside the page."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        return pages.read("docs.html").encode()
+
+
+def openapi_config() -> OpenAPIConfig:
+    """The description's settings for `Litestar(openapi_config=...)`."""
+    return OpenAPIConfig(
+        title="Vecmark",
+        version=importlib.metadata.version("vecmark"),
+        description=(
+            "Turns documents into vectors with a local model, marks every vector with the space "
+            "that it belongs to, and finds the nearest documents. Errors are RFC 9457 problems."
+        ),
+        path="/docs",
+        render_plugins=[_Page(path="/")],
+        openapi_router=Router(
+            "/docs", route_handlers=[], include_in_schema=False, after_request=_secure
+        ),
+    )
+
+
+def _secure(response: Response[Any]) -> Response[Any]:
+    response.headers.update(_SECURE)
+    return response

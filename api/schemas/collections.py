@@ -1,0 +1,96 @@
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from api.schemas import common as common_schemas
+from indexing import catalog
+from storage import collections
+
+
+class NewCollection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: common_schemas.CollectionName
+    model: str | None = None
+    chunking: common_schemas.ChunkingOptions = common_schemas.ChunkingOptions()
+
+
+class SearchPath(Struct, frozen=True, kw_only=True):
+    """Which way a search takes now, and why."""
+
+    path: Literal["exact", "hnsw"]
+    reason: str
+    ef_search: int | None = None
+    recall: float | None = None
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """How an adopted table's vectors were shown to be of the collection's space.
+
+    Of `rows` rows `sampled` random ones were embedded again. `share` of them reach `least_cosine`;
+    of the others up to `stale_upper_bound_95` may have the vector of another text (95 %
+    confidence).
+    """
+
+    source: str
+    claimed: list[str]
+    rows: int
+    sampled: int
+    median: float
+    worst_5_percent: float
+    worst: float
+    share: float
+    least_cosine: float
+    stale_upper_bound_95: float
+    at: datetime
+
+
+class Collection(Struct, frozen=True, kw_only=True):
+    name: str
+    model: str
+    space: common_schemas.SpaceName
+    index: int
+    chunking: common_schemas.Chunking
+    documents: int
+    chunks: int
+    pending: int
+    created_at: datetime
+    search: SearchPath
+    evidence: Evidence | UnsetType = UNSET
+
+
+class CollectionList(Struct, frozen=True, kw_only=True):
+    items: list[Collection]
+    next_cursor: str | None
+
+
+def space(collection: catalog.Collection) -> common_schemas.SpaceName:
+    return common_schemas.SpaceName(
+        id=collection.active.fingerprint, model=collection.active.model_id
+    )
+
+
+def collection(
+    found: catalog.Collection, counts: collections.CollectionCounts, path: SearchPath
+) -> Collection:
+    active = found.active
+    return Collection(
+        name=found.row.name,
+        model=active.model_id,
+        space=space(found),
+        index=active.id,
+        chunking=common_schemas.Chunking(
+            strategy=active.strategy, size=active.size, overlap=active.overlap
+        ),
+        documents=counts.documents,
+        chunks=counts.chunks,
+        pending=counts.pending,
+        created_at=found.row.created_at,
+        search=path,
+        evidence=_evidence(active.evidence),
+    )
+
+
+def _evidence(found: Mapping[str, object] | None) -> Evidence | msgspec.UnsetType:
+    return msgspec.UNSET if found is None else msgspec.convert(found, Evidence)

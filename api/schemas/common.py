@@ -1,0 +1,36 @@
+"""What goes over the wire."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+CollectionName = Annotated[
+    str,
+    Meta(
+        # `$` alone would let a line end pass.
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$(?!\n)",
+        description="Lower-case letters, digits, `_` and `-`; at most 63 characters.",
+    ),
+]
+Metadata = dict[str, Any]
+
+
+class ChunkingOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long texts are cut; what is left out follows from the model."""
+
+    strategy: Literal["sentence", "none"] = "sentence"
+    size: Annotated[int, Meta(ge=1)] | None = None
+    overlap: Annotated[int, Meta(ge=0)] | None = None
+
+
+class SpaceName(Struct, frozen=True, kw_only=True):
+    """The space that vectors of this answer belong to."""
+
+    id: str
+    model: str
+
+
+class Chunking(Struct, frozen=True, kw_only=True):
+    strategy: str
+    size: int | None
+    overlap: int | None

@@ -1,0 +1,124 @@
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from api.schemas import common as common_schemas
+from indexing.documents import results
+from indexing.documents.results import Status
+from storage import documents
+
+
+class NewDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A text; without an id one is derived from it."""
+
+    text: str
+    id: str | None = None
+    metadata: common_schemas.Metadata = {}
+
+
+class NewDocuments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    documents: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=1000)]
+
+
+class MetadataPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`metadata` takes the place of the whole metadata; the text is not embedded again."""
+
+    metadata: common_schemas.Metadata
+
+
+class Removal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    filter: common_schemas.Metadata
+
+
+class DocumentResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one document; `line` only in a stream."""
+
+    id: str | None
+    status: Status
+    line: int | UnsetType = UNSET
+    version: int | None = None
+    chunks: int | None = None
+    tokens: int | None = None
+    cut: bool = False
+    pending: bool = False
+    warnings: tuple[str, ...] = ()
+    reason: str | None = None
+    detail: str | None = None
+
+
+class DocumentResults(Struct, frozen=True, kw_only=True):
+    collection: str
+    space: common_schemas.SpaceName
+    index: int
+    results: list[DocumentResult]
+
+
+class Document(Struct, frozen=True, kw_only=True):
+    id: str
+    text: str
+    metadata: common_schemas.Metadata
+    version: int
+    chunks: int
+    searchable: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class DocumentLine(Struct, frozen=True, kw_only=True):
+    id: str
+    version: int
+    metadata: common_schemas.Metadata
+    chars: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class DocumentList(Struct, frozen=True, kw_only=True):
+    items: list[DocumentLine]
+    next_cursor: str | None
+
+
+class Removed(Struct, frozen=True, kw_only=True):
+    removed: int
+
+
+def document_result(result: results.WriteResult, line: int | None = None) -> DocumentResult:
+    return DocumentResult(
+        id=result.id,
+        status=result.status,
+        line=msgspec.UNSET if line is None else line,
+        version=result.version,
+        chunks=result.chunks,
+        tokens=result.tokens,
+        cut=result.cut,
+        pending=result.pending,
+        warnings=result.warnings,
+        reason=result.reason,
+        detail=result.detail,
+    )
+
+
+def document(found: documents.DocumentRow) -> Document:
+    return Document(
+        id=found.id,
+        text=found.text,
+        metadata=found.metadata,
+        version=found.version,
+        chunks=found.chunks,
+        searchable=found.chunks > 0,
+        created_at=found.created_at,
+        updated_at=found.updated_at,
+    )
+
+
+def document_line(found: documents.DocumentSummary) -> DocumentLine:
+    return DocumentLine(
+        id=found.id,
+        version=found.version,
+        metadata=found.metadata,
+        chars=found.chars,
+        created_at=found.created_at,
+        updated_at=found.updated_at,
+    )

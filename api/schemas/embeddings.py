@@ -1,0 +1,180 @@
+"""What goes over the wire of the routes that embed."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from api.schemas.common import SpaceName
+
+MAX_TEXTS = 2048
+MAX_MATRIX = 512
+
+InputType = Annotated[
+    Literal["query", "document"],
+    Meta(description="Which of the model's prompts is put before the texts."),
+]
+Truncate = Annotated[
+    Literal["none", "end"],
+    Meta(
+        description="`none`: a text that is longer than the model's limit is an error; `end`: its "
+        "beginning is embedded, and the answer says so."
+    ),
+]
+Dimensions = Annotated[
+    int,
+    Meta(ge=1, description="Fewer than the model's own only where it was trained for it."),
+]
+ExpectSpace = Annotated[
+    str, Meta(description="409 where the vectors would belong to another space.")
+]
+Model = Annotated[
+    str, Meta(description="One of `GET /v1/models`, by id, alias or space; default: the default.")
+]
+Texts = Annotated[list[str], Meta(min_length=1, max_length=MAX_TEXTS)]
+# The model's own check knows its vocabulary; this one keeps ids in the range of its arrays.
+TokenId = Annotated[int, Meta(ge=0, lt=2**31)]
+
+
+class EmbeddingsRequest(Struct, frozen=True, kw_only=True):
+    """OpenAI's request; fields that are not known are ignored, `user` among them.
+
+    `model` may end with `:query` or `:document` to choose the prompt, as `input_type` does.
+    `token_ids` is `model` where `input` holds ids of the model's own tokenizer, as `POST /tokenize`
+    gives them: without it token arrays are refused.
+    """
+
+    input: str | Annotated[list[str | TokenId | list[TokenId]], Meta(max_length=MAX_TEXTS)]
+    model: str
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Dimensions | None = None
+    input_type: InputType | None = None
+    truncate: Truncate | None = None
+    token_ids: Literal["model"] | None = None
+    expect_space: ExpectSpace | None = None
+
+
+class Embedding(Struct, frozen=True, kw_only=True):
+    """`embedding` is a list of numbers, or their float32 bytes, little-endian, in base64."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | bytes
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """Tokens that the model read, prompt and special tokens included."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingList(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """OpenAI's answer, and `space`; `truncated` are the indexes of texts that were cut."""
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: Usage
+    space: SpaceName
+    truncated: list[int] = []
+
+
+class OpenAIError(Struct, frozen=True, kw_only=True):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class OpenAIErrorBody(Struct, frozen=True, kw_only=True):
+    """OpenAI's shape of an error; `code` is stable."""
+
+    error: OpenAIError
+
+
+class EmbedRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Either `text` or `texts`."""
+
+    text: str | None = None
+    texts: Texts | None = None
+    model: Model | None = None
+    input_type: InputType = "document"
+    truncate: Truncate = "none"
+    dimensions: Dimensions | None = None
+    expect_space: ExpectSpace | None = None
+
+
+class EmbeddedText(Struct, frozen=True, kw_only=True):
+    """`tokens` were read, prompt and special tokens included; `truncated`: there were more."""
+
+    embedding: list[float]
+    tokens: int
+    truncated: bool
+
+
+class EmbeddedTexts(Struct, frozen=True, kw_only=True):
+    space: SpaceName
+    dimensions: int
+    embeddings: list[EmbeddedText]
+
+
+class TokenizeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Either `text` or `texts`."""
+
+    text: str | None = None
+    texts: Texts | None = None
+    model: Model | None = None
+    input_type: InputType = "document"
+
+
+class TokenizedText(Struct, frozen=True, kw_only=True):
+    """A whole text as the model would read it, prompt and special tokens included.
+
+    `offsets` are characters of the text, null for prompt and special tokens. Where it does not
+    `fits`, embedding it needs `truncate`, and reads its first tokens only.
+    """
+
+    ids: list[int]
+    tokens: list[str]
+    offsets: list[tuple[int, int] | None]
+    count: int
+    fits: bool
+
+
+class TokenizedTexts(Struct, frozen=True, kw_only=True):
+    """`limit`: tokens that the model reads of a text, null where there is no limit."""
+
+    space: SpaceName
+    limit: int | None
+    prompt: str
+    items: list[TokenizedText]
+
+
+class SimilarityRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`text` against each of `texts`, or without `text` each of them against each.
+
+    `texts` are embedded as documents. `input_type` is that of `text`: `query` where it is a
+    question to them. Without `text` there are at most 512 texts.
+    """
+
+    text: str | None = None
+    texts: Texts
+    model: Model | None = None
+    input_type: InputType = "document"
+    truncate: Truncate = "none"
+    dimensions: Dimensions | None = None
+    expect_space: ExpectSpace | None = None
+
+
+class Scores(Struct, frozen=True, kw_only=True):
+    """Cosine similarities with `text`, in the order of `texts`."""
+
+    space: SpaceName
+    scores: list[float]
+
+
+class Matrix(Struct, frozen=True, kw_only=True):
+    """Cosine similarities, texts x texts."""
+
+    space: SpaceName
+    matrix: list[list[float]]

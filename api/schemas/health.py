@@ -1,0 +1,13 @@
+from typing import Literal
+
+from msgspec import Struct
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    status: Literal["ok", "unavailable"]
+
+
+class Readiness(Struct, frozen=True, kw_only=True):
+    status: Literal["ok", "unavailable"]
+    checks: dict[str, str]
+    warnings: list[str]

@@ -1,0 +1,73 @@
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from api.schemas import collections as collection_schemas
+from api.schemas import common as common_schemas
+from indexing.searcher import SearchAnswer
+from storage.search import Hit
+
+
+class SearchRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    q: str
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 10
+    exact: bool = False
+    filter: common_schemas.Metadata | None = None
+    expect_space: str | None = None
+
+
+class ResultChunk(Struct, frozen=True, kw_only=True):
+    no: int
+    start: int
+    end: int
+    text: str
+
+
+class SearchResult(Struct, frozen=True, kw_only=True):
+    """A document by its best chunk; `score` is the cosine similarity."""
+
+    id: str
+    score: float
+    metadata: common_schemas.Metadata
+    chunk: ResultChunk
+
+
+class SearchResponse(Struct, frozen=True, kw_only=True):
+    """`complete`: widened until enough were found or none was left; `query_cut`: the query was
+    longer than the model's limit, and only its beginning was read.
+    """
+
+    collection: str
+    space: common_schemas.SpaceName
+    index: int
+    results: list[SearchResult]
+    complete: bool
+    path: Literal["exact", "hnsw"]
+    query_cut: bool = False
+
+
+def response(found: SearchAnswer) -> SearchResponse:
+    return SearchResponse(
+        collection=found.collection.row.name,
+        space=collection_schemas.space(found.collection),
+        index=found.collection.active.id,
+        results=_hits(found.nearest.hits),
+        complete=found.nearest.complete,
+        path=found.nearest.path,
+        query_cut=found.query_cut,
+    )
+
+
+def _hits(hits: Sequence[Hit]) -> list[SearchResult]:
+    return [
+        SearchResult(
+            id=hit.id,
+            score=hit.score,
+            metadata=hit.metadata,
+            chunk=ResultChunk(
+                no=hit.chunk_no, start=hit.char_start, end=hit.char_end, text=hit.text
+            ),
+        )
+        for hit in hits
+    ]

@@ -1,0 +1,209 @@
+"""A report as a page for a terminal of 100 columns."""
+
+import textwrap
+import unicodedata
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+
+from migrations.reembed.verifying.report import (
+    ChangedQuery,
+    Gate,
+    Latency,
+    Report,
+    ShownResult,
+    Translation,
+    Verdict,
+)
+
+_WIDTH = 100
+_LABEL = 14
+_COLUMN = (_WIDTH - 3) // 2
+
+
+def page(title: str, report: Report) -> str:
+    parts = [
+        [clean(title), "=" * _WIDTH],
+        _verdict(report.verdict),
+        _facts(report),
+        ["Translation of score thresholds", *_translation(report)],
+        ["Queries that changed most", *_changed(report)],
+    ]
+    made = f"Measured at {report.created_at:%Y-%m-%d %H:%M:%S %Z}".rstrip()
+    lines = [line.rstrip() for part in [*parts, [made]] for line in (*part, "")]
+    return "\n".join(lines)
+
+
+def _verdict(verdict: Verdict) -> list[str]:
+    failed = [gate.name for gate in verdict.gates if not gate.passed]
+    said = f"NOT PASSED: {', '.join(failed)}" if failed else "PASSED"
+    return [f"Verdict: {said}", *(line for gate in verdict.gates for line in _gate(gate))]
+
+
+def _gate(gate: Gate) -> list[str]:
+    at = "at most" if gate.name == "ndcg_drop" else "at least"
+    value = "unknown" if gate.value is None else f"{gate.value:.4f}"
+    mark = "pass" if gate.passed else "FAIL"
+    head = f"  {mark}  {gate.name:<10} {value:>8}  ({at} {gate.limit:g})"
+    return [head, *_wrapped(gate.detail, indent=8)]
+
+
+def _facts(report: Report) -> list[str]:
+    facts = {
+        "Coverage": _coverage(report),
+        "Queries": _queries(report),
+        "Recall@10": _recall(report),
+        "Overlap@10": _overlap(report),
+        "nDCG@10": _ndcg(report),
+        "Latency, old": _latency(report, report.latency.old),
+        "Latency, new": _latency(report, report.latency.new),
+    }
+    lines = [line for label, fact in facts.items() for line in _fact(label, fact)]
+    # What was told above in the place of a figure is not told again.
+    told = {"overlap", "ndcg", "ndcg.old", "latency.old", "translation"}
+    notes = [fact for name, fact in report.unavailable.items() if name not in told]
+    return lines + [line for note in notes for line in _fact("Note", note)]
+
+
+def _fact(label: str, fact: str) -> list[str]:
+    first, *more = textwrap.wrap(clean(fact), _WIDTH - _LABEL) or [""]
+    return [f"{label:<{_LABEL}}{first}", *(" " * _LABEL + line for line in more)]
+
+
+def _coverage(report: Report) -> str:
+    found = report.coverage
+    return (
+        f"{found.documents:,} documents, {found.missing:,} without vectors of their present text,"
+        f" {found.waived:,} of them waived, {found.waiting:,} written just now"
+    )
+
+
+def _queries(report: Report) -> str:
+    found = report.queries
+    if found.source == "searches":
+        return f"{found.count:,}, most of them searches made lately"
+    return f"{found.count:,}, most of them sentences of documents (they are found more easily)"
+
+
+def _recall(report: Report) -> str:
+    found = report.recall
+    if found.path == "exact":
+        return "1: searches are exact"
+    if not found.queries:
+        return "not available: there is no query to measure it by"
+    return f"{found.value:.4f} by HNSW at ef_search {found.ef_search}, {found.queries:,} queries"
+
+
+def _overlap(report: Report) -> str:
+    found = report.overlap
+    if found is None:
+        return _why(report, "overlap")
+    return f"{found.mean:.4f}; a document found by both moved by {found.rank_shift:.1f} places"
+
+
+def _ndcg(report: Report) -> str:
+    found = report.ndcg
+    if found is None:
+        return _why(report, "ndcg")
+    over = f"over {found.queries:,} golden queries"
+    if found.old is None or found.drop is None:
+        return f"new {found.new:.4f} {over}; old {_why(report, 'ndcg.old')}"
+    return f"old {found.old:.4f}, new {found.new:.4f}: drop {found.drop:+.4f} {over}"
+
+
+def _latency(report: Report, found: Latency | None) -> str:
+    if found is None:
+        return _why(report, "latency.old")
+    return f"p50 {found.p50_ms:.1f} ms, p95 {found.p95_ms:.1f} ms, encoding and searching"
+
+
+def _why(report: Report, name: str) -> str:
+    return report.unavailable.get(name, "not available")
+
+
+def _translation(report: Report) -> list[str]:
+    found = report.translation
+    if found is None:
+        return _wrapped(_why(report, "translation"), indent=2)
+    return [*_table(found), *_wrapped(_meaning(found), indent=2)]
+
+
+def _table(found: Translation) -> Iterator[str]:
+    yield "  old threshold   new threshold   give or take"
+    for point in found.points:
+        yield f"  {point.old:>13.4f}   {point.new:>13.4f}   {point.error:>12.4f}"
+
+
+def _meaning(found: Translation) -> str:
+    return (
+        f"Of {found.pairs:,} pairs of a query and a document as many pass the new threshold as the"
+        f" old one. Of those that pass either, {found.disagreement:.1%} pass one only (judged by"
+        " queries that the thresholds were not made from)."
+    )
+
+
+def _changed(report: Report) -> list[str]:
+    if report.overlap is None:
+        return _wrapped(_why(report, "overlap"), indent=2)
+    if not report.most_changed:
+        return ["  none: both spaces find the same in the same order"]
+    numbered = enumerate(report.most_changed, start=1)
+    return [line for no, changed in numbered for line in _side_by_side(no, changed)]
+
+
+def _side_by_side(no: int, changed: ChangedQuery) -> list[str]:
+    share = f"overlap {changed.overlap:.2f}"
+    head = fitted(f"{no:>2}. {changed.q}", _WIDTH - len(share) - 2)
+    lines = ["", f"{head}  {share}", _row("old", "new")]
+    for pair in zip_longest(changed.old, changed.new):
+        lines += [_row(*part) for part in zip(*map(_cells, pair), strict=True)]
+    return lines
+
+
+def _row(old: str, new: str) -> str:
+    return f"{fitted(old, _COLUMN)} | {fitted(new, _COLUMN)}"
+
+
+def _cells(shown: ShownResult | None) -> Sequence[str]:
+    return ("", "") if shown is None else (f"{shown.score:.3f} {shown.id}", shown.text)
+
+
+def _wrapped(text: str, *, indent: int) -> list[str]:
+    space = " " * indent
+    return textwrap.wrap(clean(text), _WIDTH, initial_indent=space, subsequent_indent=space)
+
+
+_CUT = "\u2026"
+
+
+def clean(text: str) -> str:
+    """In one line and without what a terminal would obey."""
+    shown = (one if one.isprintable() else " " for one in text)
+    return " ".join("".join(shown).split())
+
+
+def width(text: str) -> int:
+    """Cells that it takes: two for a wide character, none for one that joins the last."""
+    return sum(map(_char_widths, text))
+
+
+def fitted(text: str, cells: int) -> str:
+    """Cleaned, and cut or filled up to exactly so many cells."""
+    text = clean(text)
+    if width(text) > cells:
+        text = _beginning(text, cells - 1) + _CUT
+    return text + " " * (cells - width(text))
+
+
+def _beginning(text: str, cells: int) -> str:
+    taken = 0
+    for place, one in enumerate(text):
+        taken += _char_widths(one)
+        if taken > cells:
+            return text[:place]
+    return text
+
+
+def _char_widths(one: str) -> int:
+    if unicodedata.combining(one):
+        return 0
+    return 2 if unicodedata.east_asian_width(one) in "WF" else 1

@@ -1,0 +1,135 @@
+"""The models in memory, each found by its stored space, and who is using them."""
+
+import asyncio
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from embedding import model
+from embedding.canaries import check
+from embedding.encoders.encoder import Encoded
+from indexing import errors
+
+
+@dataclasses.dataclass(eq=False)
+class Use:
+    """What a model takes and when it was last used, in seconds since the epoch."""
+
+    memory_bytes: int
+    last_used: float = dataclasses.field(default_factory=time.time)
+    pins: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """A model that may write and serve: its canaries (all of them if `full`) did not move.
+
+    `fingerprint` is that of the stored space, which the model's own may only be linked to.
+    """
+
+    model: model.LoadedModel
+    space_id: int
+    fingerprint: str
+    report: check.CanaryReport
+    full: bool
+    use: Use
+
+    @property
+    def name(self) -> str:
+        return self.model.description.name
+
+    @property
+    def memory_bytes(self) -> int:
+        return self.use.memory_bytes
+
+    @property
+    def last_used(self) -> float:
+        """Seconds since the epoch."""
+        return self.use.last_used
+
+    def space_of(self, encoded: Encoded) -> int:
+        """The stored space that a result belongs to. Raises LoadRefused for a foreign one."""
+        if encoded.fingerprint != self.model.space.fingerprint:
+            raise errors.LoadRefused(
+                f"{self.name} gave a vector of the space {encoded.fingerprint}"
+            )
+        return self.space_id
+
+
+class LoadedModels:
+    """`default` is the model of new collections, and None while it cannot be used."""
+
+    def __init__(self) -> None:
+        self._by_space: dict[int, Loaded] = {}
+        self.default: Loaded | None = None
+        self._unpinned = asyncio.Event()
+
+    def __iter__(self) -> Iterator[Loaded]:
+        return iter(list(self._by_space.values()))
+
+    def get(self, space_id: int) -> Loaded | None:
+        return self._by_space.get(space_id)
+
+    def of(self, fingerprint: str) -> Loaded | None:
+        """The model that makes vectors of this space, be it by a link."""
+        return next(
+            (
+                one
+                for one in self._by_space.values()
+                if fingerprint in (one.model.space.fingerprint, one.fingerprint)
+            ),
+            None,
+        )
+
+    def holds(self, loaded: Loaded) -> bool:
+        return any(one.model is loaded.model for one in self) or self.is_default(loaded)
+
+    def is_default(self, loaded: Loaded) -> bool:
+        return self.default is not None and self.default.model is loaded.model
+
+    @property
+    def memory_bytes(self) -> int:
+        return sum(one.memory_bytes for one in self._by_space.values())
+
+    def add(self, loaded: Loaded) -> None:
+        self._by_space[loaded.space_id] = loaded
+
+    def remove(self, loaded: Loaded) -> None:
+        for key, one in list(self._by_space.items()):
+            if one.model is loaded.model:
+                del self._by_space[key]
+        if self.is_default(loaded):
+            self.default = None
+
+    def replace(self, loaded: Loaded, **changes: Any) -> Loaded | None:
+        """Another record of the same model; None where it is not held any more."""
+        held = next((one for one in self if one.model is loaded.model), None)
+        if held is None:
+            return None
+        changed = dataclasses.replace(held, **changes)
+        del self._by_space[held.space_id]
+        self._by_space.setdefault(changed.space_id, changed)
+        if self.is_default(loaded):
+            self.default = changed
+        return changed
+
+    @contextlib.contextmanager
+    def pinned(self, loaded: Loaded) -> Iterator[Loaded]:
+        """The model is not closed while in the block, even if it is removed."""
+        use = loaded.use
+        use.pins += 1
+        use.last_used = time.time()
+        try:
+            yield loaded
+        finally:
+            use.pins -= 1
+            use.last_used = time.time()
+            if not use.pins:
+                self._unpinned.set()
+                self._unpinned = asyncio.Event()
+
+    async def unpinned(self) -> None:
+        """Wait until the last user of some model has left it."""
+        await self._unpinned.wait()

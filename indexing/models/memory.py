@@ -1,0 +1,171 @@
+"""How much memory models take: estimated before one is loaded, and what this machine has."""
+
+import asyncio
+import contextlib
+import ctypes
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psutil
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from embedding.model_files import description
+from indexing import errors, retries
+from indexing.models.loaded import Loaded, LoadedModels
+from storage import spaces
+
+# Half: PostgreSQL, its builds of HNSW and requests under way need the rest.
+SHARE = 0.5
+_MEGABYTE = 10**6
+# A graph and the two instances compiled from it; MiniLM (91 MB of fp32 weights) takes 284 MB.
+_GRAPH_COPIES = 3
+_PARAMETER_BYTES = 4
+# As objects of the tokenizers library: 1.8 MB of tokenizer.json take 33 MB.
+_TOKENIZER_GROWTH = 16
+_FIXED_BYTES = 16 * _MEGABYTE
+
+
+def estimate(model: description.ModelDescription) -> int:
+    """Bytes that serving the model will take, from its files alone."""
+    is_table = model.modules[0].kind == "StaticEmbedding"
+    weights = _parameters(model.space.manifest["modules"]) * _PARAMETER_BYTES
+    tokenizer = _tokenizer_bytes(model) * _TOKENIZER_GROWTH
+    return weights * (1 if is_table else _GRAPH_COPIES) + tokenizer + _FIXED_BYTES
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def give_back() -> None:
+    """Let the C library return what it keeps after a model was closed: 46 of MiniLM's 277 MB."""
+    with contextlib.suppress(OSError, AttributeError):  # glibc alone has it
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def available(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes that this process may use: the machine's, or less where its cgroup has a limit."""
+    return min([int(psutil.virtual_memory().total), *_limits(proc, root)])
+
+
+def shown(count: int) -> str:
+    """Bytes for a person: `1.2 GB`, `340 MB`."""
+    if count >= 1000 * _MEGABYTE:
+        return f"{count / 1000 / _MEGABYTE:,.1f} GB"
+    return f"{count / _MEGABYTE:,.0f} MB"
+
+
+def _parameters(modules: object) -> int:
+    if not isinstance(modules, list):
+        return 0
+    weights = [module["weights"] for module in modules if "weights" in module]
+    return sum(int(one["parameters"]) for one in weights if isinstance(one, Mapping))
+
+
+def _tokenizer_bytes(model: description.ModelDescription) -> int:
+    folders = {model.directory, model.directory / model.modules[0].folder}
+    files = (folder / "tokenizer.json" for folder in folders)
+    return max((file.stat().st_size for file in files if file.is_file()), default=0)
+
+
+def _limits(proc: Path, root: Path) -> Iterator[int]:
+    """Those of the process's cgroup and of all above it, in either version of cgroups."""
+    with contextlib.suppress(OSError):
+        for line in proc.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers == "":
+                yield from _upwards(root, path, "memory.max")
+            elif "memory" in controllers.split(","):
+                yield from _upwards(root / "memory", path, "memory.limit_in_bytes")
+
+
+def _upwards(root: Path, path: str, name: str) -> Iterator[int]:
+    # In a container the path can be the host's, which is not there: its own limit is at the root.
+    folder = root / path.lstrip("/")
+    for place in (folder, *folder.parents):
+        with contextlib.suppress(OSError, ValueError):  # "max" is none
+            yield int((place / name).read_text())
+        if place == root:
+            return
+
+
+log = structlog.get_logger()
+
+# How long a load waits for requests that use what would have to go.
+_PATIENCE_S = 30.0
+
+
+class MemoryBudget:
+    """Never taken away: the default, models of live indexes, and while a request uses it any."""
+
+    def __init__(self, engine: AsyncEngine, loaded: LoadedModels, limit: int | None) -> None:
+        self._engine = engine
+        self._loaded = loaded
+        self.limit = int(available() * SHARE) if limit is None else limit
+        self._claimed: set[int] = set()
+
+    def claim(self, space_id: int) -> None:
+        """A live index of the space was made just now; said before its model is let go of."""
+        self._claimed.add(space_id)
+
+    async def make(self, name: str, needs: int, *, patience_s: float = _PATIENCE_S) -> None:
+        """Unload models until `needs` bytes are free for `name`. Raises NoMemory, Busy."""
+        deadline = time.monotonic() + patience_s
+        while (excess := self._loaded.memory_bytes + needs - self.limit) > 0:
+            kept = await self._kept()
+            movable = [one for one in self._loaded if not self._stays(one, kept)]
+            if sum(one.memory_bytes for one in movable) < excess:
+                raise self._full(name, needs, kept)
+            free = [one for one in movable if not one.use.pins]
+            if free:
+                await self._unload(min(free, key=lambda one: one.last_used), name)
+            else:
+                log.info("load_waits", model=name, for_requests_of=[one.name for one in movable])
+                try:
+                    async with asyncio.timeout(deadline - time.monotonic()):
+                        await self._loaded.unpinned()
+                except TimeoutError:
+                    raise self._full(name, needs, kept) from None
+
+    async def _kept(self) -> set[int]:
+        """Spaces that live indexes need."""
+        known = frozenset(self._claimed)
+        kept = {*await retries.reading(self._in_use), *self._claimed}
+        # What was claimed before the question is part of the answer from now on.
+        self._claimed -= known
+        return kept
+
+    async def _in_use(self) -> list[int]:
+        async with self._engine.connect() as conn:
+            return list(await spaces.in_use(conn))
+
+    def _stays(self, loaded: Loaded, kept: set[int]) -> bool:
+        return loaded.space_id in kept or self._loaded.is_default(loaded)
+
+    async def _unload(self, loaded: Loaded, name: str) -> None:
+        self._loaded.remove(loaded)
+        await asyncio.to_thread(loaded.model.close)
+        log.info(
+            "model_unloaded", model=loaded.name, bytes=loaded.memory_bytes, to_make_room_for=name
+        )
+
+    def _full(self, name: str, needs: int, kept: set[int]) -> errors.NoMemory:
+        return errors.NoMemory(
+            name,
+            needs=shown(needs),
+            limit=shown(self.limit),
+            taken=list(self._taken(kept)),
+        )
+
+    def _taken(self, kept: set[int]) -> Iterator[str]:
+        for one in self._loaded:
+            if self._loaded.is_default(one):
+                why = "the default"
+            elif one.space_id in kept:
+                why = "collections need it"
+            else:
+                why = "requests use it" if one.use.pins else "not enough by itself"
+            yield f"{one.name} ({shown(one.memory_bytes)}, {why})"

@@ -1,0 +1,87 @@
+"""A worker's task: takes part in every migration that is under way."""
+
+import asyncio
+import functools
+import socket
+import uuid
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from indexing.documents.backlog import Backlog
+from indexing.hnsw.builder import HnswBuilder
+from indexing.models.pool import ModelPool
+from indexing.replica import Replica
+from migrations.reembed import migration, states
+from migrations.reembed.building import Building
+from migrations.reembed.steps import MigrationSteps
+from storage import engine as database
+from storage import migrations
+
+log = structlog.get_logger()
+
+_EVERY_S = 0.5
+
+
+class MigrationWorker:
+    """Any number of workers share the work through the database."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        models: ModelPool,
+        *,
+        backlog: Backlog,
+        builder: HnswBuilder,
+        presence: Replica,
+        hnsw_min_rows: int,
+        retired: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._drive = MigrationSteps(
+            engine,
+            models,
+            owner=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}",
+            backlog=backlog,
+            building=Building(engine, builder, min_rows=hnsw_min_rows),
+            presence=presence,
+            retired=retired,
+        )
+        self._tasks: dict[uuid.UUID, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            while True:
+                try:
+                    await self.tick()
+                except Exception as error:  # it is looked at again
+                    if not database.is_unavailable(error):
+                        log.exception("migrations_failed")
+                await asyncio.sleep(_EVERY_S)
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def tick(self) -> None:
+        """Begin to drive each that has something to do and is not driven here yet."""
+        async with self._engine.connect() as conn:
+            rows = await migrations.to_work_on(conn, *states.WORKED)
+            new = [row for row in rows if row.id not in self._tasks]
+            found = [await migration.complete(conn, row) for row in new]
+        for one in found:
+            if one is None or one.is_idle:
+                continue
+            task = asyncio.create_task(self._drive.run(one), name=f"migration {one.id}")
+            self._tasks[one.id] = task
+            task.add_done_callback(functools.partial(self._done, one.id))
+
+    def _done(self, migration_id: uuid.UUID, task: asyncio.Task[None]) -> None:
+        del self._tasks[migration_id]
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None and not database.is_unavailable(error):
+            log.error("migration_task_died", migration=str(migration_id), exc_info=error)

@@ -1,0 +1,82 @@
+"""What writing a vector costs here: measured in a table that never comes to be."""
+
+import dataclasses
+import time
+import uuid
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage import vectors
+
+# Indexes are counted from 1.
+_INDEX_ID = 0
+# Of the rows given, those that the HNSW index is built over; the rest are inserted into it.
+_BUILT_SHARE = 0.75
+_ROUND_TRIPS = 10
+_BUILD = text(
+    f"CREATE INDEX ON {vectors.table(_INDEX_ID)} USING hnsw (embedding halfvec_cosine_ops)"
+    f" WITH (m = {vectors.M}, ef_construction = {vectors.EF_CONSTRUCTION})"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """Seconds a row: copied into the bare table, built into HNSW, and inserted with HNSW.
+
+    The last two are None without HNSW; both grow with the table, this one has `rows`.
+    `round_trip_s` is what any statement takes at least.
+    """
+
+    round_trip_s: float
+    copy_s: float
+    build_s: float | None
+    insert_s: float | None
+    rows: int
+
+
+async def measure(
+    conn: AsyncConnection, given: NDArray[np.float32], *, space_id: int, with_hnsw: bool
+) -> Cost:
+    """Write different unit vectors (rows, dimensions), eight at least; the caller rolls it back."""
+    rows = [_row(vector, space_id) for vector in given]
+    built = rows[: int(_BUILT_SHARE * len(rows))]
+    await vectors.create_table(conn, _INDEX_ID, dimensions=given.shape[1], space_id=space_id)
+    round_trip_s = await _round_trip(conn)
+    copy_s = await _copied(conn, built)
+    if not with_hnsw:
+        return Cost(round_trip_s, copy_s, None, None, len(built))
+    started = time.perf_counter()
+    await conn.execute(_BUILD)
+    build_s = (time.perf_counter() - started) / len(built)
+    insert_s = await _copied(conn, rows[len(built) :])
+    return Cost(round_trip_s, copy_s, build_s, insert_s, len(built))
+
+
+async def _round_trip(conn: AsyncConnection) -> float:
+    started = time.perf_counter()
+    for _ in range(_ROUND_TRIPS):
+        await conn.execute(text("SELECT 1"))
+    return (time.perf_counter() - started) / _ROUND_TRIPS
+
+
+async def _copied(conn: AsyncConnection, rows: Sequence[vectors.VectorRow]) -> float:
+    started = time.perf_counter()
+    await vectors.copy_in(conn, _INDEX_ID, rows)
+    return (time.perf_counter() - started) / len(rows)
+
+
+def _row(vector: NDArray[np.float32], space_id: int) -> vectors.VectorRow:
+    return vectors.VectorRow(
+        doc_key=uuid.uuid4(),
+        chunk_no=0,
+        text_hash=bytes(16),
+        space_id=space_id,
+        char_start=0,
+        char_end=0,
+        token_count=0,
+        embedding=vector,
+    )

@@ -1,0 +1,55 @@
+"""On a GPU: the same vectors as elsewhere, from two batches under way at once."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from embedding import loading
+from embedding.canaries import check
+from embedding.encoders import devices
+from embedding.model_files import description
+from tests import models
+
+pytestmark = pytest.mark.anyio
+TEXT = "The harbour master counts the boats every evening before the lamps are lit. "
+
+
+# Where no device file is, torch is not asked: importing it takes seconds.
+needs_gpu = pytest.mark.skipif(
+    devices.choose_device("auto") != "cuda", reason="torch finds no CUDA device here"
+)
+
+
+@pytest.fixture(scope="module")
+def on_gpu(model_cache):
+    described = description.describe("minilm", models.minilm_directory())
+    loaded = loading.load(described, cache_dir=model_cache, device="cuda")
+    yield loaded
+    loaded.close()
+
+
+@needs_gpu
+async def test_half_precision_is_served_where_the_canaries_agree(on_gpu):
+    assert on_gpu.build["device"] == "cuda"
+    assert on_gpu.dtype in ("f16", "bf16")
+    assert (await on_gpu.check_canaries(check.ALL)).level == "quiet"
+
+
+@needs_gpu
+async def test_batches_at_once_give_each_request_its_own_vectors(on_gpu):
+    texts = [f"{no} {TEXT * (no % 12)}" for no in range(600)]
+    parts = [texts[start : start + 100] for start in range(0, 600, 100)]
+    found = await asyncio.gather(*(on_gpu.encode_texts(part, truncate=True) for part in parts))
+    for part, encoded in zip(parts, found, strict=True):
+        alone = await on_gpu.encode_texts(part[7:8], truncate=True)
+        assert float((encoded.vectors[7] * alone.vectors[0]).sum()) > 0.999
+        assert np.isfinite(encoded.vectors).all()
+
+
+@needs_gpu
+async def test_queries_are_answered_beside_bulk(on_gpu):
+    bulk = asyncio.create_task(on_gpu.encode_texts([TEXT * 20] * 900, truncate=True))
+    query = await on_gpu.encode_query("boats")
+    assert query.vectors.shape == (1, 384)
+    assert len((await bulk).vectors) == 900

@@ -1,0 +1,62 @@
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api import settings
+from api.cli import client
+
+ELSEWHERE = "postgresql://db.example.com/vecmark"
+
+
+@pytest.fixture
+async def url() -> AsyncIterator[str]:
+    """A service that says which instance it is, and nothing else."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nX-Vecmark-Instance: one\r\n"
+            b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+        await writer.drain()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(answer, "127.0.0.1")
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def announce(data_dir: Path, url: str, **more: Any) -> None:
+    (data_dir / client.ANNOUNCEMENT).write_text(json.dumps({"url": url, "instance": "one"} | more))
+
+
+def chosen(data_dir: Path, database_url: str | None = None) -> settings.Settings:
+    return settings.Settings(data_dir=data_dir, database_url=database_url)
+
+
+async def test_a_database_that_is_named_is_never_that_of_a_service_on_another(tmp_path, url):
+    announce(tmp_path, url, store=chosen(tmp_path).store)
+    assert await client.running(chosen(tmp_path, ELSEWHERE)) is None
+
+
+@pytest.mark.parametrize("named", [None, ELSEWHERE])
+async def test_a_service_on_the_store_that_is_meant_is_found(tmp_path, url, named):
+    announce(tmp_path, url, store=chosen(tmp_path, named).store)
+    assert await client.running(chosen(tmp_path, named)) == url
+
+
+async def test_a_data_directory_alone_finds_its_service_whatever_database_that_has(tmp_path, url):
+    announce(tmp_path, url, store=chosen(tmp_path, ELSEWHERE).store)
+    assert await client.running(chosen(tmp_path)) == url
+
+
+async def test_an_announcement_that_was_left_behind_finds_nothing(tmp_path, url):
+    announce(tmp_path, url, instance="two")
+    assert await client.running(chosen(tmp_path)) is None

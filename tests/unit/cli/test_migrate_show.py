@@ -1,0 +1,130 @@
+"""Watching over real HTTP, of a service that gives the answers of a list and no more."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from api.cli import client, errors
+from api.cli.migrate import outcome, sessions, show
+from tests.unit.cli import migrations
+
+# Closes the connection without a word, as a service does that was killed.
+GONE = None
+
+
+class Answers:
+    """What comes next: a status with its body, or GONE; the last one again and again."""
+
+    def __init__(self, *answers: tuple[int, object] | None) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+        self.was_asked = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.asked.append(head.split("\r\n")[0])
+        self.was_asked.set()
+        length = [line for line in head.lower().split("\r\n") if line.startswith("content-length")]
+        await reader.readexactly(int(length[0].split(":")[1]) if length else 0)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if answer is not None:
+            body = json.dumps(answer[1]).encode()
+            start = f"HTTP/1.1 {answer[0]} X\r\nContent-Length: {len(body)}\r\n"
+            writer.write(start.encode() + b"Connection: close\r\n\r\n" + body)
+            await writer.drain()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def session(answers: Answers) -> AsyncIterator[sessions.Session]:
+    async with await asyncio.start_server(answers.serve, "127.0.0.1") as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with client.open_http(url) as service:
+            yield sessions.Session(service, as_json=False)
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(show, "POLL_S", 0.0)
+
+
+def ok(state: str, **changed: Any) -> tuple[int, object]:
+    return 200, migrations.migration(state, **changed)
+
+
+async def test_it_is_watched_through_a_restart_of_the_service(capsys):
+    stopping = (503, {"type": "about:blank", "detail": "the service is stopping"})
+    answers = Answers(ok("backfilling"), stopping, GONE, GONE, ok("building"), ok("soaking"))
+    async with session(answers) as at_hand:
+        found = migrations.migration("planned", history=migrations.history("planned"))
+        done = await show.follow(at_hand, found, outcome.is_over)
+    assert (done.code, done.answer["state"]) == (0, "soaking")
+    assert answers.asked == ["GET /v1/collections/default/migrations/0194-a HTTP/1.1"] * 6
+    said = capsys.readouterr()
+    assert "doesn't answer; asking again (the service is stopping)" in said.err
+    assert "The service answers again." in said.err
+    assert said.out.startswith("default: cut over")
+
+
+async def test_a_service_that_stays_away_is_given_up(monkeypatch):
+    monkeypatch.setattr(show, "SILENCE_S", 0.0)
+    async with session(Answers(GONE)) as at_hand:
+        with pytest.raises(errors.Failure, match="goes on when one runs again"):
+            await show.follow(at_hand, migrations.migration(), outcome.is_over)
+
+
+async def test_a_migration_that_has_gone_is_a_failure_at_once():
+    gone = (404, {"type": "/problems/not-found", "detail": "no collection default"})
+    async with session(Answers(gone)) as at_hand:
+        with pytest.raises(errors.Failure, match="no collection default"):
+            await show.follow(at_hand, migrations.migration(), outcome.is_over)
+
+
+async def test_what_is_left_by_an_interruption_says_how_to_look_again(capsys):
+    answers = Answers(ok("backfilling", collection="notes"))
+    async with session(answers) as at_hand:
+        found = migrations.migration(collection="notes")
+        task = asyncio.create_task(show.follow(at_hand, found, outcome.is_over))
+        await answers.was_asked.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    said = capsys.readouterr().err
+    assert "The migration goes on" in said
+    assert "migrate watch -c notes`" in said
+
+
+async def test_the_open_one_is_meant_else_the_one_named():
+    ended = migrations.migration("done") | {"id": "1"}
+    running = migrations.migration() | {"id": "2"}
+    answers = Answers((200, {"items": [ended, running], "next_cursor": None}))
+    async with session(answers) as at_hand:
+        found = await sessions.meant(at_hand, sessions.Scope(None), "default")
+        newest = await sessions.newest(at_hand.service, "default")
+    assert found is not None
+    assert newest is not None
+    assert (found["id"], newest["id"]) == ("2", "1")
+
+
+async def test_without_an_open_one_there_is_nothing_to_act_on(capsys):
+    answers = Answers((200, {"items": [migrations.migration("done")], "next_cursor": None}))
+    async with session(answers) as at_hand:
+        with pytest.raises(errors.Failure, match="default: no migration is under way"):
+            await sessions.meant(at_hand, sessions.Scope(None), "default")
+        assert await sessions.meant(at_hand, sessions.Scope(None, every=True), "default") is None
+    assert capsys.readouterr().out == "default: no migration is under way (the last one is done).\n"
+
+
+@pytest.mark.parametrize(("kind", "code"), [("cutover-blocked", 3), ("transition-refused", 1)])
+async def test_a_refusal_of_the_gates_has_its_own_code(kind, code):
+    problem = {"type": f"/problems/{kind}", "detail": "recall 0.95"}
+    async with session(Answers((409, problem))) as at_hand:
+        with pytest.raises(errors.Failure, match=r"recall 0\.95") as told:
+            await sessions.act(at_hand.service, migrations.migration("blocked"), "cutover", {})
+    assert told.value.exit_code == code
