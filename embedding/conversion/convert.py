@@ -36,6 +36,8 @@ LIBRARIES = ("torch", "transformers", "sentence-transformers", "tokenizers", "op
 
 # Rows by which precisions are compared, and their tokens: enough to tell, and soon done.
 _RATED, _RATED_TOKENS = 32, 64
+ROUNDS = 3
+Key = TypeVar("Key")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,22 +198,6 @@ def _digests(folder: Path) -> dict[str, str]:
     return {file.name: digest(file) for file in sorted(folder.iterdir())}
 
 
-def main() -> int:
-    def work(given: dict[str, Any], folder: Path) -> None:
-        result = convert(ConversionJob(**given), folder)
-        (folder / MANIFEST).write_text(json.dumps(dataclasses.asdict(result), indent=2))
-
-    return child_process.serve(work)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
-
-
-ROUNDS = 3
-Key = TypeVar("Key")
-
-
 def measure_rates(
     running: Mapping[Key, encoder.Encoder], rows: encoder.Rows, *, pooled_from: int = 0
 ) -> dict[Key, float]:
@@ -239,3 +225,15 @@ def _encode_all(encodes: encoder.Encoder, rows: encoder.Rows, pooled_from: int) 
             lambda batch: encodes.bulk([rows[no] for no in batch], pooled_from), batches
         ):
             pass
+
+
+def main() -> int:
+    def work(given: dict[str, Any], folder: Path) -> None:
+        result = convert(ConversionJob(**given), folder)
+        (folder / MANIFEST).write_text(json.dumps(dataclasses.asdict(result), indent=2))
+
+    return child_process.serve(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
