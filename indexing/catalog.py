@@ -87,7 +87,7 @@ class Catalog:
     async def _make(
         self, conn: AsyncConnection, name: str, loaded: Loaded, chunking: Chunking
     ) -> None:
-        collection_id = await collections.make(conn, name)
+        collection_id = await collections.create(conn, name)
         index_id = await indexes.make(
             conn,
             collection_id=collection_id,

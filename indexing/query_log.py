@@ -76,7 +76,7 @@ class QueryLog:
         if sampled:
             async with engine.begin() as conn:
                 for collection_id, texts in sampled:
-                    await query_samples.note(conn, collection_id, texts)
+                    await query_samples.record(conn, collection_id, texts)
 
     def _forget(self) -> None:
         self._texts = {}

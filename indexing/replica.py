@@ -86,7 +86,7 @@ class Replica:
             self._until = 0.0
             with contextlib.suppress(*database.FAILURES):
                 async with asyncio.timeout(1), self._engine.begin() as conn:
-                    await replicas.leave(conn, self._id)
+                    await replicas.unregister(conn, self._id)
 
     async def beat(self) -> None:
         """Register, or stay registered."""
@@ -95,9 +95,9 @@ class Replica:
         facts = {**self.facts, "query_p95_ms": self._searches.p95_ms()}
         row = replicas.ReplicaRow(self._id, self.name, self._serves, loaded, facts)
         async with self._engine.begin() as conn:
-            await replicas.beat(conn, row, _TTL_S)
+            await replicas.heartbeat(conn, row, _TTL_S)
             served = await replicas.served_spaces(conn)
-            await replicas.forget_expired(conn)
+            await replicas.remove_expired(conn)
         self.lacking = served - set(loaded)
         if self.lacking:
             self._models.wake()

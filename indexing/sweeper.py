@@ -66,7 +66,7 @@ class Sweeper:
             try:
                 async with self._engine.begin() as conn:
                     await vectors.drop_table(conn, index.id)
-                    await indexes.forget(conn, index.id)
+                    await indexes.remove(conn, index.id)
             except DBAPIError as error:
                 if not database.is_conflict(error):
                     raise

@@ -62,7 +62,7 @@ async def page(conn: AsyncConnection, after: str | None, limit: int) -> list[Col
     return [CollectionRow(**row._mapping) for row in rows]
 
 
-async def make(conn: AsyncConnection, name: str) -> UUID:
+async def create(conn: AsyncConnection, name: str) -> UUID:
     """A new collection, not found by anyone before `activate`; IntegrityError if it exists."""
     query = insert(collections).values(name=name).returning(collections.c.id)
     return (await conn.execute(query)).scalar_one()
@@ -84,12 +84,14 @@ async def set_building(conn: AsyncConnection, collection_id: UUID, index_id: int
     )
 
 
-async def switch(conn: AsyncConnection, collection_id: UUID, *, frm: int, to: int) -> bool:
-    """The cut-over itself; False where `frm` is not the active index any more."""
+async def switch_active(
+    conn: AsyncConnection, collection_id: UUID, *, from_index: int, to_index: int
+) -> bool:
+    """The cut-over itself; False where `from_index` is not the active index any more."""
     done = await conn.execute(
         update(collections)
-        .where(collections.c.id == collection_id, collections.c.active_index_id == frm)
-        .values(active_index_id=to, building_index_id=None)
+        .where(collections.c.id == collection_id, collections.c.active_index_id == from_index)
+        .values(active_index_id=to_index, building_index_id=None)
     )
     return done.rowcount == 1
 

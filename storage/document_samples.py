@@ -11,7 +11,7 @@ from storage.tables import documents
 
 
 @dataclasses.dataclass(frozen=True)
-class Sampled:
+class SampledText:
     """The beginning of a document's text; `size`: bytes of all of it."""
 
     beginning: str
@@ -26,7 +26,7 @@ async def count(conn: AsyncConnection, collection_id: UUID) -> int:
 
 async def texts(
     conn: AsyncConnection, collection_id: UUID, *, start: UUID, count: int, chars: int
-) -> list[Sampled]:
+) -> list[SampledText]:
     """Up to `count` documents, those whose keys follow `start`, at most `chars` of each.
 
     Keys are hashes, so documents next to each other by key have nothing in common: from a random
@@ -36,7 +36,7 @@ async def texts(
         text(f"SELECT left(text, {chars:d}), octet_length(text) FROM {_following(count)}"),
         {"collection": collection_id, "start": start},
     )
-    return [Sampled(*row) for row in rows]
+    return [SampledText(*row) for row in rows]
 
 
 async def sizes(
@@ -60,7 +60,7 @@ def _following(count: int) -> str:
     return f"({' UNION ALL '.join(halves)} ORDER BY half, doc_key LIMIT {count:d}) AS following"
 
 
-async def present(conn: AsyncConnection, doc_keys: Iterable[UUID]) -> set[UUID]:
+async def existing_keys(conn: AsyncConnection, doc_keys: Iterable[UUID]) -> set[UUID]:
     """Those that there are."""
     rows = await conn.execute(
         text("SELECT doc_key FROM documents WHERE doc_key = ANY(CAST(:keys AS uuid[]))"),

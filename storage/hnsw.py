@@ -124,7 +124,7 @@ async def progress(conn: AsyncConnection, index_id: int) -> BuildProgress | None
     return None if row is None else BuildProgress(*row)
 
 
-async def inserted(conn: AsyncConnection, index_ids: Sequence[int]) -> dict[int, int]:
+async def count_inserted(conn: AsyncConnection, index_ids: Sequence[int]) -> dict[int, int]:
     """Rows ever inserted into their tables, by every process: whether they are growing fast."""
     query = text(
         "SELECT n.id, coalesce(pg_stat_get_tuples_inserted(to_regclass(n.name)), 0)"

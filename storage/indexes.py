@@ -125,6 +125,6 @@ async def record_hnsw(
     await conn.execute(update(indexes).where(indexes.c.id == index_id).values(**values))
 
 
-async def forget(conn: AsyncConnection, index_id: int) -> None:
+async def remove(conn: AsyncConnection, index_id: int) -> None:
     """Remove a retired index whose table has been dropped."""
     await conn.execute(delete(indexes).where(indexes.c.id == index_id))

@@ -51,7 +51,7 @@ class SourceDocument:
     text_hash: bytes
 
 
-async def make(conn: AsyncConnection, migration_id: UUID, count: int) -> None:
+async def create(conn: AsyncConnection, migration_id: UUID, count: int) -> None:
     """Keys are digests (uuid5): equal parts of the key space hold about equally many documents."""
     bounds = [_KEYS * no // count for no in range(count + 1)]
     rows = [
@@ -99,7 +99,9 @@ async def renew(conn: AsyncConnection, held: Range, lease_s: float) -> bool:
     return done.rowcount == 1
 
 
-async def count_in(conn: AsyncConnection, held: Range, *, documents: int, chunks: int) -> bool:
+async def record_progress(
+    conn: AsyncConnection, held: Range, *, documents: int, chunks: int
+) -> bool:
     """Note what this transaction writes; False where the lease was lost: then roll back."""
     done = await conn.execute(
         text(
@@ -162,7 +164,7 @@ async def totals(conn: AsyncConnection, migration_id: UUID) -> Totals:
     return Totals(*(int(value) for value in (await conn.execute(query)).one()))
 
 
-async def window(
+async def next_documents(
     conn: AsyncConnection,
     held: Range,
     *,

@@ -44,7 +44,7 @@ def _row(row: Row[*tuple[object, ...]]) -> MigrationRow:
     return MigrationRow(**row._mapping)
 
 
-async def make(
+async def create(
     conn: AsyncConnection,
     *,
     collection_id: UUID,
@@ -69,7 +69,7 @@ async def make(
         .returning(migrations.c.id)
     )
     made = (await conn.execute(query)).scalar_one()
-    await _note(conn, made, "planned", None)
+    await _record_step(conn, made, "planned", None)
     return made
 
 
@@ -89,7 +89,7 @@ async def of_collection(conn: AsyncConnection, collection_id: UUID) -> list[Migr
     return [_row(row) for row in await conn.execute(query)]
 
 
-async def under_way(conn: AsyncConnection, collection_id: UUID) -> MigrationRow | None:
+async def find_open(conn: AsyncConnection, collection_id: UUID) -> MigrationRow | None:
     """The one that is not over."""
     query = select(migrations).where(
         migrations.c.collection_id == collection_id, migrations.c.state.not_in(ENDED)
@@ -98,41 +98,43 @@ async def under_way(conn: AsyncConnection, collection_id: UUID) -> MigrationRow 
     return None if row is None else _row(row)
 
 
-async def to_work_on(conn: AsyncConnection, *states: str) -> list[MigrationRow]:
+async def find_workable(conn: AsyncConnection, *states: str) -> list[MigrationRow]:
     """Without those whose time of grace lasts: there may be one for every collection."""
     is_soaking = (migrations.c.state == "soaking") & (migrations.c.retained_until > func.now())
     query = select(migrations).where(migrations.c.state.in_(states), ~is_soaking)
     return [_row(row) for row in await conn.execute(query.order_by(migrations.c.created_at))]
 
 
-async def move(
+async def change_state(
     conn: AsyncConnection,
     migration_id: UUID,
     *,
-    frm: str,
-    to: str,
+    from_state: str,
+    to_state: str,
     epoch: int | None = None,
     why: str | None = None,
     **values: object,
 ) -> bool:
-    """Change the state, where it still is `frm` and (if given) the lease's epoch is `epoch`.
+    """Change the state, where it still is `from_state` and (if given) the lease's epoch is `epoch`.
 
     Without an epoch it is somebody's order: it ends the lease of whoever leads.
     """
     columns = migrations.c
-    query = update(migrations).where(columns.id == migration_id, columns.state == frm)
-    changed = {"state": to, "waiting": None, "updated_at": func.now(), **values}
+    query = update(migrations).where(columns.id == migration_id, columns.state == from_state)
+    changed = {"state": to_state, "waiting": None, "updated_at": func.now(), **values}
     if epoch is None:
         changed |= {"lease_epoch": columns.lease_epoch + 1, "lease_until": None}
     else:
         query = query.where(columns.lease_epoch == epoch)
     done = await conn.execute(query.values(**changed))
     if done.rowcount == 1:
-        await _note(conn, migration_id, to, why)
+        await _record_step(conn, migration_id, to_state, why)
     return done.rowcount == 1
 
 
-async def _note(conn: AsyncConnection, migration_id: UUID, state: str, why: str | None) -> None:
+async def _record_step(
+    conn: AsyncConnection, migration_id: UUID, state: str, why: str | None
+) -> None:
     await conn.execute(
         text(
             "UPDATE migrations SET history = history || jsonb_build_array(jsonb_build_object("
@@ -180,7 +182,7 @@ async def release(conn: AsyncConnection, migration_id: UUID, epoch: int) -> None
     )
 
 
-async def note_waiting(conn: AsyncConnection, migration_id: UUID, what: str | None) -> None:
+async def record_waiting(conn: AsyncConnection, migration_id: UUID, what: str | None) -> None:
     """What it waits for just now, for people who look."""
     await conn.execute(
         text(
@@ -203,7 +205,7 @@ async def set_options(
     )
 
 
-async def turn_after_s(
+async def take_turn(
     conn: AsyncConnection, migration_id: UUID, *, chunks: int, rate: float
 ) -> float:
     """Take a turn for so many chunks at `rate` chunks a second, shared by all workers.
@@ -221,7 +223,7 @@ async def turn_after_s(
     return max(0.0, float(done.scalar_one_or_none() or 0.0))
 
 
-async def forget_turns(conn: AsyncConnection, migration_id: UUID) -> None:
+async def clear_turns(conn: AsyncConnection, migration_id: UUID) -> None:
     """Those taken at another rate don't count."""
     query = update(migrations).where(migrations.c.id == migration_id)
     await conn.execute(query.values(next_batch_at=None))

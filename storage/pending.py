@@ -55,7 +55,7 @@ async def add_missing(conn: AsyncConnection, index_id: int, collection_id: UUID,
     return done.rowcount
 
 
-async def forget_gone(conn: AsyncConnection, index_id: int) -> None:
+async def remove_stale(conn: AsyncConnection, index_id: int) -> None:
     """Drop what nobody waits for any more: of deleted documents, and of texts that changed."""
     await conn.execute(
         text(
@@ -90,7 +90,7 @@ async def set_aside(
     )
 
 
-async def revive_failed(conn: AsyncConnection, index_id: int) -> int:
+async def retry_failed(conn: AsyncConnection, index_id: int) -> int:
     """Try again what was set aside, whatever the reason; how many there were."""
     done = await conn.execute(
         text(
@@ -138,7 +138,7 @@ async def waiting_ids(conn: AsyncConnection, index_id: int, limit: int) -> list[
     return list(rows.scalars())
 
 
-async def satisfy(
+async def complete(
     conn: AsyncConnection, index_id: int, written: Sequence[tuple[UUID, bytes]]
 ) -> None:
     """These texts (doc_key, text_hash) have their vectors in this transaction, whoever waits."""
@@ -155,7 +155,7 @@ async def satisfy(
     )
 
 
-async def clear(conn: AsyncConnection, index_id: int, doc_keys: Sequence[UUID]) -> None:
+async def remove(conn: AsyncConnection, index_id: int, doc_keys: Sequence[UUID]) -> None:
     """The documents have their vectors now, or are gone."""
     await conn.execute(
         text(
@@ -178,7 +178,9 @@ class IndexCoverage:
     waiting: int
 
 
-async def coverage(conn: AsyncConnection, collection_id: UUID, index_id: int) -> IndexCoverage:
+async def measure_coverage(
+    conn: AsyncConnection, collection_id: UUID, index_id: int
+) -> IndexCoverage:
     query = text(
         "SELECT (SELECT count(*) FROM documents WHERE collection_id = :collection), count(*),"
         " count(*) FILTER (WHERE EXISTS (SELECT 1 FROM pending p WHERE p.index_id = :index"

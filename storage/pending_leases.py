@@ -126,7 +126,7 @@ def _ours(index_id: int, claims: Sequence[Claim]) -> dict[str, object]:
     }
 
 
-async def settle(conn: AsyncConnection, index_id: int, claims: Sequence[Claim]) -> None:
+async def complete(conn: AsyncConnection, index_id: int, claims: Sequence[Claim]) -> None:
     """Delete the rows whose hash and epoch still are those of the claims."""
     await conn.execute(text(f"DELETE FROM pending p USING {_OURS}"), _ours(index_id, claims))
 

@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import delete, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage import documents
-from storage.tables import queries
 
 KEPT = 1000
 
 
-async def note(conn: AsyncConnection, collection_id: UUID, texts: Sequence[str]) -> None:
+async def record(conn: AsyncConnection, collection_id: UUID, texts: Sequence[str]) -> None:
     """Keep these; beyond KEPT the oldest go."""
     hashes = {documents.text_hash(one): one for one in texts}
     ordered = sorted(hashes.items())
@@ -38,7 +37,7 @@ async def note(conn: AsyncConnection, collection_id: UUID, texts: Sequence[str])
     )
 
 
-async def sample(conn: AsyncConnection, collection_id: UUID, count: int) -> list[str]:
+async def newest(conn: AsyncConnection, collection_id: UUID, count: int) -> list[str]:
     """Up to `count` of them, the newest."""
     rows = await conn.execute(
         text(
@@ -48,7 +47,3 @@ async def sample(conn: AsyncConnection, collection_id: UUID, count: int) -> list
         {"collection": collection_id},
     )
     return list(rows.scalars())
-
-
-async def forget(conn: AsyncConnection, collection_id: UUID) -> None:
-    await conn.execute(delete(queries).where(queries.c.collection_id == collection_id))

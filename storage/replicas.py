@@ -28,7 +28,7 @@ class ReplicaRow:
         return bool(self.facts.get("works"))
 
 
-async def beat(conn: AsyncConnection, replica: ReplicaRow, ttl_s: float) -> None:
+async def heartbeat(conn: AsyncConnection, replica: ReplicaRow, ttl_s: float) -> None:
     """Register, or stay registered, for so long.
 
     Under the fence: whoever changes the active index sees it, or it sees the new one.
@@ -53,7 +53,7 @@ async def beat(conn: AsyncConnection, replica: ReplicaRow, ttl_s: float) -> None
     )
 
 
-async def leave(conn: AsyncConnection, replica_id: UUID) -> None:
+async def unregister(conn: AsyncConnection, replica_id: UUID) -> None:
     await conn.execute(delete(replicas).where(replicas.c.id == replica_id))
 
 
@@ -64,7 +64,7 @@ async def live(conn: AsyncConnection) -> list[ReplicaRow]:
     return [ReplicaRow(*row) for row in rows]
 
 
-async def forget_expired(conn: AsyncConnection) -> None:
+async def remove_expired(conn: AsyncConnection) -> None:
     await conn.execute(
         text("DELETE FROM replicas WHERE expires_at < now() - interval '1 hour'"),
     )

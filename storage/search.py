@@ -187,7 +187,7 @@ def _matching(dialect: Dialect, condition: filters.Filter, parameters: dict[str,
     )
 
 
-async def distances(
+async def nearest_distances(
     conn: AsyncConnection,
     index: IndexRow,
     vector: NDArray[np.float32],
@@ -210,7 +210,7 @@ async def distances(
         return [row[0] for row in await cursor.fetchall()]
 
 
-async def scores(
+async def score_documents(
     conn: AsyncConnection,
     index: IndexRow,
     vector: NDArray[np.float32],

@@ -24,7 +24,7 @@ _BUILD = text(
 
 
 @dataclasses.dataclass(frozen=True)
-class Cost:
+class WriteCost:
     """Seconds a row: copied into the bare table, built into HNSW, and inserted with HNSW.
 
     The last two are None without HNSW; both grow with the table, this one has `rows`.
@@ -40,7 +40,7 @@ class Cost:
 
 async def measure(
     conn: AsyncConnection, given: NDArray[np.float32], *, space_id: int, with_hnsw: bool
-) -> Cost:
+) -> WriteCost:
     """Write different unit vectors (rows, dimensions), eight at least; the caller rolls it back."""
     rows = [_row(vector, space_id) for vector in given]
     built = rows[: int(_BUILT_SHARE * len(rows))]
@@ -48,12 +48,12 @@ async def measure(
     round_trip_s = await _round_trip(conn)
     copy_s = await _copied(conn, built)
     if not with_hnsw:
-        return Cost(round_trip_s, copy_s, None, None, len(built))
+        return WriteCost(round_trip_s, copy_s, None, None, len(built))
     started = time.perf_counter()
     await conn.execute(_BUILD)
     build_s = (time.perf_counter() - started) / len(built)
     insert_s = await _copied(conn, rows[len(built) :])
-    return Cost(round_trip_s, copy_s, build_s, insert_s, len(built))
+    return WriteCost(round_trip_s, copy_s, build_s, insert_s, len(built))
 
 
 async def _round_trip(conn: AsyncConnection) -> float:

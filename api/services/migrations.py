@@ -103,7 +103,7 @@ async def _fresh(service: Service, name: str) -> Collection:
 
 async def _refuse_second(service: Service, collection: Collection) -> None:
     async with service.engine.connect() as conn:
-        other = await migrations.under_way(conn, collection.row.id)
+        other = await migrations.find_open(conn, collection.row.id)
     if other is not None:
         raise errors.MigrationRunning(collection.row.name, other.id, other.state)
 

@@ -129,7 +129,7 @@ async def _clear(engine: AsyncEngine, name: str) -> None:
         for half in gone:
             async with engine.begin() as conn:
                 await vectors.drop_table(conn, half.index_id)
-                await indexes.forget(conn, half.index_id)
+                await indexes.remove(conn, half.index_id)
             swept = _SWEPT_AT_ONCE
             while swept == _SWEPT_AT_ONCE:
                 async with engine.begin() as conn:

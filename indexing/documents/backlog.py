@@ -65,7 +65,7 @@ class Backlog:
             live = await indexes.in_state(conn, *_FILLED)
         for index in live:
             async with self._engine.begin() as conn:
-                await pending.forget_gone(conn, index.id)
+                await pending.remove_stale(conn, index.id)
             while True:
                 async with self._engine.begin() as conn:
                     count = await pending.add_missing(
@@ -164,7 +164,7 @@ class Backlog:
                 if index.id not in {one.id for one in live}:
                     raise IndexChanged(index.table)
                 await text_vectors.write_texts(conn, index, [filled for _, filled in ready])
-                await pending_leases.settle(conn, index.id, [claim for claim, _ in ready])
+                await pending_leases.complete(conn, index.id, [claim for claim, _ in ready])
 
         await retries.writing(work)
 

@@ -170,7 +170,7 @@ class Batch:
     async def _write_vectors(
         self, conn: AsyncConnection, index: IndexRow, new: Sequence[NewDocumentRow]
     ) -> None:
-        await pending.clear(conn, index.id, [document.doc_key for document in new])
+        await pending.remove(conn, index.id, [document.doc_key for document in new])
         filled, lacking = [], {}
         for document in new:
             done = self._done.get((index.id, document.text_hash))

@@ -121,7 +121,7 @@ class Indexer:
                 gone.update(removed)
                 for index in live:
                     await vectors.remove(conn, index.id, removed)
-                    await pending.clear(conn, index.id, removed)
+                    await pending.remove(conn, index.id, removed)
 
         await retries.writing(work)
         return len(gone)

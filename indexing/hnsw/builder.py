@@ -90,7 +90,7 @@ class HnswBuilder:
             return []
         async with self._engine.connect() as conn:
             texts = await vectors.sample_texts(conn, index, 2 * _CALIBRATION_QUERIES)
-            searched = await query_samples.sample(conn, index.collection_id, _CALIBRATION_QUERIES)
+            searched = await query_samples.newest(conn, index.collection_id, _CALIBRATION_QUERIES)
         half = len(texts) // 2
         made = [
             f"{_fragment(one)} {_fragment(other)}"
@@ -119,7 +119,8 @@ async def _found(
     ef_search: int | None,
 ) -> list[list[float]]:
     return [
-        await search.distances(conn, index, vector, _K, ef_search=ef_search) for vector in vectors_
+        await search.nearest_distances(conn, index, vector, _K, ef_search=ef_search)
+        for vector in vectors_
     ]
 
 

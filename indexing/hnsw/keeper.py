@@ -59,7 +59,7 @@ class HnswKeeper:
         async with self._engine.connect() as conn:
             active = await indexes.in_state(conn, "active")
             possible = [index for index in active if self._is_possible(index)]
-            inserted = await hnsw.inserted(conn, [index.id for index in possible])
+            inserted = await hnsw.count_inserted(conn, [index.id for index in possible])
             due = [one for one in possible if await self._is_due(conn, one, inserted[one.id])]
             await self._give_back_abandoned(conn, active)
             await conn.commit()

@@ -129,7 +129,7 @@ class Backfill:
     ) -> list[SourceDocument]:
         return await retries.read(
             self._engine,
-            lambda conn: migration_ranges.window(
+            lambda conn: migration_ranges.next_documents(
                 conn,
                 held,
                 collection_id=run.migration.collection.id,
@@ -181,10 +181,10 @@ class Backfill:
                 raise errors.LeaseLost(f"the index {run.target.id} is no longer written")
             written = await text_vectors.write_texts(conn, run.target, filled)
             good = [one for one in written if one.chunks]
-            await pending.satisfy(
+            await pending.complete(
                 conn, run.target.id, [(one.doc_key, one.text_hash) for one in good]
             )
-            counted = await migration_ranges.count_in(
+            counted = await migration_ranges.record_progress(
                 conn, held, documents=len(written), chunks=sum(one.chunks for one in good)
             )
             if not counted:

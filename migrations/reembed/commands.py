@@ -62,7 +62,7 @@ class MigrationCommands:
 
         async def work(conn: AsyncConnection) -> None:
             if found.state != "paused" and not found.is_soaking:
-                await pending.revive_failed(conn, found.to.id)
+                await pending.retry_failed(conn, found.to.id)
             await migration.move(conn, found, goes_on)
 
         await self._once(work)
@@ -88,7 +88,7 @@ class MigrationCommands:
 
         async def work(conn: AsyncConnection) -> None:
             await migrations.set_options(conn, found.id, changes)
-            await migrations.forget_turns(conn, found.id)
+            await migrations.clear_turns(conn, found.id)
 
         await self._once(work)
 

@@ -90,7 +90,7 @@ async def find_blocker(
 
 async def covers(engine: AsyncEngine, index: IndexRow) -> pending.IndexCoverage:
     async with engine.connect() as conn:
-        return await pending.coverage(conn, index.collection_id, index.id)
+        return await pending.measure_coverage(conn, index.collection_id, index.id)
 
 
 async def begin_cutting(
@@ -153,7 +153,9 @@ async def roll_back(engine: AsyncEngine, found: Migration, *, force: str | None,
 
 
 async def _switch(conn: AsyncConnection, found: Migration, *, frm: IndexRow, to: IndexRow) -> None:
-    if not await collections.switch(conn, found.collection.id, frm=frm.id, to=to.id):
+    if not await collections.switch_active(
+        conn, found.collection.id, from_index=frm.id, to_index=to.id
+    ):
         raise errors.LeaseLost(f"the index {frm.id} is not the active one any more")
     await indexes.set_state(conn, to.id, "active")
 

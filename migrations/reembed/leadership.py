@@ -172,4 +172,4 @@ class Leader:
         """It may not come back by itself, so people are told."""
         with contextlib.suppress(*database.FAILURES):
             async with self._engine.begin() as conn:
-                await migrations.note_waiting(conn, found.id, reason[:300])
+                await migrations.record_waiting(conn, found.id, reason[:300])

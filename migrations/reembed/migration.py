@@ -162,8 +162,14 @@ async def move(
     """
     states.check(migration.state, to, migration.resume_state)
     kept = {"resume_state": None, "error": None, **values}
-    done = await migrations.move(
-        conn, migration.id, frm=migration.state, to=to, epoch=epoch, why=why, **kept
+    done = await migrations.change_state(
+        conn,
+        migration.id,
+        from_state=migration.state,
+        to_state=to,
+        epoch=epoch,
+        why=why,
+        **kept,
     )
     if not done:
         raise errors.LeaseLost(f"the migration {migration.id} is not {migration.state} any more")

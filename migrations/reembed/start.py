@@ -164,7 +164,7 @@ class Starter:
         if made is None:
             raise LookupError(target)
         sides = Sides(source=Side.of(collection.active), target=Side.of(made))
-        return await migrations.make(
+        return await migrations.create(
             conn,
             collection_id=row.id,
             source_index_id=collection.active.id,
@@ -176,6 +176,6 @@ class Starter:
 
     async def _refuse_second(self, collection: Collection, error: IntegrityError) -> None:
         async with self._engine.connect() as conn:
-            other = await migrations.under_way(conn, collection.row.id)
+            other = await migrations.find_open(conn, collection.row.id)
         if other is not None:
             raise errors.MigrationRunning(collection.row.name, other.id, other.state) from error

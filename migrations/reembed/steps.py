@@ -90,7 +90,7 @@ class MigrationSteps:
         async with self._leader.leading(found) as epoch, self._engine.begin() as conn:
             documents = await collections.count_documents(conn, found.collection.id)
             count = min(_MOST_RANGES, max(_LEAST_RANGES, documents // _RANGE_DOCUMENTS))
-            await migration_ranges.make(conn, found.id, count)
+            await migration_ranges.create(conn, found.id, count)
             await migration.move(conn, found, "backfilling", epoch=epoch)
         return True
 
@@ -102,7 +102,7 @@ class MigrationSteps:
         self._models.wake()
         why = self._models.problems.get(target.fingerprint, "it is being loaded")
         async with self._engine.begin() as conn:
-            await migrations.note_waiting(
+            await migrations.record_waiting(
                 conn, found.id, f"{self._presence.name} waits for {target.model_id}: {why}"
             )
         return False
@@ -261,7 +261,7 @@ class MigrationSteps:
     async def _hindered(self, found: Migration, hinder: cutover.Blocker, epoch: int) -> None:
         """Say what is in the way; where it needs a person, it is blocked."""
         async with self._engine.begin() as conn:
-            await migrations.note_waiting(conn, found.id, hinder.reason)
+            await migrations.record_waiting(conn, found.id, hinder.reason)
             if hinder.failed:
                 await migration.move(
                     conn,

@@ -61,7 +61,7 @@ class Throttle:
         while not self.stopped and (rate := self._options.max_rate) is not None:
             changed = self._changed
             async with self._engine.begin() as conn:
-                wait_s = await migrations.turn_after_s(conn, self._id, chunks=chunks, rate=rate)
+                wait_s = await migrations.take_turn(conn, self._id, chunks=chunks, rate=rate)
             if not await self._until_stopped(wait_s, changed):
                 return
 

@@ -68,7 +68,7 @@ class MigrationWorker:
     async def tick(self) -> None:
         """Begin to drive each that has something to do and is not driven here yet."""
         async with self._engine.connect() as conn:
-            rows = await migrations.to_work_on(conn, *states.WORKED)
+            rows = await migrations.find_workable(conn, *states.WORKED)
             new = [row for row in rows if row.id not in self._tasks]
             found = [await migration.complete(conn, row) for row in new]
         for one in found:

@@ -46,7 +46,7 @@ async def begin(
     chunking: Mapping[str, object],
 ) -> HalfMade:
     """A collection with an empty index, not found by anyone; IntegrityError where one is begun."""
-    collection_id = await collections.make(conn, _PREFIX + name)
+    collection_id = await collections.create(conn, _PREFIX + name)
     index_id = await indexes.make(
         conn, collection_id=collection_id, space_id=space_id, chunking=chunking, state="building"
     )

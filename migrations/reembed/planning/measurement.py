@@ -107,14 +107,14 @@ def _encoding(taken: Sample, known: dict[int, Rate]) -> list[Span]:
     ]
 
 
-def _build(cost: write_cost.Cost, chunks: float) -> Span:
+def _build(cost: write_cost.WriteCost, chunks: float) -> Span:
     if cost.build_s is None:
         return _NOTHING
     seconds = chunks * estimates.grown(cost.build_s, rows=cost.rows, to=chunks)
     return Span(_BUILD_FASTER * seconds, seconds, _BUILD_SLOWER * seconds)
 
 
-def _insert_s(cost: write_cost.Cost, chunks: float) -> float:
+def _insert_s(cost: write_cost.WriteCost, chunks: float) -> float:
     if cost.insert_s is None:
         return cost.copy_s
     return estimates.grown(cost.insert_s, rows=cost.rows, to=chunks)
@@ -122,7 +122,7 @@ def _insert_s(cost: write_cost.Cost, chunks: float) -> float:
 
 async def _trial(
     engine: AsyncEngine, target: Loaded, made: NDArray[np.float32], *, with_hnsw: bool
-) -> write_cost.Cost:
+) -> write_cost.WriteCost:
     given = _different(made, target.model.space.dimensions)
     async with engine.connect() as conn:
         cost = await write_cost.measure(conn, given, space_id=target.space_id, with_hnsw=with_hnsw)

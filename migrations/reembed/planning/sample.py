@@ -16,7 +16,7 @@ from indexing.models.loaded import Loaded
 from migrations.reembed.planning import estimates
 from migrations.reembed.planning.estimates import Counted, Population, Span, Total
 from storage import document_samples
-from storage.document_samples import Sampled
+from storage.document_samples import SampledText
 
 _DOCUMENTS = 300
 _BYTES = 400_000
@@ -85,7 +85,7 @@ async def take(
     )
 
 
-async def _read(engine: AsyncEngine, collection_id: UUID) -> tuple[Population, list[Sampled]]:
+async def _read(engine: AsyncEngine, collection_id: UUID) -> tuple[Population, list[SampledText]]:
     start = UUID(int=random.Random(collection_id.int).getrandbits(128))  # noqa: S311 - no secret
     async with engine.connect() as conn:
         count = await document_samples.count(conn, collection_id)
@@ -101,13 +101,13 @@ async def _read(engine: AsyncEngine, collection_id: UUID) -> tuple[Population, l
     return Population(max(count, len(sizes)), sizes), texts
 
 
-def _too_long(pairs: Sequence[tuple[Prepared | NoTokens, Sampled]], loaded: Loaded) -> float:
+def _too_long(pairs: Sequence[tuple[Prepared | NoTokens, SampledText]], loaded: Loaded) -> float:
     tokenizer, prompt = loaded.model.tokenizer, loaded.model.space.document_prompt
     limit = tokenizer.limit
     if limit is None:
         return 0.0
 
-    def over(prepared: Prepared | NoTokens, text: Sampled) -> bool:
+    def over(prepared: Prepared | NoTokens, text: SampledText) -> bool:
         if isinstance(prepared, NoTokens):
             return False
         if len(prepared.chunks) == 1 and not prepared.cut:  # fits, so far as it was read

@@ -69,7 +69,9 @@ async def _stored(
     """The queries in their order, with the judged documents that there are."""
     ids = {id_ for one in queries for id_ in one.relevant}
     keys = {id_: documents.key(collection_id, id_) for id_ in ids}
-    present = await retries.read(engine, lambda conn: document_samples.present(conn, keys.values()))
+    present = await retries.read(
+        engine, lambda conn: document_samples.existing_keys(conn, keys.values())
+    )
     return [
         Golden(
             q=one.q,

@@ -34,7 +34,7 @@ async def ask(conn: AsyncConnection, collection_id: UUID, rng: random.Random) ->
     A sentence lies next to its own document, so that recall by sentences is a little higher than
     by questions (0.988 and 0.958 at worst, docs/decisions.md).
     """
-    searched = await query_samples.sample(conn, collection_id, COUNT)
+    searched = await query_samples.newest(conn, collection_id, COUNT)
     if len(searched) >= ENOUGH_SEARCHES:
         return Questions(searched, "searches")
     start = UUID(int=rng.getrandbits(128))

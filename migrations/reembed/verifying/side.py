@@ -51,13 +51,13 @@ class ComparedSide:
         """Of the nearest rows, exact where `ef_search` is None."""
         return await retries.read(
             self.engine,
-            lambda conn: search.distances(conn, self.index, vector, k, ef_search=ef_search),
+            lambda conn: search.nearest_distances(conn, self.index, vector, k, ef_search=ef_search),
         )
 
     async def scores(self, vector: Vector, doc_keys: Collection[UUID]) -> dict[UUID, float]:
         """Of any documents that have vectors here."""
         return await retries.read(
-            self.engine, lambda conn: search.scores(conn, self.index, vector, doc_keys)
+            self.engine, lambda conn: search.score_documents(conn, self.index, vector, doc_keys)
         )
 
 

@@ -126,7 +126,7 @@ async def _verify(subject: Subject, sides: ComparedSides) -> report.Report:
 async def _coverage(subject: Subject) -> report.Coverage:
     found = await retries.read(
         subject.engine,
-        lambda conn: pending.coverage(conn, subject.collection.id, subject.target.id),
+        lambda conn: pending.measure_coverage(conn, subject.collection.id, subject.target.id),
     )
     waived = found.failed if subject.options.waive_failed else 0
     return report.Coverage(

@@ -117,7 +117,7 @@ async def fill(
 
 async def searched(found: World, texts: Sequence[str]) -> None:
     async with found.engine.begin() as conn:
-        await query_samples.note(conn, found.source.row.id, texts)
+        await query_samples.record(conn, found.source.row.id, texts)
 
 
 def subject(

@@ -30,7 +30,7 @@ async def moving(idle: Service) -> Migration:
     await write(idle, texts(60))
     found = await start(idle, OTHER)
     async with idle.engine.begin() as conn:
-        await migration_ranges.make(conn, found.id, 1)
+        await migration_ranges.create(conn, found.id, 1)
         await reembed.move(conn, found, "backfilling")
     return await look(idle, found.id)
 
@@ -55,7 +55,7 @@ async def claim(service: Service, moving: Migration, owner: str, lease_s: float)
 
 async def read(service: Service, moving: Migration, held: Range) -> list[SourceDocument]:
     async with service.engine.connect() as conn:
-        return await migration_ranges.window(
+        return await migration_ranges.next_documents(
             conn,
             held,
             collection_id=moving.collection.id,
@@ -85,7 +85,7 @@ async def put(
     async with service.engine.begin() as conn:
         await fence.enter(conn, moving.collection.id)
         written = await text_vectors.write_texts(conn, moving.to, filled)
-        if not await migration_ranges.count_in(
+        if not await migration_ranges.record_progress(
             conn, held, documents=len(written), chunks=len(written)
         ):
             raise errors.LeaseLost(str(held.no))
@@ -113,7 +113,7 @@ async def test_a_claim_leases_one_range_and_no_other(idle: Service):
     """Whatever plan PostgreSQL has for it: joined, the subquery was run for every row."""
     found = await start(idle, OTHER)
     async with idle.engine.begin() as conn:
-        await migration_ranges.make(conn, found.id, 16)
+        await migration_ranges.create(conn, found.id, 16)
     for taken in range(1, 17):
         await claim(idle, found, f"worker {taken}", lease_s=60)
         leased = "SELECT count(*) FROM migration_ranges WHERE lease_until IS NOT NULL"
@@ -155,7 +155,7 @@ async def test_who_learns_late_that_it_was_moved_on_does_not_lead(idle: Service)
     """It would do again what is done: two workers made the ranges of one migration."""
     found = await start(idle, OTHER)
     async with idle.engine.begin() as conn:
-        await migration_ranges.make(conn, found.id, 1)
+        await migration_ranges.create(conn, found.id, 1)
         await reembed.move(conn, found, "backfilling")
     async with leadership.leading(idle.engine, found, "late") as epoch:
         assert epoch is None
@@ -237,7 +237,7 @@ async def test_what_was_written_meanwhile_is_held_back_by_the_rate_too(idle: Ser
     await write(idle, texts(60))
     found = await start(idle, OTHER, max_rate=10_000)
     async with idle.engine.begin() as conn:
-        await migration_ranges.make(conn, found.id, 1)
+        await migration_ranges.create(conn, found.id, 1)
         await reembed.move(conn, found, "backfilling")
         await pending.add_missing(conn, found.to.id, found.collection.id, 100)
         await conn.execute(text("UPDATE migration_ranges SET finished = true"))

@@ -81,14 +81,14 @@ async def test_a_rollback_gives_up_where_a_process_lacks_the_old_model(service: 
     )
     elsewhere = ReplicaRow(uuid.uuid4(), "elsewhere", True, [moving.to.space_id], {})
     async with service.engine.begin() as conn:
-        await replicas.beat(conn, elsewhere, 600)
+        await replicas.heartbeat(conn, elsewhere, 600)
     with pytest.raises(errors.RollbackRefused, match="nothing was switched yet: elsewhere has not"):
         async with asyncio.timeout(50):  # without the bound of this one it waits for a minute
             await hasty.roll_back(moving, force=None)
     assert await space(service) == new
     assert (await look(service, moving.id)).state == "soaking"
     async with service.engine.begin() as conn:
-        await replicas.leave(conn, elsewhere.id)
+        await replicas.unregister(conn, elsewhere.id)
     await hasty.roll_back(moving, force=None)
     assert (await look(service, moving.id)).state == "rolled_back"
 

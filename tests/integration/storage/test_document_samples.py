@@ -57,5 +57,5 @@ async def test_documents_that_are_there(service: Service):
     collection = (await service.collection("default")).row
     there, gone = (documents.key(collection.id, id_) for id_ in ("d1", "gone"))
     async with service.engine.connect() as conn:
-        assert await document_samples.present(conn, [there, gone]) == {there}
-        assert await document_samples.present(conn, []) == set()
+        assert await document_samples.existing_keys(conn, [there, gone]) == {there}
+        assert await document_samples.existing_keys(conn, []) == set()

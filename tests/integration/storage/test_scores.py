@@ -28,12 +28,12 @@ async def test_scores_are_those_of_a_search_by_the_best_chunk(service: Service):
         query = search.Query(vector=vector, limit=3, exact=True)
         hits = (await search.nearest(conn, index, query)).hits
         assert next(hit.chunk_no for hit in hits if hit.id == "long") > 1
-        found = await search.scores(conn, index, vector, keys.values())
+        found = await search.score_documents(conn, index, vector, keys.values())
         assert found == {hit.doc_key: pytest.approx(hit.score) for hit in hits}
-        assert await search.scores(conn, index, vector, [keys["x"]]) == {
+        assert await search.score_documents(conn, index, vector, [keys["x"]]) == {
             keys["x"]: found[keys["x"]]
         }
-        assert await search.scores(conn, index, vector, []) == {}
+        assert await search.score_documents(conn, index, vector, []) == {}
 
 
 async def test_vectors_of_another_text_have_no_score(service: Service):
@@ -46,4 +46,6 @@ async def test_vectors_of_another_text_have_no_score(service: Service):
         await documents.upsert(conn, collection.row.id, [changed])
     vector = np.ones(collection.active.dimensions, np.float32)
     async with autocommit(service) as conn:
-        assert await search.scores(conn, collection.active, vector, [changed.doc_key]) == {}
+        assert (
+            await search.score_documents(conn, collection.active, vector, [changed.doc_key]) == {}
+        )

@@ -86,10 +86,10 @@ async def test_a_lease_that_was_taken_over_settles_nothing(service: Service, lac
         quick = await pending_leases.claim(conn, lacking, owner="quick", limit=100, lease_s=60)
     assert len(slow) == len(quick) == 40
     async with service.engine.begin() as conn:
-        await pending_leases.settle(conn, lacking, slow)
+        await pending_leases.complete(conn, lacking, slow)
     assert len(await waiting(service)) == 40
     async with service.engine.begin() as conn:
-        await pending_leases.settle(conn, lacking, quick)
+        await pending_leases.complete(conn, lacking, quick)
     assert await waiting(service) == []
 
 
@@ -99,7 +99,7 @@ async def test_a_document_changed_meanwhile_keeps_its_newest_text(service: Servi
         claims = await pending_leases.claim(conn, lacking, owner="slow", limit=100, lease_s=60)
     await write(service, {"d3": "a loaf of bread"})
     async with service.engine.begin() as conn:
-        await pending_leases.settle(conn, lacking, claims)
+        await pending_leases.complete(conn, lacking, claims)
     answer = await service.searcher.by_text(
         "default", "a loaf of bread", SearchQuery(exact=True, limit=1)
     )
@@ -167,7 +167,7 @@ async def test_a_restart_does_not_try_again_what_ends_it(service: Service, lacki
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
     async with service.engine.begin() as conn:
-        assert await pending.revive_failed(conn, lacking) == 39
+        assert await pending.retry_failed(conn, lacking) == 39
     await cut_off(service, 0)
     assert await claimed(service, lacking) == 39
 

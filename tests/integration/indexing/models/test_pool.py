@@ -131,7 +131,7 @@ async def test_files_replaced_behind_the_path_neither_write_nor_serve(
         await write(database, after, collection, "frog", "a new text about frogs")
         async with database.connect() as conn:
             missing = (
-                await pending.coverage(conn, collection.row.id, collection.active.id)
+                await pending.measure_coverage(conn, collection.row.id, collection.active.id)
             ).missing
         assert missing == 1
 
