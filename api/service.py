@@ -49,7 +49,7 @@ class Service:
     sweeper: Sweeper
     backlog: Backlog
     starter: Starter
-    orders: MigrationCommands
+    commands: MigrationCommands
     died: Mapping[str, str]
     works: bool
     stopping: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
@@ -115,7 +115,7 @@ def build(
         sweeper=sweeper,
         backlog=backlog,
         starter=Starter(engine, models, catalog),
-        orders=MigrationCommands(engine, models, backlog, sweeper.wake),
+        commands=MigrationCommands(engine, models, backlog, sweeper.wake),
         died=died,
         works=works,
     )

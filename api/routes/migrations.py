@@ -113,7 +113,7 @@ async def throttle(
     changes: dict[str, object] = msgspec.to_builtins(sent)
 
     async def order(found: reembed.Migration) -> None:
-        await service.orders.throttle(found, changes)
+        await service.commands.throttle(found, changes)
 
     return await migrations.run_command(service, collection, migration_id, order)
 
@@ -138,7 +138,7 @@ async def cut_over(
     bodies.check_text(sent.force or "", "force")
 
     async def order(found: reembed.Migration) -> None:
-        await service.orders.cut_over(found, force=sent.force, waive_failed=sent.waive_failed)
+        await service.commands.cut_over(found, force=sent.force, waive_failed=sent.waive_failed)
 
     return await migrations.run_command(service, collection, migration_id, order)
 
@@ -163,7 +163,7 @@ async def roll_back(
     bodies.check_text(sent.force or "", "force")
 
     async def order(found: reembed.Migration) -> None:
-        await service.orders.roll_back(found, force=sent.force)
+        await service.commands.roll_back(found, force=sent.force)
 
     return await migrations.run_command(service, collection, migration_id, order)
 
@@ -183,7 +183,7 @@ def _plain(name: Literal["pause", "resume", "cancel", "retire"], summary: str) -
         service: NamedDependency[Service], collection: FromPath[str], migration_id: FromPath[str]
     ) -> Migration:
         return await migrations.run_command(
-            service, collection, migration_id, getattr(service.orders, name)
+            service, collection, migration_id, getattr(service.commands, name)
         )
 
     return route
@@ -207,7 +207,7 @@ async def report(
         raise errors.ReportMissing(
             f"the migration {found.id} is {found.state} and has not been verified yet"
         )
-    content = Report.of(found.row.report)
+    content = Report.from_stored(found.row.report)
     if format == "json":
         return Response(content)
     title = f"Migration {found.id} of {collection}: {found.state}"

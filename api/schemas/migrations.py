@@ -24,7 +24,7 @@ Reason = Annotated[str, Meta(min_length=3, max_length=500)]
 class GateOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`ndcg_drop`: what nDCG@10 may fall by, over the golden queries; `overlap`: of the ten."""
 
-    recall: Share = migration.RECALL
+    recall: Share = migration.DEFAULT_RECALL
     ndcg_drop: Annotated[float, Meta(ge=-1, le=1)] | None = None
     overlap: Share | None = None
 
@@ -55,7 +55,7 @@ class NewMigration(PlanRequest, frozen=True, kw_only=True, forbid_unknown_fields
     manual: bool = False
     retain: str | Annotated[float, Meta(ge=0)] = "24h"
     max_rate: Rate | None = None
-    query_p95_ms: Milliseconds | None = migration.QUERY_P95_MS
+    query_p95_ms: Milliseconds | None = migration.DEFAULT_QUERY_P95_MS
     waive_failed: bool = False
 
 
@@ -106,7 +106,7 @@ class Migration(Struct, frozen=True, kw_only=True):
     lag: status.Lag | None
     failed: list[FailedText]
     verdict: report.Verdict | None
-    history: list[migration.Moment]
+    history: list[migration.StateChange]
     retained_until: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -146,15 +146,15 @@ async def describe(
         progress=stands.progress,
         lag=stands.lag,
         failed=[FailedText(id=id_, reason=why) for id_, why in stands.failed],
-        verdict=None if row.report is None else Report.of(row.report).verdict,
-        history=migration.moments(row.history),
+        verdict=None if row.report is None else Report.from_stored(row.report).verdict,
+        history=migration.state_changes(row.history),
         retained_until=row.retained_until,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
 
 
-def _side(service: Service, side: migration.Side) -> MigrationSide:
+def _side(service: Service, side: migration.IndexSummary) -> MigrationSide:
     return MigrationSide(
         index=side.index,
         space=common_schemas.SpaceName(id=side.fingerprint, model=side.model_id),

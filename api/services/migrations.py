@@ -41,7 +41,7 @@ async def start(service: Service, name: str, sent: NewMigration) -> UUID | NotNe
         for attempt in range(ATTEMPTS):
             collection = await _fresh(service, name)
             await _refuse_second(service, collection)
-            found = await service.starter.difference(
+            found = await service.starter.find_difference(
                 collection, loaded, _chunking(sent.chunking), sent.model
             )
             if found.change == "query-prompt":
@@ -65,7 +65,7 @@ async def plan(service: Service, name: str, sent: PlanRequest) -> Plan:
     """Raises as `start` does."""
     async with service.using(sent.model) as loaded:
         collection = await _fresh(service, name)
-        found = await service.starter.difference(
+        found = await service.starter.find_difference(
             collection, loaded, _chunking(sent.chunking), sent.model
         )
         subject = planning.PlanSubject(
@@ -77,7 +77,7 @@ async def plan(service: Service, name: str, sent: PlanRequest) -> Plan:
             chunking=found.chunking,
             free_bytes=_free_bytes(service),
         )
-        made = await planning.plan(subject)
+        made = await planning.make_plan(subject)
     if found.change != "query-prompt":
         return made
     return msgspec.structs.replace(made, needed=False, change="query-prompt", detail=found.detail)
@@ -125,7 +125,7 @@ async def page(service: Service, name: str) -> list[Migration]:
     async with service.engine.connect() as conn:
         collection = await collections.find(conn, name)
         rows = await migrations.of_collection(conn, collection.id)
-        found = [await migration.complete(conn, row) for row in rows]
+        found = [await migration.from_row(conn, row) for row in rows]
     return [one for one in found if one is not None]
 
 

@@ -56,7 +56,7 @@ class Backfill:
 
         Raises ModelMissing, EmbeddingError; LeaseLost is told to nobody: another goes on there.
         """
-        target = found.to
+        target = found.target_index
         with self._models.held(
             target.space_id, model_id=target.model_id, fingerprint=target.fingerprint
         ) as loaded:
@@ -88,7 +88,7 @@ class Backfill:
             return await migration_ranges.renew(conn, held, leadership.LEASE_S)
 
         try:
-            async with leadership.renewed(self._engine, renew):
+            async with leadership.keep_lease(self._engine, renew):
                 yield
         finally:
             with contextlib.suppress(*database.FAILURES):
@@ -155,7 +155,7 @@ class Backfill:
 
     async def _batch(self, run: _Run, held: Range, batch: Sequence[Piece]) -> None:
         chunks = sum(text_vectors.chunks(prepared) for _, prepared in batch)
-        await run.throttle.turn(chunks)
+        await run.throttle.wait_for_turn(chunks)
         if run.throttle.stopped:
             return
         begun = time.monotonic()
@@ -171,7 +171,7 @@ class Backfill:
         ]
         await retries.writing(lambda: self._write(run, held, filled))
         log.info("backfill_written", **told)
-        run.throttle.worked(chunks, time.monotonic() - begun)
+        run.throttle.record_batch(chunks, time.monotonic() - begun)
 
     async def _write(self, run: _Run, held: Range, filled: Sequence[WrittenVectors]) -> None:
         """Nothing where the lease was lost: a worker that was asleep for long writes no row."""

@@ -17,7 +17,7 @@ _RECALL_MARGIN = 0.01
 _MOST_RECALL = 0.999
 
 
-class Building:
+class TargetBuilder:
     """`min_rows`: below it a search is an exact scan, and nothing is built."""
 
     def __init__(self, engine: AsyncEngine, builder: HnswBuilder, *, min_rows: int) -> None:

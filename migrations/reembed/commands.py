@@ -62,14 +62,14 @@ class MigrationCommands:
 
         async def work(conn: AsyncConnection) -> None:
             if found.state != "paused" and not found.is_soaking:
-                await pending.retry_failed(conn, found.to.id)
+                await pending.retry_failed(conn, found.target_index.id)
             await migration.move(conn, found, goes_on)
 
         await self._once(work)
 
     async def cancel(self, found: Migration) -> None:
         """Drop the target; the source goes on as if nothing had been."""
-        if not states.may_cancel(found.state, found.resume_state):
+        if not states.can_cancel(found.state, found.resume_state):
             after = (
                 "it has been cut over: roll it back, or retire the old index"
                 if found.is_soaking
@@ -123,18 +123,18 @@ class MigrationCommands:
         """What stands against it: texts set aside, unless waived, and gates that failed."""
         waived = waive_failed or found.options.waive_failed
         async with self._engine.connect() as conn:
-            failed = await pending.failed(conn, found.to.id, 3)
-            counted = (await pending.counts(conn, found.to.id)).failed
+            failed = await pending.failed(conn, found.target_index.id, 3)
+            counted = (await pending.counts(conn, found.target_index.id)).failed
         texts = []
         if counted and not waived:
             shown = "; ".join(f"{id_}: {why}" for id_, why in failed)
             texts.append(
-                f"{counted:,} texts can't be embedded by {found.to.model_id} ({shown}); delete or "
-                "change them, or waive them"
+                f"{counted:,} texts can't be embedded by {found.target_index.model_id} ({shown}); "
+                "delete or change them, or waive them"
             )
         gates = []
         if found.row.report is not None:
-            verdict = Report.of(found.row.report).verdict
+            verdict = Report.from_stored(found.row.report).verdict
             # With its texts waived, coverage holds by what they are waived for.
             gates = [
                 f"{gate.name}: {gate.detail}"
@@ -153,7 +153,7 @@ class MigrationCommands:
                 f"a migration that is {found.state} has nothing to roll back: "
                 "only between its cut-over and the end of its time of grace"
             )
-        source = found.frm
+        source = found.source_index
         if not self._models.has(source.space_id):
             raise errors.RollbackRefused(
                 f"the files of {source.model_id} (space {source.fingerprint}) are not on this "
@@ -181,7 +181,7 @@ class MigrationCommands:
 
         Raises RollbackRefused where it can't be embedded, or not by then.
         """
-        source, drained = found.frm, 0
+        source, drained = found.source_index, 0
         while True:
             drained += await cutover.catch_up(self._engine, self._backlog, source, until=until)
             async with self._engine.connect() as conn:
@@ -207,7 +207,7 @@ class MigrationCommands:
 
     async def _lacking(self, found: Migration) -> str:
         async with self._engine.connect() as conn:
-            return ", ".join(await pending.waiting_ids(conn, found.frm.id, 10))
+            return ", ".join(await pending.waiting_ids(conn, found.source_index.id, 10))
 
     async def retire(self, found: Migration) -> None:
         """End the time of grace now: the source's table is dropped, no rollback any more."""

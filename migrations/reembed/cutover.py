@@ -88,7 +88,7 @@ async def find_blocker(
     return None
 
 
-async def covers(engine: AsyncEngine, index: IndexRow) -> pending.IndexCoverage:
+async def read_coverage(engine: AsyncEngine, index: IndexRow) -> pending.IndexCoverage:
     async with engine.connect() as conn:
         return await pending.measure_coverage(conn, index.collection_id, index.id)
 
@@ -109,10 +109,10 @@ async def begin_cutting(
     async def work(conn: AsyncConnection) -> None:
         if options:
             await migrations.set_options(conn, found.id, options)
-        await indexes.set_state(conn, found.to.id, "cutting")
+        await indexes.set_state(conn, found.target_index.id, "cutting")
         await migration.move(conn, found, "cutting", epoch=epoch, why=why)
 
-    await fenced(engine, work)
+    await run_fenced(engine, work)
 
 
 async def cut_over(engine: AsyncEngine, found: Migration, *, epoch: int) -> Blocker | None:
@@ -122,16 +122,16 @@ async def cut_over(engine: AsyncEngine, found: Migration, *, epoch: int) -> Bloc
 
     async def work(conn: AsyncConnection) -> None:
         hinders.clear()
-        hinder = await find_blocker(conn, found.to, waive_failed=options.waive_failed)
+        hinder = await find_blocker(conn, found.target_index, waive_failed=options.waive_failed)
         if hinder is not None:
             hinders.append(hinder)
             return
-        await _switch(conn, found, frm=found.frm, to=found.to)
-        await indexes.set_state(conn, found.frm.id, "retained")
+        await _switch(conn, found, frm=found.source_index, to=found.target_index)
+        await indexes.set_state(conn, found.source_index.id, "retained")
         until = func.now() + timedelta(seconds=options.retain_s)
         await migration.move(conn, found, "soaking", epoch=epoch, retained_until=until)
 
-    await fenced(engine, work)
+    await run_fenced(engine, work)
     return hinders[0] if hinders else None
 
 
@@ -142,14 +142,14 @@ async def roll_back(engine: AsyncEngine, found: Migration, *, force: str | None,
     """
 
     async def work(conn: AsyncConnection) -> None:
-        hinder = await find_blocker(conn, found.frm, waive_failed=force is not None)
+        hinder = await find_blocker(conn, found.source_index, waive_failed=force is not None)
         if hinder is not None:
             raise errors.RollbackRefused(hinder.reason)
-        await _switch(conn, found, frm=found.to, to=found.frm)
-        await indexes.set_state(conn, found.to.id, "retired")
+        await _switch(conn, found, frm=found.target_index, to=found.source_index)
+        await indexes.set_state(conn, found.target_index.id, "retired")
         await migration.move(conn, found, "rolled_back", why=why, retained_until=None)
 
-    await fenced(engine, work)
+    await run_fenced(engine, work)
 
 
 async def _switch(conn: AsyncConnection, found: Migration, *, frm: IndexRow, to: IndexRow) -> None:
@@ -164,22 +164,22 @@ async def retire_source(engine: AsyncEngine, found: Migration, *, why: str) -> N
     """The time of grace is over: the sweeper drops the table, no search is waited for."""
 
     async def work(conn: AsyncConnection) -> None:
-        await indexes.set_state(conn, found.frm.id, "retired")
+        await indexes.set_state(conn, found.source_index.id, "retired")
         await migration.move(conn, found, "done", why=why, retained_until=None)
 
-    await fenced(engine, work)
+    await run_fenced(engine, work)
 
 
 async def drop_target(engine: AsyncEngine, found: Migration) -> None:
     async def work(conn: AsyncConnection) -> None:
-        await indexes.set_state(conn, found.to.id, "retired")
+        await indexes.set_state(conn, found.target_index.id, "retired")
         await collections.set_building(conn, found.collection.id, None)
         await migration.move(conn, found, "cancelled")
 
-    await fenced(engine, work)
+    await run_fenced(engine, work)
 
 
-async def fenced(engine: AsyncEngine, work: Work) -> None:
+async def run_fenced(engine: AsyncEngine, work: Work) -> None:
     """One transaction while no write is under way; a little more patient every time.
 
     Writers that come meanwhile wait behind it, so the wait for those under way is short, and it

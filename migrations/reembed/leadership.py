@@ -31,7 +31,7 @@ Renew = Callable[[AsyncConnection], Awaitable[bool]]
 
 
 @contextlib.asynccontextmanager
-async def renewed(engine: AsyncEngine, renew: Renew) -> AsyncIterator[None]:
+async def keep_lease(engine: AsyncEngine, renew: Renew) -> AsyncIterator[None]:
     """Renew beside the block, which is ended where the lease became another's.
 
     Raises LeaseLost then. What is written in between is guarded by its epoch.
@@ -71,7 +71,7 @@ async def renewed(engine: AsyncEngine, renew: Renew) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def leading(engine: AsyncEngine, found: Migration, owner: str) -> AsyncIterator[int | None]:
+async def lead(engine: AsyncEngine, found: Migration, owner: str) -> AsyncIterator[int | None]:
     """Be the one who moves a migration on: the epoch, or None where another is or has done it."""
     async with engine.begin() as conn:
         epoch = await migrations.claim(
@@ -81,7 +81,9 @@ async def leading(engine: AsyncEngine, found: Migration, owner: str) -> AsyncIte
         yield None
         return
     try:
-        async with renewed(engine, lambda conn: migrations.renew(conn, found.id, epoch, LEASE_S)):
+        async with keep_lease(
+            engine, lambda conn: migrations.renew(conn, found.id, epoch, LEASE_S)
+        ):
             yield epoch
     finally:
         with contextlib.suppress(*database.FAILURES):
@@ -136,17 +138,17 @@ class Leader:
         self._epochs: dict[UUID, int] = {}
 
     @contextlib.asynccontextmanager
-    async def leading(self, found: Migration) -> AsyncIterator[int]:
+    async def lead(self, found: Migration) -> AsyncIterator[int]:
         """Raises LeaseLost where another worker leads, or has moved it on."""
         self._epochs.pop(found.id, None)
-        async with leading(self._engine, found, self._owner) as epoch:
+        async with lead(self._engine, found, self._owner) as epoch:
             if epoch is None:
                 raise errors.LeaseLost(f"another worker leads {found.id}, or has moved it on")
             self._epochs[found.id] = epoch
             yield epoch
             del self._epochs[found.id]
 
-    async def failed(self, found: Migration, error: Exception) -> None:
+    async def handle_failure(self, found: Migration, error: Exception) -> None:
         """A step ended so: what was away for a moment is tried again; all else is told."""
         epoch = self._epochs.pop(found.id, None)
         reason = failure_reason(error)

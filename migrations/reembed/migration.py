@@ -19,10 +19,10 @@ from storage.collections import CollectionRow
 from storage.indexes import IndexRow
 from storage.migrations import MigrationRow
 
-RETAIN_S = 24 * 3600.0
-RECALL = 0.98
+DEFAULT_RETAIN_S = 24 * 3600.0
+DEFAULT_RECALL = 0.98
 # Above it live searches are slow to a person; an idle machine answers in 10 to 20 ms.
-QUERY_P95_MS = 100.0
+DEFAULT_QUERY_P95_MS = 100.0
 
 
 class Gates(Struct, frozen=True, kw_only=True):
@@ -32,7 +32,7 @@ class Gates(Struct, frozen=True, kw_only=True):
     the ten nearest that both find, at least.
     """
 
-    recall: float = RECALL
+    recall: float = DEFAULT_RECALL
     ndcg_drop: float | None = None
     overlap: float | None = None
 
@@ -45,17 +45,17 @@ class Options(Struct, frozen=True, kw_only=True):
 
     gates: Gates = Gates()
     manual: bool = False
-    retain_s: float = RETAIN_S
+    retain_s: float = DEFAULT_RETAIN_S
     max_rate: float | None = None
-    query_p95_ms: float | None = QUERY_P95_MS
+    query_p95_ms: float | None = DEFAULT_QUERY_P95_MS
     waive_failed: bool = False
     forced: str | None = None
 
     @classmethod
-    def of(cls, stored: Mapping[str, object]) -> "Options":
+    def from_stored(cls, stored: Mapping[str, object]) -> "Options":
         return msgspec.convert(stored, cls)
 
-    def stored(self) -> dict[str, object]:
+    def to_stored(self) -> dict[str, object]:
         built: dict[str, object] = msgspec.to_builtins(self)
         return built
 
@@ -87,21 +87,21 @@ class Migration:
 
     @property
     def options(self) -> Options:
-        return Options.of(self.row.options)
+        return Options.from_stored(self.row.options)
 
     @property
-    def sides(self) -> "Sides":
-        return msgspec.convert(self.row.sides, Sides)
+    def sides(self) -> "IndexSummaries":
+        return msgspec.convert(self.row.sides, IndexSummaries)
 
     @property
-    def to(self) -> IndexRow:
+    def target_index(self) -> IndexRow:
         """The target, which is there until the migration is over. Raises TransitionRefused."""
         if self.target is None:
             raise errors.TransitionRefused(f"the migration {self.id} is over: its target is gone")
         return self.target
 
     @property
-    def frm(self) -> IndexRow:
+    def source_index(self) -> IndexRow:
         """The source, which is there until it is retired. Raises TransitionRefused."""
         if self.source is None:
             raise errors.TransitionRefused(f"the migration {self.id} is over: its source is gone")
@@ -115,15 +115,15 @@ class Migration:
     @property
     def is_idle(self) -> bool:
         """Nothing to do for a worker now: time has to pass."""
-        return self.state == "soaking" and not self.is_retained_enough
+        return self.state == "soaking" and not self.is_retention_over
 
     @property
-    def is_held(self) -> bool:
+    def awaits_cutover(self) -> bool:
         """It goes on when somebody orders the cut-over."""
         return self.state == "ready" and self.options.manual
 
     @property
-    def is_retained_enough(self) -> bool:
+    def is_retention_over(self) -> bool:
         until = self.row.retained_until
         return until is not None and until <= self.now
 
@@ -131,10 +131,10 @@ class Migration:
 async def read(conn: AsyncConnection, migration_id: UUID) -> Migration | None:
     """None where it is gone with its collection."""
     row = await migrations.by_id(conn, migration_id)
-    return None if row is None else await complete(conn, row)
+    return None if row is None else await from_row(conn, row)
 
 
-async def complete(conn: AsyncConnection, row: MigrationRow) -> Migration | None:
+async def from_row(conn: AsyncConnection, row: MigrationRow) -> Migration | None:
     collection = await collections.by_id(conn, row.collection_id)
     if collection is None:
         return None
@@ -176,7 +176,7 @@ async def move(
     log.info("migration_moved", migration=str(migration.id), state=to, why=why)
 
 
-class Side(Struct, frozen=True, kw_only=True):
+class IndexSummary(Struct, frozen=True, kw_only=True):
     """What an index was made of, kept when its table is gone."""
 
     index: int
@@ -187,7 +187,7 @@ class Side(Struct, frozen=True, kw_only=True):
     overlap: int
 
     @classmethod
-    def of(cls, index: IndexRow) -> "Side":
+    def from_row(cls, index: IndexRow) -> "IndexSummary":
         return cls(
             index=index.id,
             fingerprint=index.fingerprint,
@@ -198,12 +198,12 @@ class Side(Struct, frozen=True, kw_only=True):
         )
 
 
-class Sides(Struct, frozen=True, kw_only=True):
-    source: Side
-    target: Side
+class IndexSummaries(Struct, frozen=True, kw_only=True):
+    source: IndexSummary
+    target: IndexSummary
 
 
-class Moment(Struct, frozen=True, kw_only=True):
+class StateChange(Struct, frozen=True, kw_only=True):
     """When a state began, and why where there was a choice."""
 
     state: State
@@ -211,5 +211,5 @@ class Moment(Struct, frozen=True, kw_only=True):
     why: str | None
 
 
-def moments(history: Sequence[Mapping[str, object]]) -> list[Moment]:
-    return msgspec.convert(history, list[Moment])
+def state_changes(history: Sequence[Mapping[str, object]]) -> list[StateChange]:
+    return msgspec.convert(history, list[StateChange])

@@ -14,7 +14,7 @@ from indexing.catalog import Catalog, Collection, chunking_of
 from indexing.models.loaded import Loaded
 from indexing.models.pool import ModelPool
 from migrations.reembed import cutover, errors
-from migrations.reembed.migration import Options, Side, Sides
+from migrations.reembed.migration import IndexSummaries, IndexSummary, Options
 from storage import collections, indexes, migrations, spaces, vectors
 from storage.errors import IndexChanged
 
@@ -35,22 +35,20 @@ class Difference:
         return self.change in {"chunking", "space"}
 
 
-def requested_chunking(
-    active: Chunking, chunking: Chunking | None, *, same_space: bool
-) -> Chunking:
+def target_chunking(active: Chunking, chunking: Chunking | None, *, same_space: bool) -> Chunking:
     """What was asked for; else the collection's own, its sizes being those of the new model."""
     if chunking is not None:
         return chunking
     return active if same_space else Chunking(active.strategy)
 
 
-async def difference(
+async def find_difference(
     engine: AsyncEngine, collection: Collection, loaded: Loaded, chunking: Chunking | None, to: str
 ) -> Difference:
     """Raises ChunkingInvalid."""
     active = collection.active
     same_space = loaded.space_id == active.space_id
-    wish = requested_chunking(chunking_of(active), chunking, same_space=same_space)
+    wish = target_chunking(chunking_of(active), chunking, same_space=same_space)
     resolved = wish.resolve(loaded.model.tokenizer, loaded.model.space.document_prompt)
     prompt = loaded.model.description.query_prompt.text
     name = collection.row.name
@@ -74,11 +72,11 @@ class Starter:
         self._models = models
         self._catalog = catalog
 
-    async def difference(
+    async def find_difference(
         self, collection: Collection, loaded: Loaded, chunking: Chunking | None, to: str
     ) -> Difference:
         """As the function, and whether another query prompt is all that `to` brings."""
-        found = await difference(self._engine, collection, loaded, chunking, to)
+        found = await find_difference(self._engine, collection, loaded, chunking, to)
         if found.change != "none":
             return found
         described = await self._models.describe(to)
@@ -124,7 +122,7 @@ class Starter:
             )
 
         try:
-            await cutover.fenced(self._engine, work)
+            await cutover.run_fenced(self._engine, work)
         except IntegrityError as error:
             await self._refuse_second(collection, error)
             raise
@@ -163,13 +161,15 @@ class Starter:
         made = await indexes.by_id(conn, target)
         if made is None:
             raise LookupError(target)
-        sides = Sides(source=Side.of(collection.active), target=Side.of(made))
+        sides = IndexSummaries(
+            source=IndexSummary.from_row(collection.active), target=IndexSummary.from_row(made)
+        )
         return await migrations.create(
             conn,
             collection_id=row.id,
             source_index_id=collection.active.id,
             target_index_id=target,
-            options=options.stored(),
+            options=options.to_stored(),
             sides=msgspec.to_builtins(sides),
             golden=golden,
         )

@@ -22,7 +22,7 @@ State = Literal[
 
 ENDED: frozenset[State] = frozenset({"done", "cancelled", "rolled_back"})
 # A worker moves these on by itself; `ready` waits for a person where the cut-over is manual.
-WORKED: tuple[State, ...] = (
+WORKER_STATES: tuple[State, ...] = (
     "planned",
     "backfilling",
     "building",
@@ -55,29 +55,29 @@ _FORWARD: dict[State, frozenset[State]] = {
 }
 
 
-def allowed(state: State, resume_state: State | None = None) -> frozenset[State]:
+def allowed_next(state: State, resume_state: State | None = None) -> frozenset[State]:
     """The states that may follow `state`, for one that is stopped with its `resume_state`."""
     following = set(_FORWARD[state])
-    if state in WORKED:
+    if state in WORKER_STATES:
         following |= {"paused", "failed"}
     if state in STOPPED and resume_state is not None:
         following.add(resume_state)
         # Retained tables are a rollback's; they are no state before the cut-over.
         if resume_state == "soaking":
             following |= {"done", "rolled_back"}
-    if may_cancel(state, resume_state):
+    if can_cancel(state, resume_state):
         following.add("cancelled")
     return frozenset(following)
 
 
-def may_cancel(state: State, resume_state: State | None = None) -> bool:
+def can_cancel(state: State, resume_state: State | None = None) -> bool:
     """Until its cut-over a migration can be dropped; after it there is rollback and retire."""
     return state in BEFORE_CUTOVER or (state in STOPPED and resume_state in BEFORE_CUTOVER)
 
 
 def check(state: State, to: State, resume_state: State | None = None) -> None:
     """Raises TransitionRefused, which says what can be done instead."""
-    following = allowed(state, resume_state)
+    following = allowed_next(state, resume_state)
     if to not in following:
         can = ", ".join(sorted(following)) or "nothing: it is over"
         raise errors.TransitionRefused(

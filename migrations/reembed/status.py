@@ -69,8 +69,8 @@ async def read(conn: AsyncConnection, found: Migration) -> MigrationStatus:
     others = await replicas.live(conn)
     progress = await _progress(conn, found, counts, build, others)
     told = following(found, counts, lag)
-    waits = found.is_idle or found.is_held
-    if found.state in states.WORKED and not waits and not any(one.works for one in others):
+    waits = found.is_idle or found.awaits_cutover
+    if found.state in states.WORKER_STATES and not waits and not any(one.works for one in others):
         told = f"{_NOBODY} {told}"
     return MigrationStatus(progress, lag, failed, told)
 
@@ -100,7 +100,7 @@ async def _progress(
         eta_s=_eta_s(documents - done, totals, rate) if found.state == "backfilling" else None,
         workers=max(totals.workers, int(_is_led(found))),
         pace=min((float(one["pace"]) for one in told), default=None),
-        query_p95_ms=throttle.slowest(others),
+        query_p95_ms=throttle.slowest_p95_ms(others),
         build=None if build is None else Build(phase=build.phase, share=build.share),
     )
 
@@ -140,7 +140,7 @@ def following(found: Migration, counts: pending.PendingCounts, lag: Lag | None) 
         return _soaking(found, lag)
     if found.state == "blocked":
         return _blocked(found, counts)
-    if found.is_held:
+    if found.awaits_cutover:
         return f"It waits for {_command(found, 'cutover')}."
     if found.state in {"paused", "failed"}:
         goes_on = f"{_command(found, 'resume')} goes on with {found.resume_state}."

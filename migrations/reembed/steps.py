@@ -14,7 +14,7 @@ from indexing.models.pool import ModelPool
 from indexing.replica import Replica
 from migrations.reembed import cutover, errors, migration, states
 from migrations.reembed.backfill import Backfill
-from migrations.reembed.building import Building
+from migrations.reembed.building import TargetBuilder
 from migrations.reembed.leadership import Leader
 from migrations.reembed.migration import Migration
 from migrations.reembed.throttle import Throttle
@@ -44,7 +44,7 @@ class MigrationSteps:
         *,
         owner: str,
         backlog: Backlog,
-        building: Building,
+        building: TargetBuilder,
         presence: Replica,
         retired: Callable[[], None],
     ) -> None:
@@ -76,18 +76,18 @@ class MigrationSteps:
             except errors.LeaseLost:
                 return
             except Exception as error:
-                await self._leader.failed(found, first(error))
+                await self._leader.handle_failure(found, first(error))
                 return
             async with self._engine.connect() as conn:
                 again = await migration.read(conn, found.id)
-            if again is None or again.state not in states.WORKED or again.is_idle:
+            if again is None or again.state not in states.WORKER_STATES or again.is_idle:
                 return
             found = again
 
     async def _plan(self, found: Migration) -> bool:
         if not await self._has_target(found):
             return False
-        async with self._leader.leading(found) as epoch, self._engine.begin() as conn:
+        async with self._leader.lead(found) as epoch, self._engine.begin() as conn:
             documents = await collections.count_documents(conn, found.collection.id)
             count = min(_MOST_RANGES, max(_LEAST_RANGES, documents // _RANGE_DOCUMENTS))
             await migration_ranges.create(conn, found.id, count)
@@ -96,7 +96,7 @@ class MigrationSteps:
 
     async def _has_target(self, found: Migration) -> bool:
         """This process may only begin with the model loaded; others go on without it."""
-        target = found.to
+        target = found.target_index
         if self._models.has(target.space_id):
             return True
         self._models.wake()
@@ -125,23 +125,25 @@ class MigrationSteps:
     async def _work_off(self, found: Migration, throttle: Throttle) -> bool:
         """What was written meanwhile, held back as the ranges are; whether there was any."""
         begun = time.monotonic()
-        done = await self._backlog.work_off(found.to)
+        done = await self._backlog.work_off(found.target_index)
         if done.documents:
-            throttle.worked(done.chunks, time.monotonic() - begun)
-            await throttle.turn(done.chunks)
+            throttle.record_batch(done.chunks, time.monotonic() - begun)
+            await throttle.wait_for_turn(done.chunks)
         return done.documents > 0
 
     async def _finish_filling(self, found: Migration) -> bool:
         """To `building` once a query finds nothing missing; False while others still work."""
-        async with self._leader.leading(found) as epoch:
+        async with self._leader.lead(found) as epoch:
             async with self._engine.begin() as conn:
                 left = (await migration_ranges.totals(conn, found.id)).unfinished
-                counts = await pending.counts(conn, found.to.id)
+                counts = await pending.counts(conn, found.target_index.id)
                 # Steady writes leave a few at any time; those are embedded before the cut-over.
                 if left or counts.waiting > _FEW_PENDING:
                     return False
                 # Looks at every document, so only when the rest is done.
-                noted = await pending.add_missing(conn, found.to.id, found.collection.id, 5000)
+                noted = await pending.add_missing(
+                    conn, found.target_index.id, found.collection.id, 5000
+                )
             if noted:
                 return True
             async with self._engine.begin() as conn:
@@ -149,8 +151,8 @@ class MigrationSteps:
         return True
 
     async def _build(self, found: Migration) -> bool:
-        async with self._leader.leading(found) as epoch:
-            done = await self._building.run(found.to)
+        async with self._leader.lead(found) as epoch:
+            done = await self._building.run(found.target_index)
             async with self._engine.begin() as conn:
                 await migration.move(conn, found, "verifying", epoch=epoch, why=done)
         return True
@@ -158,13 +160,13 @@ class MigrationSteps:
     async def _verify(self, found: Migration) -> bool:
         if not await self._has_target(found):
             return False
-        async with self._leader.leading(found) as epoch:
+        async with self._leader.lead(found) as epoch:
             if await self._lags(found, epoch):
                 return True
-            await cutover.catch_up(self._engine, self._backlog, found.to, to_few=True)
+            await cutover.catch_up(self._engine, self._backlog, found.target_index, to_few=True)
             report = await self._measured(found)
             if _lacks_recall(report):
-                await self._building.retune(found.to, found.options.gates.recall)
+                await self._building.retune(found.target_index, found.options.gates.recall)
                 report = await self._measured(found)
             await retries.writing(lambda: self._record(found, report, epoch))
         return True
@@ -173,7 +175,7 @@ class MigrationSteps:
         """The verdict and what follows from it."""
         failing = [gate for gate in report.verdict.gates if not gate.passed]
         async with self._engine.begin() as conn:
-            await migrations.record_report(conn, found.id, report.stored())
+            await migrations.record_report(conn, found.id, report.to_stored())
             if report.verdict.passed:
                 await migration.move(conn, found, "ready", epoch=epoch)
                 return
@@ -190,7 +192,7 @@ class MigrationSteps:
     async def _lags(self, found: Migration, epoch: int) -> bool:
         """Many texts came during a long build: workers embed them as held back as all others."""
         async with self._engine.begin() as conn:
-            counts = await pending.counts(conn, found.to.id)
+            counts = await pending.counts(conn, found.target_index.id)
             if counts.waiting <= _MANY_PENDING:
                 return False
             why = f"{counts.waiting:,} texts were written meanwhile"
@@ -198,31 +200,33 @@ class MigrationSteps:
         return True
 
     async def _measured(self, found: Migration) -> Report:
-        target = await retries.read(self._engine, lambda conn: indexes.by_id(conn, found.to.id))
+        target = await retries.read(
+            self._engine, lambda conn: indexes.by_id(conn, found.target_index.id)
+        )
         if target is None:
-            raise errors.LeaseLost(f"the index {found.to.id} is gone")
+            raise errors.LeaseLost(f"the index {found.target_index.id} is gone")
         subject = verification.Subject(
             engine=self._engine,
             models=self._models,
             migration=found.row,
             collection=found.collection,
-            source=found.frm,
+            source=found.source_index,
             target=target,
             options=found.options,
         )
         return await verification.verify(subject)
 
     async def _begin_cutting(self, found: Migration) -> bool:
-        if found.is_held:
+        if found.awaits_cutover:
             return await self._keep_near(found)
-        async with self._leader.leading(found) as epoch:
+        async with self._leader.lead(found) as epoch:
             await cutover.begin_cutting(self._engine, found, epoch=epoch)
         return True
 
     async def _keep_near(self, found: Migration) -> bool:
         """While it waits for a person, what is written is embedded as in the backfill."""
         async with self._engine.connect() as conn:
-            waiting = (await pending.counts(conn, found.to.id)).waiting
+            waiting = (await pending.counts(conn, found.target_index.id)).waiting
         if not waiting or not await self._has_target(found):
             return False
         throttle = Throttle(self._engine, found, self._presence)
@@ -234,11 +238,11 @@ class MigrationSteps:
     async def _cut_over(self, found: Migration) -> bool:
         if not await self._has_target(found):
             return False
-        async with self._leader.leading(found) as epoch:
+        async with self._leader.lead(found) as epoch:
             if not await self._is_near(found, epoch):
                 return True
-            await cutover.catch_up(self._engine, self._backlog, found.to)
-            covered = await cutover.covers(self._engine, found.to)
+            await cutover.catch_up(self._engine, self._backlog, found.target_index)
+            covered = await cutover.read_coverage(self._engine, found.target_index)
             if covered.missing > covered.failed:
                 return True
             hinder = await cutover.cut_over(self._engine, found, epoch=epoch)
@@ -250,10 +254,10 @@ class MigrationSteps:
 
     async def _is_near(self, found: Migration, epoch: int) -> bool:
         """Whether it pays to look at every document: nothing that a glance shows is in the way."""
-        await self._backlog.work_off(found.to, Urgency.WRITE)
+        await self._backlog.work_off(found.target_index, Urgency.WRITE)
         waive = found.options.waive_failed
         async with self._engine.connect() as conn:
-            hinder = await cutover.find_blocker(conn, found.to, waive_failed=waive)
+            hinder = await cutover.find_blocker(conn, found.target_index, waive_failed=waive)
         if hinder is not None:
             await self._hindered(found, hinder, epoch)
         return hinder is None
@@ -287,7 +291,7 @@ class MigrationSteps:
             await migrations.record_report(conn, found.id, {**found.row.report, "coverage": proven})
 
     async def _retire(self, found: Migration) -> bool:
-        async with self._leader.leading(found):
+        async with self._leader.lead(found):
             await cutover.retire_source(
                 self._engine, found, why="the time in which it could be rolled back is over"
             )

@@ -54,7 +54,7 @@ class Throttle:
             await asyncio.gather(task, return_exceptions=True)
             self._presence.facts.pop(str(self._id), None)
 
-    async def turn(self, chunks: int) -> None:
+    async def wait_for_turn(self, chunks: int) -> None:
         """Wait until a batch of so many chunks may begin, or all is stopped."""
         rest_s, self._rest_s = self._rest_s, 0.0
         await self._until_stopped(rest_s, asyncio.Event())
@@ -76,7 +76,7 @@ class Throttle:
                     one.cancel()
         return changed.is_set()
 
-    def worked(self, chunks: int, seconds: float) -> None:
+    def record_batch(self, chunks: int, seconds: float) -> None:
         """A batch was written."""
         self._done.append((time.monotonic(), chunks))
         self._rest_s += self._pace.rest_s(seconds)
@@ -106,16 +106,16 @@ class Throttle:
         if row is None or row.state != self._state:
             self._halted.set()
             return
-        options = Options.of(row.options)
+        options = Options.from_stored(row.options)
         if options.max_rate != self._options.max_rate:
             self._changed.set()
             self._changed = asyncio.Event()
         self._options = options
-        self._pace.adjust(slowest(others), self._options.query_p95_ms)
+        self._pace.adjust(slowest_p95_ms(others), self._options.query_p95_ms)
         self._presence.facts[str(self._id)] = {"rate": self.rate(), "pace": self._pace.share}
 
 
-def slowest(others: Sequence[replicas.ReplicaRow]) -> float | None:
+def slowest_p95_ms(others: Sequence[replicas.ReplicaRow]) -> float | None:
     """The highest p95 of the processes that serve, in milliseconds."""
     found = [one.facts.get("query_p95_ms") for one in others if one.serves]
     known = [float(value) for value in found if isinstance(value, int | float)]

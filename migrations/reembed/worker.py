@@ -14,7 +14,7 @@ from indexing.hnsw.builder import HnswBuilder
 from indexing.models.pool import ModelPool
 from indexing.replica import Replica
 from migrations.reembed import migration, states
-from migrations.reembed.building import Building
+from migrations.reembed.building import TargetBuilder
 from migrations.reembed.steps import MigrationSteps
 from storage import engine as database
 from storage import migrations
@@ -44,7 +44,7 @@ class MigrationWorker:
             models,
             owner=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}",
             backlog=backlog,
-            building=Building(engine, builder, min_rows=hnsw_min_rows),
+            building=TargetBuilder(engine, builder, min_rows=hnsw_min_rows),
             presence=presence,
             retired=retired,
         )
@@ -68,9 +68,9 @@ class MigrationWorker:
     async def tick(self) -> None:
         """Begin to drive each that has something to do and is not driven here yet."""
         async with self._engine.connect() as conn:
-            rows = await migrations.find_workable(conn, *states.WORKED)
+            rows = await migrations.find_workable(conn, *states.WORKER_STATES)
             new = [row for row in rows if row.id not in self._tasks]
-            found = [await migration.complete(conn, row) for row in new]
+            found = [await migration.from_row(conn, row) for row in new]
         for one in found:
             if one is None or one.is_idle:
                 continue

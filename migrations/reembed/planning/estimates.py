@@ -22,7 +22,7 @@ _HNSW_GROWS_UNTIL = 50_000
 
 
 @dataclass(frozen=True)
-class Counted:
+class DocumentEstimate:
     """One document as it would be embedded; `by_bucket`: its chunks by their greatest length.
 
     `size` in bytes; none of a text without a token that carries content.
@@ -65,18 +65,18 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Span:
+class Duration:
     low: float
     likely: float
     high: float
 
     @classmethod
-    def beside(cls, seconds: float) -> "Span":
+    def overlapping(cls, seconds: float) -> "Duration":
         """Of work that was timed once and may be hidden behind other work."""
         return cls(0.0, seconds, _UNSURE * seconds)
 
-    def __add__(self, other: "Span") -> "Span":
-        return Span(self.low + other.low, self.likely + other.likely, self.high + other.high)
+    def __add__(self, other: "Duration") -> "Duration":
+        return Duration(self.low + other.low, self.likely + other.likely, self.high + other.high)
 
 
 def bucket(tokens: float) -> int:
@@ -84,10 +84,12 @@ def bucket(tokens: float) -> int:
     return max(_LEAST_BUCKET, 1 << math.ceil(math.log2(max(1.0, tokens))))
 
 
-def counted(prepared: Prepared | NoTokens, beginning: str, size: int, cutting: Chunking) -> Counted:
+def estimate_document(
+    prepared: Prepared | NoTokens, beginning: str, size: int, cutting: Chunking
+) -> DocumentEstimate:
     """`prepared` is of the `beginning` of a text of `size` bytes; the rest goes on like it."""
     if isinstance(prepared, NoTokens):
-        return Counted(size, {}, 0.0)
+        return DocumentEstimate(size, {}, 0.0)
     lengths = [float(chunk.token_count) for chunk in prepared.chunks]
     more = size / max(1, len(beginning.encode()))
     if more <= 1:
@@ -104,14 +106,14 @@ def counted(prepared: Prepared | NoTokens, beginning: str, size: int, cutting: C
     )
 
 
-def _counted(size: int, lengths: Sequence[float], times: float = 1.0) -> Counted:
+def _counted(size: int, lengths: Sequence[float], times: float = 1.0) -> DocumentEstimate:
     by_bucket: dict[int, float] = {}
     for length in lengths:
         by_bucket[bucket(length)] = by_bucket.get(bucket(length), 0.0) + times
-    return Counted(size, by_bucket, times * sum(lengths))
+    return DocumentEstimate(size, by_bucket, times * sum(lengths))
 
 
-def total(values: Sequence[float], sizes: Sequence[int], population: Population) -> Total:
+def estimate_total(values: Sequence[float], sizes: Sequence[int], population: Population) -> Total:
     """The regression estimator: the sample's mean, put right by how its sizes differ from all.
 
     Cochran, Sampling Techniques, chapter 7; exact where everything was sampled.
@@ -133,7 +135,7 @@ def _unsampled(n: int, documents: int) -> float:
     return max(0.0, 1 - n / documents)
 
 
-def rate(up_to: int, tokens: float, seen: Sequence[float]) -> Rate:
+def estimate_rate(up_to: int, tokens: float, seen: Sequence[float]) -> Rate:
     """Of a bucket, from the chunks a second of each round."""
     low, high = min(seen), max(seen)
     if len(seen) < _SURE_AFTER:
@@ -141,40 +143,40 @@ def rate(up_to: int, tokens: float, seen: Sequence[float]) -> Rate:
     return Rate(up_to, tokens, float(np.median(seen)), low, high)
 
 
-def encoding(document: Counted, rates: Mapping[int, Rate]) -> Span:
+def encoding_time(document: DocumentEstimate, rates: Mapping[int, Rate]) -> Duration:
     """Seconds of one document."""
     spans = [_chunks(count, up_to, rates) for up_to, count in document.by_bucket.items()]
-    return sum(spans, Span(0.0, 0.0, 0.0))
+    return sum(spans, Duration(0.0, 0.0, 0.0))
 
 
-def _chunks(count: float, up_to: int, rates: Mapping[int, Rate]) -> Span:
+def _chunks(count: float, up_to: int, rates: Mapping[int, Rate]) -> Duration:
     known = rates.get(up_to)
     times = 1.0
     if known is None:  # by the nearest, at as many tokens a second
         known = min(rates.values(), key=lambda one: abs(math.log2(one.up_to / up_to)))
         times = up_to / known.up_to
-    return Span(*(times * count / one for one in (known.high, known.likely, known.low)))
+    return Duration(*(times * count / one for one in (known.high, known.likely, known.low)))
 
 
-def overall(spans: Sequence[Span], sizes: Sequence[int], population: Population) -> Span:
+def total_time(spans: Sequence[Duration], sizes: Sequence[int], population: Population) -> Duration:
     """Seconds of all documents from those of each in the sample.
 
     The sample's error and the spread of the rates are independent, so their squares add up.
     """
-    found = total([span.likely for span in spans], sizes, population)
+    found = estimate_total([span.likely for span in spans], sizes, population)
     likely = sum(span.likely for span in spans)
     if not likely or not found.value:
-        return Span(0.0, 0.0, 0.0)
+        return Duration(0.0, 0.0, 0.0)
     sampled = _ERRORS * found.error / found.value
     fast = sum(span.low for span in spans) / likely
     slow = sum(span.high for span in spans) / likely
-    return Span(
+    return Duration(
         found.value * math.exp(-math.hypot(math.log(fast), math.log1p(sampled))),
         found.value,
         found.value * math.exp(math.hypot(math.log(slow), math.log1p(sampled))),
     )
 
 
-def grown(seconds: float, *, rows: int, to: float) -> float:
+def scale_hnsw_cost(seconds: float, *, rows: int, to: float) -> float:
     """What a row costs with HNSW over `to` rows, if it costs `seconds` over `rows`."""
     return seconds * math.pow(max(1.0, min(to, _HNSW_GROWS_UNTIL) / rows), _HNSW_GROWTH)

@@ -17,7 +17,7 @@ from indexing.documents.text_vectors import BATCH_CHUNKS
 from indexing.models.loaded import Loaded
 from migrations.reembed.backfill import LANES
 from migrations.reembed.planning import estimates, sample
-from migrations.reembed.planning.estimates import Rate, Span
+from migrations.reembed.planning.estimates import Duration, Rate
 from migrations.reembed.planning.sample import Sample
 from storage import document_samples, vectors, write_cost
 
@@ -27,7 +27,7 @@ _TRIAL_ROWS = 400
 _STATEMENTS = 10
 # In the trial one process builds; the real one has helpers, or stands back behind other work.
 _BUILD_FASTER, _BUILD_SLOWER = 0.25, 2.0
-_NOTHING = Span(0.0, 0.0, 0.0)
+_NOTHING = Duration(0.0, 0.0, 0.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Measurement:
     rates: Sequence[Rate] = ()
     chunks: float = 0.0
     tokens: float = 0.0
-    seconds: Span = _NOTHING
+    seconds: Duration = _NOTHING
     encode_s: float = 0.0
     insert_s: float = 0.0
     with_hnsw: bool = False
@@ -52,7 +52,7 @@ class Measurement:
     unreadable: float = 0.0
 
 
-async def count(engine: AsyncEngine, collection_id: UUID) -> Measurement:
+async def count_only(engine: AsyncEngine, collection_id: UUID) -> Measurement:
     """The number of documents, and nothing else."""
     async with engine.connect() as conn:
         return Measurement(documents=await document_samples.count(conn, collection_id))
@@ -78,46 +78,47 @@ async def measure(
     )
     if not taken.chunks:
         return found
-    fast = await measure_rate(target, taken.chunks, _ENCODE_S)
+    fast = await measure_rates(target, taken.chunks, _ENCODE_S)
     chunks = taken.total([one.chunks for one in taken.documents]).value
     indexable = target.model.space.dimensions <= vectors.MAX_HNSW_DIMENSIONS
     with_hnsw = indexable and chunks >= hnsw_min_rows
     cost = await _trial(engine, target, fast.vectors, with_hnsw=with_hnsw)
     encoding = _encoding(taken, fast.rates)
     a_chunk = cost.copy_s + _STATEMENTS * cost.round_trip_s / (LANES * BATCH_CHUNKS)
-    writing = [Span.beside(a_chunk * one.chunks) for one in taken.documents]
-    filling = taken.overall([one + other for one, other in zip(encoding, writing, strict=True)])
+    writing = [Duration.overlapping(a_chunk * one.chunks) for one in taken.documents]
+    filling = taken.total_time([one + other for one, other in zip(encoding, writing, strict=True)])
     return dataclasses.replace(
         found,
         rates=list(fast.rates.values()),
         chunks=chunks,
         tokens=taken.total([one.tokens for one in taken.documents]).value,
         seconds=filling + _build(cost, chunks),
-        encode_s=taken.overall(encoding).likely / found.documents,
+        encode_s=taken.total_time(encoding).likely / found.documents,
         insert_s=_insert_s(cost, chunks) * chunks / found.documents,
         with_hnsw=with_hnsw,
     )
 
 
-def _encoding(taken: Sample, known: dict[int, Rate]) -> list[Span]:
+def _encoding(taken: Sample, known: dict[int, Rate]) -> list[Duration]:
     """Of each document of the sample, cutting it into chunks included."""
     a_byte = taken.prepare_s / max(1, sum(taken.sizes))
     return [
-        estimates.encoding(one, known) + Span.beside(a_byte * one.size) for one in taken.documents
+        estimates.encoding_time(one, known) + Duration.overlapping(a_byte * one.size)
+        for one in taken.documents
     ]
 
 
-def _build(cost: write_cost.WriteCost, chunks: float) -> Span:
+def _build(cost: write_cost.WriteCost, chunks: float) -> Duration:
     if cost.build_s is None:
         return _NOTHING
-    seconds = chunks * estimates.grown(cost.build_s, rows=cost.rows, to=chunks)
-    return Span(_BUILD_FASTER * seconds, seconds, _BUILD_SLOWER * seconds)
+    seconds = chunks * estimates.scale_hnsw_cost(cost.build_s, rows=cost.rows, to=chunks)
+    return Duration(_BUILD_FASTER * seconds, seconds, _BUILD_SLOWER * seconds)
 
 
 def _insert_s(cost: write_cost.WriteCost, chunks: float) -> float:
     if cost.insert_s is None:
         return cost.copy_s
-    return estimates.grown(cost.insert_s, rows=cost.rows, to=chunks)
+    return estimates.scale_hnsw_cost(cost.insert_s, rows=cost.rows, to=chunks)
 
 
 async def _trial(
@@ -155,7 +156,7 @@ class EncodingRates:
     vectors: NDArray[np.float32]
 
 
-async def measure_rate(loaded: Loaded, chunks: Sequence[Chunk], budget_s: float) -> EncodingRates:
+async def measure_rates(loaded: Loaded, chunks: Sequence[Chunk], budget_s: float) -> EncodingRates:
     """Encode chunks as a backfill does, those of like length together, for about `budget_s`.
 
     Raises EncoderFailed, EncoderDied.
@@ -170,7 +171,7 @@ async def measure_rate(loaded: Loaded, chunks: Sequence[Chunk], budget_s: float)
         mean = sum(chunk.token_count for chunk in members) / len(members)
         share = (mean * len(members) / tokens + 1 / len(buckets)) / 2
         seen = await _seen(loaded, members, share * budget_s, vectors)
-        found.append(estimates.rate(up_to, mean, seen))
+        found.append(estimates.estimate_rate(up_to, mean, seen))
     nothing = np.empty((0, loaded.model.space.dimensions), np.float32)
     usable = np.concatenate([nothing, *vectors])
     return EncodingRates({one.up_to: one for one in found}, usable)

@@ -131,7 +131,7 @@ class PlanSubject:
     hnsw_min_rows: int = 10_000
 
 
-def change(source: IndexRow, target: Loaded, chunking: Chunking) -> Change:
+def find_change(source: IndexRow, target: Loaded, chunking: Chunking) -> Change:
     """What would differ; a query prompt is no part of a space, so the caller looks at it."""
     if target.space_id != source.space_id:
         return "space"
@@ -139,15 +139,15 @@ def change(source: IndexRow, target: Loaded, chunking: Chunking) -> Change:
     return "none" if same and source.chunker_version == CHUNKER_VERSION else "chunking"
 
 
-async def plan(subject: PlanSubject) -> Plan:
+async def make_plan(subject: PlanSubject) -> Plan:
     """Takes some ten seconds, of which the target's model works eight; nothing is kept.
 
     Raises EncoderFailed, EncoderDied.
     """
-    kind = change(subject.source, subject.target, subject.chunking)
+    kind = find_change(subject.source, subject.target, subject.chunking)
     engine, collection_id = subject.engine, subject.collection.id
     if kind == "none":
-        found = await measurement.count(engine, collection_id)
+        found = await measurement.count_only(engine, collection_id)
     else:
         found = await measurement.measure(
             engine,
@@ -249,7 +249,9 @@ def _detail(subject: PlanSubject, kind: Change, found: Measurement) -> str:
     if not found.documents:
         return f"{what}: there is no document to embed"
     seconds = found.seconds
-    low, likely, high = (describe(one) for one in (seconds.low, seconds.likely, seconds.high))
+    low, likely, high = (
+        format_duration(one) for one in (seconds.low, seconds.likely, seconds.high)
+    )
     return (
         f"{what}: {found.documents:,} documents in about {found.chunks:,.0f} chunks, in about"
         f" {likely} ({low} to {high}) by one worker as fast as this one"
@@ -276,7 +278,7 @@ def _warnings(
     return said
 
 
-def describe(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """For a person, two digits at least: `40 s`, `2.5 min`, `12 min`, `3.5 h`, `2.1 days`."""
     for unit, size, most in (("s", 1, 120), ("min", 60, 120), ("h", 3600, 48)):
         if seconds < most * size:

@@ -14,7 +14,7 @@ from embedding.text.chunking import Chunk, Chunking, Prepared
 from indexing.documents.results import UNKNOWN_SHARE
 from indexing.models.loaded import Loaded
 from migrations.reembed.planning import estimates
-from migrations.reembed.planning.estimates import Counted, Population, Span, Total
+from migrations.reembed.planning.estimates import DocumentEstimate, Duration, Population, Total
 from storage import document_samples
 from storage.document_samples import SampledText
 
@@ -35,7 +35,7 @@ class Sample:
     """
 
     population: Population
-    documents: Sequence[Counted]
+    documents: Sequence[DocumentEstimate]
     chunks: Sequence[Chunk]
     prepare_s: float
     too_long: float
@@ -53,11 +53,11 @@ class Sample:
 
     def total(self, values: Sequence[float]) -> Total:
         """Over all documents, of one value for each of the sample."""
-        return estimates.total(values, self.sizes, self.population)
+        return estimates.estimate_total(values, self.sizes, self.population)
 
-    def overall(self, spans: Sequence[Span]) -> Span:
+    def total_time(self, spans: Sequence[Duration]) -> Duration:
         """Seconds of all documents, of those for each of the sample."""
-        return estimates.overall(spans, self.sizes, self.population)
+        return estimates.total_time(spans, self.sizes, self.population)
 
 
 async def take(
@@ -69,7 +69,9 @@ async def take(
     prepared = await loaded.model.prepare([one.beginning for one in texts], cutting)
     took = time.perf_counter() - started
     pairs = list(zip(prepared, texts, strict=True))
-    found = [estimates.counted(one, text.beginning, text.size, cutting) for one, text in pairs]
+    found = [
+        estimates.estimate_document(one, text.beginning, text.size, cutting) for one, text in pairs
+    ]
     good = [one for one in prepared if isinstance(one, Prepared)]
     read = sum(len(text.beginning.encode()) for text in texts)
     return Sample(

@@ -19,7 +19,7 @@ class Findings:
     overlap: Overlap | None
     unavailable: Mapping[str, str]
 
-    def why_not(self, *names: str) -> str:
+    def reason_for(self, *names: str) -> str:
         return next((self.unavailable[name] for name in names if name in self.unavailable), "")
 
 
@@ -83,7 +83,7 @@ def _recall(found: Findings, limit: float) -> Gate:
 def _ndcg_drop(found: Findings, limit: float) -> Gate:
     drop = None if found.ndcg is None else found.ndcg.drop
     if found.ndcg is None or drop is None:
-        why = found.why_not("ndcg", "ndcg.old") or "not available"
+        why = found.reason_for("ndcg", "ndcg.old") or "not available"
         detail = f"the drop of nDCG@10 could not be measured ({why}); mend that, or {_OVERRULE}"
         return Gate(name="ndcg_drop", limit=limit, value=None, passed=False, detail=detail)
     change = "falls" if drop > 0 else "does not fall"
@@ -98,7 +98,7 @@ def _ndcg_drop(found: Findings, limit: float) -> Gate:
 
 def _overlap(found: Findings, limit: float) -> Gate:
     if found.overlap is None:
-        why = found.why_not("overlap") or "not available"
+        why = found.reason_for("overlap") or "not available"
         detail = f"the overlap could not be measured ({why}); mend that, or {_OVERRULE}"
         return Gate(name="overlap", limit=limit, value=None, passed=False, detail=detail)
     mean = found.overlap.mean

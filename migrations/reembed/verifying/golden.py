@@ -18,7 +18,7 @@ _NONE_GIVEN = "not available: no golden queries were given"
 _NONE_LEFT = "not available: no golden query has a relevant document that is in the collection"
 
 
-class Golden(Struct, frozen=True, kw_only=True):
+class GoldenQuery(Struct, frozen=True, kw_only=True):
     """A query and the gain of each judged document, by its id."""
 
     q: str
@@ -26,7 +26,7 @@ class Golden(Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class Judged:
+class GoldenScores:
     """`notes`: what could not be judged and why, by the names of `report.unavailable`."""
 
     ndcg: report.Ndcg | None
@@ -38,21 +38,21 @@ async def judge(
     collection_id: UUID,
     given: Sequence[Mapping[str, object]] | None,
     sides: ComparedSides,
-) -> Judged:
+) -> GoldenScores:
     """nDCG@10 in both spaces over the queries of which something relevant is stored.
 
     What is judged but not stored counts for neither: no space can find it.
     """
     if not given:
-        return Judged(None, {"ndcg": _NONE_GIVEN})
-    queries = msgspec.convert(given, list[Golden])
+        return GoldenScores(None, {"ndcg": _NONE_GIVEN})
+    queries = msgspec.convert(given, list[GoldenQuery])
     stored = await _stored(engine, collection_id, queries)
     scored = [scores for one in stored if (scores := await _score(one, sides)) is not None]
     notes = _notes(queries, stored, len(scored))
     if not scored:
-        return Judged(None, {"ndcg": _NONE_LEFT, **notes})
+        return GoldenScores(None, {"ndcg": _NONE_LEFT, **notes})
     new, *old = (sum(scores) / len(scored) for scores in zip(*scored, strict=True))
-    return Judged(
+    return GoldenScores(
         report.Ndcg(
             old=old[0] if old else None,
             new=new,
@@ -64,8 +64,8 @@ async def judge(
 
 
 async def _stored(
-    engine: AsyncEngine, collection_id: UUID, queries: Sequence[Golden]
-) -> list[Golden]:
+    engine: AsyncEngine, collection_id: UUID, queries: Sequence[GoldenQuery]
+) -> list[GoldenQuery]:
     """The queries in their order, with the judged documents that there are."""
     ids = {id_ for one in queries for id_ in one.relevant}
     keys = {id_: documents.key(collection_id, id_) for id_ in ids}
@@ -73,7 +73,7 @@ async def _stored(
         engine, lambda conn: document_samples.existing_keys(conn, keys.values())
     )
     return [
-        Golden(
+        GoldenQuery(
             q=one.q,
             relevant={id_: gain for id_, gain in one.relevant.items() if keys[id_] in present},
         )
@@ -81,7 +81,7 @@ async def _stored(
     ]
 
 
-async def _score(one: Golden, sides: ComparedSides) -> list[float] | None:
+async def _score(one: GoldenQuery, sides: ComparedSides) -> list[float] | None:
     """nDCG of each side; None where nothing relevant is stored or the query has no vector."""
     if not any(gain > 0 for gain in one.relevant.values()):
         return None
@@ -94,12 +94,14 @@ async def _score(one: Golden, sides: ComparedSides) -> list[float] | None:
     return scores
 
 
-async def _ndcg(side: ComparedSide, vector: Vector, one: Golden) -> float:
+async def _ndcg(side: ComparedSide, vector: Vector, one: GoldenQuery) -> float:
     hits = await side.nearest(vector, _K, exact=True)
     return comparison.ndcg([hit.id for hit in hits], one.relevant, _K)
 
 
-def _notes(queries: Sequence[Golden], stored: Sequence[Golden], scored: int) -> dict[str, str]:
+def _notes(
+    queries: Sequence[GoldenQuery], stored: Sequence[GoldenQuery], scored: int
+) -> dict[str, str]:
     judged = {id_ for one in queries for id_ in one.relevant}
     absent = judged - {id_ for one in stored for id_ in one.relevant}
     if not absent and scored == len(queries):

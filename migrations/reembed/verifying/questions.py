@@ -21,14 +21,14 @@ _ROUNDS = 3
 
 
 @dataclass(frozen=True)
-class Questions:
+class SampleQueries:
     """`source` is where most of them are from."""
 
     texts: list[str]
     source: Literal["searches", "documents"]
 
 
-async def ask(conn: AsyncConnection, collection_id: UUID, rng: random.Random) -> Questions:
+async def choose(conn: AsyncConnection, collection_id: UUID, rng: random.Random) -> SampleQueries:
     """Up to COUNT different ones; the same for equal `rng` while the collection is unchanged.
 
     A sentence lies next to its own document, so that recall by sentences is a little higher than
@@ -36,7 +36,7 @@ async def ask(conn: AsyncConnection, collection_id: UUID, rng: random.Random) ->
     """
     searched = await query_samples.newest(conn, collection_id, COUNT)
     if len(searched) >= ENOUGH_SEARCHES:
-        return Questions(searched, "searches")
+        return SampleQueries(searched, "searches")
     start = UUID(int=rng.getrandbits(128))
     found = await document_samples.texts(
         conn, collection_id, start=start, count=COUNT, chars=_READ_CHARS
@@ -44,14 +44,14 @@ async def ask(conn: AsyncConnection, collection_id: UUID, rng: random.Random) ->
     asked = dict.fromkeys(searched)
     for _ in range(_ROUNDS):  # more than one of a document where there are few
         for document in found:
-            picked = sentence(rng, document.beginning)
+            picked = pick_sentence(rng, document.beginning)
             if picked is not None and len(asked) < COUNT:
                 asked[picked] = None
     mostly_searched = 2 * len(searched) > len(asked)
-    return Questions(list(asked), "searches" if mostly_searched else "documents")
+    return SampleQueries(list(asked), "searches" if mostly_searched else "documents")
 
 
-def sentence(rng: random.Random, text: str) -> str | None:
+def pick_sentence(rng: random.Random, text: str) -> str | None:
     """A random one of 3 to 25 words, cut out of a longer one if need be; None where there is none.
 
     Where no sentence has three words, one of 6 to 60 characters.

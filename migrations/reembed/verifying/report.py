@@ -125,9 +125,9 @@ class Report(Struct, frozen=True, kw_only=True):
     verdict: Verdict
 
     @classmethod
-    def of(cls, stored: Mapping[str, object]) -> "Report":
+    def from_stored(cls, stored: Mapping[str, object]) -> "Report":
         return msgspec.convert(stored, cls)
 
-    def stored(self) -> dict[str, object]:
+    def to_stored(self) -> dict[str, object]:
         built: dict[str, object] = msgspec.to_builtins(self)
         return built

@@ -78,7 +78,7 @@ _WARM_UP = 5
 
 
 @dataclass
-class Run:
+class SideResults:
     """What one side found for each query; `milliseconds` of encoding and searching."""
 
     found: list[list[Hit]] = field(default_factory=list)
@@ -90,30 +90,30 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Runs:
-    new: Run
-    old: Run | None
+class ComparedResults:
+    new: SideResults
+    old: SideResults | None
 
     def latencies(self) -> report.Latencies:
         old = None if self.old is None else self.old.latency()
         return report.Latencies(old=old, new=self.new.latency())
 
 
-async def measure_latency(sides: ComparedSides, texts: Sequence[str]) -> Runs:
+async def search_sides(sides: ComparedSides, texts: Sequence[str]) -> ComparedResults:
     """At least one text, each of which has a vector on both sides."""
-    runs = [Run() for _ in sides.all]
+    runs = [SideResults() for _ in sides.all]
     for text in texts[:_WARM_UP]:
         for side in sides.all:
-            await _search(side, text, Run())
+            await _search(side, text, SideResults())
     for no, text in enumerate(texts):
         turn = list(zip(sides.all, runs, strict=True))
         # Whoever comes second has the processor's caches against it.
         for side, one in reversed(turn) if no % 2 else turn:
             await _search(side, text, one)
-    return Runs(runs[0], None if sides.old is None else runs[1])
+    return ComparedResults(runs[0], None if sides.old is None else runs[1])
 
 
-async def _search(side: ComparedSide, text: str, into: Run) -> None:
+async def _search(side: ComparedSide, text: str, into: SideResults) -> None:
     started = time.perf_counter()
     vector = await side.encode(text)
     hits = [] if vector is None else await side.nearest(vector, AT)

@@ -29,7 +29,7 @@ _SPLITS = 20
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
+class ScorePairs:
     """Scores of the same pairs in both spaces, each of shape (pairs,).
 
     `query` is the number of a pair's query; `found`: the old space has the document in its list.
@@ -42,7 +42,7 @@ class Pairs:
 
 
 @dataclass(frozen=True, eq=False)
-class Link:
+class ScoreMapping:
     """A mapping that never falls, linear between its points, constant outside them."""
 
     old: Scores
@@ -53,15 +53,15 @@ class Link:
         return translated
 
 
-def link(old: Scores, new: Scores) -> Link:
+def map_scores(old: Scores, new: Scores) -> ScoreMapping:
     """Equal ranks: the k-th greatest score here is the k-th greatest there."""
     known, places = np.unique(np.sort(old), return_inverse=True)
     # Equal scores here have several ranks: their mean keeps it a function.
     mean = np.bincount(places, weights=np.sort(new)) / np.bincount(places)
-    return Link(known, mean)
+    return ScoreMapping(known, mean)
 
 
-def translate(pairs: Pairs, seed: int) -> Translation | None:
+def translate(pairs: ScorePairs, seed: int) -> Translation | None:
     """At thresholds from the 5 % to the 95 % quantile of what the old space found.
 
     None where there are fewer than MIN_QUERIES queries. The same `seed` gives the same figures.
@@ -71,7 +71,7 @@ def translate(pairs: Pairs, seed: int) -> Translation | None:
         return None
     rng = np.random.default_rng(seed)
     thresholds = np.quantile(pairs.old[pairs.found], np.linspace(0.05, 0.95, POINTS))
-    translated = link(pairs.old, pairs.new)(thresholds)
+    translated = map_scores(pairs.old, pairs.new)(thresholds)
     errors = _errors(pairs, places, thresholds, rng)
     return Translation(
         pairs=len(pairs.old),
@@ -83,7 +83,7 @@ def translate(pairs: Pairs, seed: int) -> Translation | None:
     )
 
 
-def _by_query(pairs: Pairs) -> list[NDArray[np.int64]]:
+def _by_query(pairs: ScorePairs) -> list[NDArray[np.int64]]:
     """Places of each query's pairs: they resemble each other, so queries are what is drawn."""
     order = np.argsort(pairs.query, kind="stable")
     _, starts = np.unique(pairs.query[order], return_index=True)
@@ -91,7 +91,7 @@ def _by_query(pairs: Pairs) -> list[NDArray[np.int64]]:
 
 
 def _errors(
-    pairs: Pairs,
+    pairs: ScorePairs,
     places: list[NDArray[np.int64]],
     thresholds: Scores,
     rng: np.random.Generator,
@@ -101,13 +101,13 @@ def _errors(
     for row in drawn:
         chosen = rng.integers(len(places), size=len(places))
         again = np.concatenate([places[no] for no in chosen])
-        row[:] = link(pairs.old[again], pairs.new[again])(thresholds)
+        row[:] = map_scores(pairs.old[again], pairs.new[again])(thresholds)
     deviations: Scores = drawn.std(axis=0, ddof=1)
     return deviations
 
 
 def _disagreement(
-    pairs: Pairs,
+    pairs: ScorePairs,
     places: list[NDArray[np.int64]],
     thresholds: Scores,
     rng: np.random.Generator,
@@ -120,7 +120,7 @@ def _disagreement(
         fitted, held_out = (
             np.concatenate([places[no] for no in part]) for part in (order[:half], order[half:])
         )
-        translated = link(pairs.old[fitted], pairs.new[fitted])(thresholds)
+        translated = map_scores(pairs.old[fitted], pairs.new[fitted])(thresholds)
         by_old = pairs.old[held_out][:, None] >= thresholds
         by_new = pairs.new[held_out][:, None] >= translated
         either = int((by_old | by_new).sum())
@@ -132,9 +132,9 @@ def _disagreement(
 _DEPTH = 50
 
 
-async def pairs(
+async def score_pairs(
     old: ComparedSide, new: ComparedSide, queries: Sequence[tuple[Vector, Vector]]
-) -> Pairs:
+) -> ScorePairs:
     """Of the union of both lists of the nearest; `queries` are (old, new) vectors."""
     rows: list[tuple[int, float, float, bool]] = []
     for no, (old_vector, new_vector) in enumerate(queries):
@@ -147,7 +147,7 @@ async def pairs(
             (no, by_old[key], by_new[key], key in found)
             for key in sorted(by_old.keys() & by_new.keys())
         ]
-    return Pairs(
+    return ScorePairs(
         query=np.array([row[0] for row in rows], np.int64),
         old=np.array([row[1] for row in rows], np.float64),
         new=np.array([row[2] for row in rows], np.float64),

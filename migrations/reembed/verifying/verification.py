@@ -58,7 +58,7 @@ class _Asked:
 
     texts: list[str]
     vectors: list[list[Vector]]
-    source: questions.Questions
+    source: questions.SampleQueries
 
 
 async def verify(subject: Subject) -> report.Report:
@@ -89,7 +89,7 @@ async def _verify(subject: Subject, sides: ComparedSides) -> report.Report:
     asked = await _ask(subject, sides)
     recalled = await _recall(sides.new, [new for new, *_ in asked.vectors])
     # Where nothing can be asked, something is, for the time that it takes.
-    runs = await side.measure_latency(sides, asked.texts or [f"search {subject.collection.name}"])
+    runs = await side.search_sides(sides, asked.texts or [f"search {subject.collection.name}"])
     judged = await golden.judge(
         subject.engine, subject.collection.id, subject.migration.golden, sides
     )
@@ -140,7 +140,7 @@ async def _coverage(subject: Subject) -> report.Coverage:
 async def _ask(subject: Subject, sides: ComparedSides) -> _Asked:
     source = await retries.read(
         subject.engine,
-        lambda conn: questions.ask(
+        lambda conn: questions.choose(
             conn,
             subject.collection.id,
             random.Random(subject.seed),  # noqa: S311 - no secret
@@ -170,7 +170,7 @@ async def _recall(side: ComparedSide, vectors: Sequence[Vector]) -> report.Recal
     )
 
 
-def _compared(asked: _Asked, runs: side.Runs) -> list[comparison.ResultComparison]:
+def _compared(asked: _Asked, runs: side.ComparedResults) -> list[comparison.ResultComparison]:
     if runs.old is None or not asked.texts:
         return []
     found = zip(asked.texts, runs.old.found, runs.new.found, strict=True)
@@ -183,7 +183,7 @@ async def _translated(
     if sides.old is None:
         return None
     queries = [(old, new) for new, old in asked.vectors]
-    pairs = await translation.pairs(sides.old, sides.new, queries)
+    pairs = await translation.score_pairs(sides.old, sides.new, queries)
     # Its resampling takes about a second of the processor.
     return await asyncio.to_thread(translation.translate, pairs, subject.seed)
 

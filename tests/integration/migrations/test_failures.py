@@ -27,14 +27,16 @@ async def test_a_text_that_the_target_can_not_take_blocks_until_it_is_waived(ser
     moving = await reach(service, await start(service, MINILM), "blocked")
     assert "1 of 31" in (moving.row.error or "")
     assert await space(service) == old
-    failed = await sql(service, "SELECT error FROM pending WHERE index_id = :i", i=moving.to.id)
+    failed = await sql(
+        service, "SELECT error FROM pending WHERE index_id = :i", i=moving.target_index.id
+    )
     assert len(failed) == 1
     assert "no-tokens" in str(failed[0][0])
     with pytest.raises(errors.CutoverBlocked, match="odd"):
-        await service.orders.cut_over(moving, force=None, waive_failed=False)
+        await service.commands.cut_over(moving, force=None, waive_failed=False)
     with pytest.raises(errors.CutoverBlocked, match="odd"):
-        await service.orders.cut_over(moving, force="I know better", waive_failed=False)
-    await service.orders.cut_over(moving, force=None, waive_failed=True)
+        await service.commands.cut_over(moving, force="I know better", waive_failed=False)
+    await service.commands.cut_over(moving, force=None, waive_failed=True)
     await reach(service, moving, "soaking")
     assert await space(service) != old
 
@@ -43,7 +45,7 @@ async def test_a_text_that_was_deleted_blocks_no_more(service: Service):
     await write(service, {**texts(30), "odd": UNSEEN})
     moving = await reach(service, await start(service, MINILM), "blocked")
     await service.indexer.remove("default", "odd")
-    await service.orders.resume(moving)
+    await service.commands.resume(moving)
     assert (await reach(service, moving, "soaking")).row.error is None
 
 
@@ -51,16 +53,16 @@ async def test_what_the_old_model_can_not_take_does_not_hinder_writes(service: S
     """It stays pending and is shown; a rollback would lose it, and says so."""
     await write(service, texts(10))
     there = await reach(service, await start(service, MINILM), "soaking")
-    await service.orders.retire(there)
+    await service.commands.retire(there)
     back = await reach(service, await start(service, service.settings.model), "soaking")
     (result,) = await write(service, {"odd": UNSEEN})
     assert (result.status, result.pending) == ("created", False)
     with pytest.raises(errors.RollbackRefused, match="odd"):
-        await service.orders.roll_back(back, force=None)
+        await service.commands.roll_back(back, force=None)
     assert (await look(service, back.id)).state == "soaking"
-    await service.orders.roll_back(back, force="it may go")
-    moments = (await look(service, back.id)).row.history
-    assert "it may go" in str(moments[-1]["why"])
+    await service.commands.roll_back(back, force="it may go")
+    state_changes = (await look(service, back.id)).row.history
+    assert "it may go" in str(state_changes[-1]["why"])
 
 
 async def test_a_gate_that_fails_blocks_and_force_is_recorded(service: Service):
@@ -69,9 +71,9 @@ async def test_a_gate_that_fails_blocks_and_force_is_recorded(service: Service):
     wished = await start(service, OTHER, gates=GateOptions(overlap=1.0))
     moving = await reach(service, wished, "blocked")
     with pytest.raises(errors.CutoverBlocked, match="overlap"):
-        await service.orders.cut_over(moving, force=None, waive_failed=False)
+        await service.commands.cut_over(moving, force=None, waive_failed=False)
     assert await space(service) == old
-    await service.orders.cut_over(moving, force="measured elsewhere", waive_failed=False)
+    await service.commands.cut_over(moving, force="measured elsewhere", waive_failed=False)
     done = await reach(service, moving, "soaking")
     assert done.options.forced == "measured elsewhere"
     assert await space(service) != old
@@ -88,9 +90,9 @@ async def small(opened: Open, roots: Path) -> AsyncIterator[Service]:
 async def test_hnsw_is_built_before_the_cut_over(small: Service):
     await write(small, texts(150))
     moving = await reach(small, await start(small, OTHER), "soaking")
-    assert moving.to.hnsw == "ready"
-    assert moving.to.recall is not None
-    assert moving.to.recall >= 0.95
+    assert moving.target_index.hnsw == "ready"
+    assert moving.target_index.recall is not None
+    assert moving.target_index.recall >= 0.95
     answer = await small.searcher.by_text("default", "boat", SearchQuery())
     assert answer.nearest.path == "hnsw"
 
@@ -101,15 +103,15 @@ async def test_an_invalid_leftover_is_found_and_built_again(small: Service):
     async with small.engine.begin() as conn:
         await conn.execute(
             text(
-                f"CREATE INDEX {hnsw.name(moving.to.id)} ON {moving.to.table}"
+                f"CREATE INDEX {hnsw.name(moving.target_index.id)} ON {moving.target_index.table}"
                 " USING hnsw (embedding halfvec_cosine_ops)"
             )
         )
         await conn.execute(
             text("UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass(:name)"),
-            {"name": hnsw.name(moving.to.id)},
+            {"name": hnsw.name(moving.target_index.id)},
         )
     done = await reach(small, moving, "soaking")
-    assert done.to.hnsw == "ready"
+    assert done.target_index.hnsw == "ready"
     async with small.engine.connect() as conn:
-        assert await hnsw.is_valid(conn, moving.to.id)
+        assert await hnsw.is_valid(conn, moving.target_index.id)

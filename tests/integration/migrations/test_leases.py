@@ -59,7 +59,7 @@ async def read(service: Service, moving: Migration, held: Range) -> list[SourceD
             conn,
             held,
             collection_id=moving.collection.id,
-            index_id=moving.to.id,
+            index_id=moving.target_index.id,
             after=None,
             limit=100,
             max_bytes=10**6,
@@ -84,7 +84,7 @@ async def put(
 ) -> int:
     async with service.engine.begin() as conn:
         await fence.enter(conn, moving.collection.id)
-        written = await text_vectors.write_texts(conn, moving.to, filled)
+        written = await text_vectors.write_texts(conn, moving.target_index, filled)
         if not await migration_ranges.record_progress(
             conn, held, documents=len(written), chunks=len(written)
         ):
@@ -94,12 +94,12 @@ async def put(
 
 async def test_a_worker_whose_range_was_taken_over_writes_nothing(idle: Service, moving: Migration):
     slow = await claim(idle, moving, "slow", lease_s=-1)
-    filled = await encode(idle, moving.to, await read(idle, moving, slow))
+    filled = await encode(idle, moving.target_index, await read(idle, moving, slow))
     quick = await claim(idle, moving, "quick", lease_s=60)
     assert quick.no == slow.no
     with pytest.raises(errors.LeaseLost):
         await put(idle, moving, slow, filled)
-    assert await sql(idle, f"SELECT count(*) FROM {moving.to.table}") == [(0,)]
+    assert await sql(idle, f"SELECT count(*) FROM {moving.target_index.table}") == [(0,)]
     assert await put(idle, moving, quick, filled) == 60
 
 
@@ -122,15 +122,17 @@ async def test_a_claim_leases_one_range_and_no_other(idle: Service):
 
 async def test_texts_that_changed_meanwhile_are_not_written(idle: Service, moving: Migration):
     held = await claim(idle, moving, "worker", lease_s=60)
-    filled = await encode(idle, moving.to, await read(idle, moving, held))
+    filled = await encode(idle, moving.target_index, await read(idle, moving, held))
     await write(idle, {"d1": "a loaf of bread"})
     await idle.indexer.remove("default", "d2")
     await idle.indexer.remove("default", "d3")
     await write(idle, {"d3": "made again with another text"})
     assert await put(idle, moving, held, filled) == 57
-    missing = sorted(await lacking(idle, moving.to.id))
+    missing = sorted(await lacking(idle, moving.target_index.id))
     assert missing == ["missing d1", "missing d3"]
-    waiting = await sql(idle, "SELECT count(*) FROM pending WHERE index_id = :i", i=moving.to.id)
+    waiting = await sql(
+        idle, "SELECT count(*) FROM pending WHERE index_id = :i", i=moving.target_index.id
+    )
     assert waiting == [(2,)]
 
 
@@ -157,23 +159,23 @@ async def test_who_learns_late_that_it_was_moved_on_does_not_lead(idle: Service)
     async with idle.engine.begin() as conn:
         await migration_ranges.create(conn, found.id, 1)
         await reembed.move(conn, found, "backfilling")
-    async with leadership.leading(idle.engine, found, "late") as epoch:
+    async with leadership.lead(idle.engine, found, "late") as epoch:
         assert epoch is None
-    async with leadership.leading(idle.engine, await look(idle, found.id), "knows") as epoch:
+    async with leadership.lead(idle.engine, await look(idle, found.id), "knows") as epoch:
         assert epoch is not None
 
 
 async def test_a_worker_that_died_is_taken_over(idle: Service, moving: Migration):
     """Its lease ends by the database's clock; what it has written stays."""
     held = await claim(idle, moving, "dead", lease_s=2)
-    filled = await encode(idle, moving.to, (await read(idle, moving, held))[:20])
+    filled = await encode(idle, moving.target_index, (await read(idle, moving, held))[:20])
     await put(idle, moving, held, filled)
-    before = await sql(idle, f"SELECT xmin::text, doc_key FROM {moving.to.table}")
+    before = await sql(idle, f"SELECT xmin::text, doc_key FROM {moving.target_index.table}")
     async with working(idle):
         done = await reach(idle, moving, "soaking")
-    after = await sql(idle, f"SELECT xmin::text, doc_key FROM {done.to.table}")
+    after = await sql(idle, f"SELECT xmin::text, doc_key FROM {done.target_index.table}")
     assert set(before) <= set(after)
-    assert await lacking(idle, done.to.id) == []
+    assert await lacking(idle, done.target_index.id) == []
 
 
 async def test_many_workers_share_one_migration(idle: Service):
@@ -186,7 +188,7 @@ async def test_many_workers_share_one_migration(idle: Service):
         for runner in runners:
             runner.cancel()
         await asyncio.gather(*runners, return_exceptions=True)
-    assert await lacking(idle, done.to.id) == []
+    assert await lacking(idle, done.target_index.id) == []
     counted = await sql(
         idle, "SELECT sum(done) FROM migration_ranges WHERE migration_id = :id", id=found.id
     )
@@ -206,7 +208,7 @@ async def leads(service: Service, moving: Migration) -> asyncio.Task[None]:
     begun = asyncio.Event()
 
     async def lead() -> None:
-        async with leadership.leading(service.engine, moving, "busy") as epoch:
+        async with leadership.lead(service.engine, moving, "busy") as epoch:
             assert epoch is not None
             begun.set()
             await asyncio.sleep(60)
@@ -218,7 +220,7 @@ async def leads(service: Service, moving: Migration) -> asyncio.Task[None]:
 
 async def test_an_order_ends_what_the_leader_is_busy_with(idle: Service, moving: Migration):
     busy = await leads(idle, moving)
-    await idle.orders.pause(moving)
+    await idle.commands.pause(moving)
     with pytest.raises(errors.LeaseLost):
         await busy
     paused = await look(idle, moving.id)
@@ -239,7 +241,7 @@ async def test_what_was_written_meanwhile_is_held_back_by_the_rate_too(idle: Ser
     async with idle.engine.begin() as conn:
         await migration_ranges.create(conn, found.id, 1)
         await reembed.move(conn, found, "backfilling")
-        await pending.add_missing(conn, found.to.id, found.collection.id, 100)
+        await pending.add_missing(conn, found.target_index.id, found.collection.id, 100)
         await conn.execute(text("UPDATE migration_ranges SET finished = true"))
     async with working(idle):
         await reach(idle, found, "soaking")
@@ -250,7 +252,7 @@ async def test_it_is_told_when_nobody_works(idle: Service, moving: Migration):
     async with idle.engine.connect() as conn:
         told = (await status.read(conn, moving)).next
     assert told.startswith("Nobody works on it: start `vecmark worker`")
-    await idle.orders.pause(moving)
+    await idle.commands.pause(moving)
     async with idle.engine.connect() as conn:
         told = (await status.read(conn, await look(idle, moving.id))).next
     assert "Nobody works" not in told
@@ -264,13 +266,13 @@ async def test_a_range_on_which_workers_die_is_taken_apart(idle: Service, moving
         async with working(idle):
             done = await reach(idle, moving, "soaking")
     assert [one["documents"] for one in logged if one["event"] == "range_set_apart"] == [60]
-    assert await lacking(idle, done.to.id) == []
+    assert await lacking(idle, done.target_index.id) == []
 
 
 async def test_a_range_that_made_progress_is_not_taken_apart(idle: Service, moving: Migration):
     for _ in range(2):
         held = await claim(idle, moving, "dead", lease_s=-1)
-    filled = await encode(idle, moving.to, (await read(idle, moving, held))[:20])
+    filled = await encode(idle, moving.target_index, (await read(idle, moving, held))[:20])
     await put(idle, moving, held, filled)
     assert not (await claim(idle, moving, "next", lease_s=60)).is_suspect
 
@@ -289,7 +291,7 @@ async def test_what_came_during_a_long_build_is_held_back_too(idle: Service, mov
         "planned", "backfilling", "building", "verifying",
         "backfilling", "building", "verifying", "ready", "cutting", "soaking",
     ]  # fmt: skip
-    assert await lacking(idle, done.to.id) == []
+    assert await lacking(idle, done.target_index.id) == []
 
 
 async def test_while_it_waits_for_a_person_it_stays_near(idle: Service):
@@ -299,7 +301,7 @@ async def test_while_it_waits_for_a_person_it_stays_near(idle: Service):
         ready = await reach(idle, found, "ready")
         await write(idle, texts(90))
         deadline = asyncio.get_running_loop().time() + 60
-        while await lacking(idle, ready.to.id):
+        while await lacking(idle, ready.target_index.id):
             assert asyncio.get_running_loop().time() < deadline
             await asyncio.sleep(0.05)
     assert (await look(idle, found.id)).state == "ready"

@@ -37,13 +37,13 @@ async def test_a_collection_moves_and_rolls_back(service: Service):
     moving = await reach(service, await start(service, OTHER), "soaking")
     new = await space(service)
     assert new[0] != old[0]
-    assert new[1] == moving.to.id
-    assert await lacking(service, moving.to.id) == []
+    assert new[1] == moving.target_index.id
+    assert await lacking(service, moving.target_index.id) == []
     # What is written now is kept in both, so that the way back loses nothing.
     await write(service, {"later": "a loaf of bread", "d3": "a hawk over the hill"})
     await service.indexer.remove(NAME, "d4")
-    assert await lacking(service, moving.frm.id) == []
-    drained = await service.orders.roll_back(moving, force=None)
+    assert await lacking(service, moving.source_index.id) == []
+    drained = await service.commands.roll_back(moving, force=None)
     assert drained == 0
     assert await space(service) == old
     found = await service.searcher.by_text(
@@ -62,14 +62,16 @@ async def test_a_rollback_waits_for_a_worker_that_died_without_holding_up_writes
     await asyncio.gather(running, return_exceptions=True)
     async with idle.engine.begin() as conn:
         hashes = await documents.lock(conn, [documents.key(moving.collection.id, "d1")])
-        await vectors.remove(conn, moving.frm.id, list(hashes))
-        await pending.add(conn, moving.frm.id, hashes)
-        assert await pending_leases.claim(conn, moving.frm.id, owner="dead", limit=9, lease_s=3)
+        await vectors.remove(conn, moving.source_index.id, list(hashes))
+        await pending.add(conn, moving.source_index.id, hashes)
+        assert await pending_leases.claim(
+            conn, moving.source_index.id, owner="dead", limit=9, lease_s=3
+        )
     with structlog.testing.capture_logs() as logged:
-        drained = await idle.orders.roll_back(moving, force=None)
+        drained = await idle.commands.roll_back(moving, force=None)
     assert drained == 1
     assert [one["event"] for one in logged].count("fence_held") == 1
-    assert await lacking(idle, moving.frm.id) == []
+    assert await lacking(idle, moving.source_index.id) == []
 
 
 async def test_a_rollback_gives_up_where_a_process_lacks_the_old_model(service: Service):
@@ -79,7 +81,7 @@ async def test_a_rollback_gives_up_where_a_process_lacks_the_old_model(service: 
     hasty = MigrationCommands(
         service.engine, service.models, service.backlog, service.sweeper.wake, drain_s=0.5
     )
-    elsewhere = ReplicaRow(uuid.uuid4(), "elsewhere", True, [moving.to.space_id], {})
+    elsewhere = ReplicaRow(uuid.uuid4(), "elsewhere", True, [moving.target_index.space_id], {})
     async with service.engine.begin() as conn:
         await replicas.heartbeat(conn, elsewhere, 600)
     with pytest.raises(errors.RollbackRefused, match="nothing was switched yet: elsewhere has not"):
@@ -105,7 +107,7 @@ async def test_no_row_of_one_space_gets_into_the_table_of_the_other(service: Ser
     await write(service, texts(50))
     moving = await reach(service, await start(service, OTHER), "soaking")
     await write(service, texts(80))
-    for index in (moving.frm, moving.to):
+    for index in (moving.source_index, moving.target_index):
         rows = await sql(service, f"SELECT DISTINCT space_id FROM {index.table}")
         assert rows == [(index.space_id,)]
 
@@ -136,8 +138,8 @@ async def test_writes_during_the_backfill_end_up_right(idle: Service):
         await churning
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    assert await lacking(idle, moving.to.id) == []
-    assert await lacking(idle, moving.frm.id) == []
+    assert await lacking(idle, moving.target_index.id) == []
+    assert await lacking(idle, moving.source_index.id) == []
 
 
 def runner_of(service: Service):
@@ -169,8 +171,9 @@ async def test_other_chunks_in_the_same_space_are_a_migration(service: Service):
     await write(service, {"long": long, **texts(5)})
     moving = await start(service, service.settings.model, chunking=ChunkingOptions(size=64))
     moving = await reach(service, moving, "soaking")
-    assert moving.to.space_id == moving.frm.space_id
-    more = f"(SELECT count(*) FROM {moving.to.table}) > (SELECT count(*) FROM {moving.frm.table})"
+    assert moving.target_index.space_id == moving.source_index.space_id
+    source, target = moving.source_index.table, moving.target_index.table
+    more = f"(SELECT count(*) FROM {target}) > (SELECT count(*) FROM {source})"
     assert await sql(service, f"SELECT {more}") == [(True,)]
 
 
@@ -196,11 +199,11 @@ async def test_cancelled_leaves_all_as_it_was(idle: Service):
     await write(idle, texts(30))
     old = await space(idle)
     moving = await start(idle, OTHER)
-    await idle.orders.cancel(moving)
+    await idle.commands.cancel(moving)
     assert (await look(idle, moving.id)).state == "cancelled"
     assert await space(idle) == old
     await idle.sweeper.sweep()
-    assert await sql(idle, f"SELECT to_regclass('{moving.to.table}')") == [(None,)]
+    assert await sql(idle, f"SELECT to_regclass('{moving.target_index.table}')") == [(None,)]
     again = await start(idle, OTHER)
     assert again.id != moving.id
 
@@ -208,14 +211,14 @@ async def test_cancelled_leaves_all_as_it_was(idle: Service):
 async def test_retired_is_dropped_and_no_way_back(service: Service):
     await write(service, texts(30))
     moving = await reach(service, await start(service, OTHER), "soaking")
-    await service.orders.retire(moving)
+    await service.commands.retire(moving)
     done = await look(service, moving.id)
     assert done.state == "done"
     with pytest.raises(errors.TransitionRefused):
-        await service.orders.roll_back(done, force=None)
+        await service.commands.roll_back(done, force=None)
     await service.sweeper.sweep()
-    assert await sql(service, f"SELECT to_regclass('{moving.frm.table}')") == [(None,)]
-    assert await space(service) == (moving.to.fingerprint, moving.to.id)
+    assert await sql(service, f"SELECT to_regclass('{moving.source_index.table}')") == [(None,)]
+    assert await space(service) == (moving.target_index.fingerprint, moving.target_index.id)
 
 
 async def test_the_time_of_grace_ends_by_itself(service: Service):
@@ -227,12 +230,12 @@ async def test_the_time_of_grace_ends_by_itself(service: Service):
 async def test_paused_does_nothing_until_it_is_resumed(idle: Service):
     await write(idle, texts(100))
     moving = await start(idle, OTHER)
-    await idle.orders.pause(moving)
+    await idle.commands.pause(moving)
     runner = runner_of(idle)
     await runner.tick()
     paused = await look(idle, moving.id)
     assert (paused.state, paused.resume_state) == ("paused", "planned")
-    await idle.orders.resume(paused)
+    await idle.commands.resume(paused)
     running = asyncio.create_task(runner.run())
     assert (await reach(idle, moving, "soaking")).state == "soaking"
     running.cancel()
@@ -244,6 +247,6 @@ async def test_a_manual_cut_over_waits(service: Service):
     old = await space(service)
     moving = await reach(service, await start(service, OTHER, manual=True), "ready")
     assert await space(service) == old
-    await service.orders.cut_over(moving, force=None, waive_failed=False)
+    await service.commands.cut_over(moving, force=None, waive_failed=False)
     await reach(service, moving, "soaking")
     assert await space(service) != old

@@ -40,7 +40,7 @@ async def planned(
     prompt = target.model.space.document_prompt
     cut = (chunking or Chunking()).resolve(target.model.tokenizer, prompt)
     row, active = found.source.row, found.source.active
-    return await plan.plan(
+    return await plan.make_plan(
         PlanSubject(found.engine, found.models, row, active, target, cut, free_bytes, hnsw_min_rows)
     )
 
@@ -121,7 +121,7 @@ async def test_other_chunks_of_the_same_space(
         same = await static_plan(found, Chunking())
         older = dataclasses.replace(found.source.active, chunker_version=0)
         assert found.models.default is not None
-        recut = plan.change(older, found.models.default, catalog.chunking_of(older))
+        recut = plan.find_change(older, found.models.default, catalog.chunking_of(older))
     assert (made.needed, made.change) == (True, "chunking")
     assert made.chunks > 80
     assert recut == "chunking"
@@ -209,4 +209,4 @@ async def test_memory_that_does_not_suffice_is_warned_of(
     ],
 )
 def test_a_time_is_shown_for_a_person(seconds: float, shown: str):
-    assert plan.describe(seconds) == shown
+    assert plan.format_duration(seconds) == shown

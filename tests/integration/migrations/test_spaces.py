@@ -55,14 +55,14 @@ async def test_equal_weights_and_dimensions_are_not_enough(
 async def test_other_dimensions_in_both_directions(service: Service):
     await write(service, texts(30))
     up = await reach(service, await start(service, "bundled"), "soaking")
-    assert (up.frm.dimensions, up.to.dimensions) == (256, 384)
+    assert (up.source_index.dimensions, up.target_index.dimensions) == (256, 384)
     await both_are_whole(service, up)
-    await service.orders.retire(up)
+    await service.commands.retire(up)
     down = await reach(service, await start(service, service.settings.model), "soaking")
-    assert (down.frm.dimensions, down.to.dimensions) == (384, 256)
+    assert (down.source_index.dimensions, down.target_index.dimensions) == (384, 256)
     await both_are_whole(service, down)
-    assert await service.orders.roll_back(down, force=None) == 0
-    assert await space(service) == (up.to.fingerprint, up.to.id)
+    assert await service.commands.roll_back(down, force=None) == 0
+    assert await space(service) == (up.target_index.fingerprint, up.target_index.id)
 
 
 async def test_int8_is_not_the_model_that_it_was_made_of(service: Service, tmp_path: Path):
@@ -79,9 +79,9 @@ async def test_int8_is_not_the_model_that_it_was_made_of(service: Service, tmp_p
 
 async def moves_and_never_mixes(service: Service, name: str, old: str) -> None:
     moving = await reach(service, await start(service, name), "soaking")
-    assert moving.to.dimensions == moving.frm.dimensions
-    assert moving.to.space_id != moving.frm.space_id
-    assert moving.to.fingerprint != old
+    assert moving.target_index.dimensions == moving.source_index.dimensions
+    assert moving.target_index.space_id != moving.source_index.space_id
+    assert moving.target_index.fingerprint != old
     await both_are_whole(service, moving)
     with pytest.raises(SpaceMismatch):
         await service.searcher.by_text(NAME, "boat", SearchQuery(expect_space=old))
@@ -89,8 +89,10 @@ async def moves_and_never_mixes(service: Service, name: str, old: str) -> None:
 
 async def both_are_whole(service: Service, moving: Migration) -> None:
     """Also what is written after the cut-over; and each holds vectors of its own space alone."""
-    await write(service, {f"after-{moving.to.id}-{no}": text for no, text in texts(30).items()})
-    for index in (moving.frm, moving.to):
+    await write(
+        service, {f"after-{moving.target_index.id}-{no}": text for no, text in texts(30).items()}
+    )
+    for index in (moving.source_index, moving.target_index):
         assert await sql(service, f"SELECT DISTINCT space_id FROM {index.table}") == [
             (index.space_id,)
         ]

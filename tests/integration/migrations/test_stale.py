@@ -32,13 +32,13 @@ async def moved(service: Service, slow: Catalog) -> AsyncIterator[Searcher]:
     """From MiniLM back to the static model; `slow` still knows the former as the active one."""
     await write(service, texts(10))
     there = await reach(service, await start(service, MINILM), "soaking")
-    await service.orders.retire(there)
+    await service.commands.retire(there)
     service.catalog.forget(NAME)
     believed = (await slow.find(NAME)).active
     moving = await reach(service, await start(service, service.settings.model), "soaking")
-    assert believed.id == moving.frm.id
+    assert believed.id == moving.source_index.id
     service.catalog.forget(NAME)
-    assert (await service.collection(NAME)).active.id == moving.to.id
+    assert (await service.collection(NAME)).active.id == moving.target_index.id
     yield Searcher(
         service.engine,
         service.models,

@@ -104,7 +104,7 @@ async def test_everything_is_measured_in_both_spaces(found: World):
     assert made.ndcg.drop == pytest.approx(made.ndcg.old - made.ndcg.new)
     assert made.unavailable == {}
     assert gates(made) == dict.fromkeys(["coverage", "recall", "ndcg_drop", "overlap"], True)
-    assert Report.of(msgspec.json.decode(msgspec.json.encode(made.stored()))) == made
+    assert Report.from_stored(msgspec.json.decode(msgspec.json.encode(made.to_stored()))) == made
     assert "PASSED" in page("texts", made)
 
 
@@ -156,7 +156,7 @@ async def test_the_most_changed_queries_show_what_each_space_finds(found: World)
 
 
 async def test_a_target_that_finds_less_does_not_pass(found: World):
-    """Judged by what the old space finds first: it is perfect."""
+    """GoldenScores by what the old space finds first: it is perfect."""
     index = await bundled(found)
     judged = await first(found, found.source.active)
     options = Options(gates=Gates(ndcg_drop=0.01, overlap=0.99))

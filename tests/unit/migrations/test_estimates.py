@@ -6,7 +6,7 @@ import pytest
 from embedding.errors import NoTokens
 from embedding.text.chunking import Chunk, Chunking, Prepared
 from migrations.reembed.planning import estimates
-from migrations.reembed.planning.estimates import Population, Span
+from migrations.reembed.planning.estimates import Duration, Population
 
 SENTENCE = Chunking("sentence", 100, 10)
 
@@ -29,24 +29,24 @@ def test_buckets_are_powers_of_two_from_32(tokens: int, bucket: int):
 
 
 def test_a_text_that_was_read_whole_is_counted_as_it_is():
-    found = estimates.counted(prepared(100, 100, 20), "x" * 1200, 1200, SENTENCE)
+    found = estimates.estimate_document(prepared(100, 100, 20), "x" * 1200, 1200, SENTENCE)
     assert found.by_bucket == {128: 2, 32: 1}
     assert (found.chunks, found.tokens) == (3, 220)
 
 
 def test_bytes_are_not_mistaken_for_characters():
-    found = estimates.counted(prepared(100, 100, 20), "\u6f22" * 1200, 3600, SENTENCE)
+    found = estimates.estimate_document(prepared(100, 100, 20), "\u6f22" * 1200, 3600, SENTENCE)
     assert found.chunks == 3
 
 
 def test_a_text_without_tokens_has_no_chunk():
-    found = estimates.counted(NoTokens("none"), "...", 3, SENTENCE)
+    found = estimates.estimate_document(NoTokens("none"), "...", 3, SENTENCE)
     assert (found.chunks, found.tokens, found.by_bucket) == (0, 0, {})
 
 
 def test_the_rest_of_a_long_text_goes_on_like_its_beginning():
     """3 chunks in 1,200 characters make 300 in 120,000; the last, cut off, is not like them."""
-    found = estimates.counted(prepared(100, 100, 100, 20), "x" * 1300, 120_000, SENTENCE)
+    found = estimates.estimate_document(prepared(100, 100, 100, 20), "x" * 1300, 120_000, SENTENCE)
     assert found.chunks == pytest.approx(300)
     assert found.by_bucket.keys() == {128}
     assert found.tokens == pytest.approx(30_000)
@@ -62,26 +62,26 @@ def test_the_rest_of_a_long_text_goes_on_like_its_beginning():
     ],
 )
 def test_a_long_text_whose_beginning_is_one_chunk(cutting: Chunking, chunks: int, tokens: int):
-    found = estimates.counted(prepared(100), "x" * 800, 8000, cutting)
+    found = estimates.estimate_document(prepared(100), "x" * 800, 8000, cutting)
     assert found.chunks == pytest.approx(chunks)
     assert found.tokens == pytest.approx(tokens)
 
 
 def test_a_sample_of_everything_is_exact():
     values = [1.0, 2.0, 7.0]
-    found = estimates.total(values, [10, 20, 30], Population(3, [10, 20, 30]))
+    found = estimates.estimate_total(values, [10, 20, 30], Population(3, [10, 20, 30]))
     assert found.value == pytest.approx(10)
     assert found.error == 0
 
 
 def test_sizes_put_a_sample_right():
     """The sample has shorter texts than the collection; chunks are as many as the size is long."""
-    found = estimates.total([1.0, 2.0, 3.0], [10, 20, 30], Population(1000, [50] * 1000))
+    found = estimates.estimate_total([1.0, 2.0, 3.0], [10, 20, 30], Population(1000, [50] * 1000))
     assert found.value == pytest.approx(5000)
 
 
 def test_nothing_sampled_is_nothing():
-    assert estimates.total([], [], Population(0, [])).value == 0
+    assert estimates.estimate_total([], [], Population(0, [])).value == 0
 
 
 @pytest.mark.parametrize("known", [2000, 20_000])
@@ -94,7 +94,7 @@ def test_the_error_is_as_large_as_estimates_of_other_samples_differ(known: int):
         order = rng.permutation(len(sizes))
         some = order[:300]
         made.append(
-            estimates.total(
+            estimates.estimate_total(
                 list(chunks[some]),
                 list(sizes[some]),
                 Population(len(sizes), list(sizes[order[:known]])),
@@ -113,59 +113,64 @@ def test_the_error_is_as_large_as_estimates_of_other_samples_differ(known: int):
 
 def rates(**seen: list[float]) -> dict[int, estimates.Rate]:
     known = {int(name[1:]): values for name, values in seen.items()}
-    return {up_to: estimates.rate(up_to, up_to * 0.8, values) for up_to, values in known.items()}
+    return {
+        up_to: estimates.estimate_rate(up_to, up_to * 0.8, values)
+        for up_to, values in known.items()
+    }
 
 
 def test_a_rate_is_as_unsure_as_its_rounds_differ():
-    found = estimates.rate(64, 50.0, [100, 90, 120, 110])
+    found = estimates.estimate_rate(64, 50.0, [100, 90, 120, 110])
     assert (found.low, found.likely, found.high) == (90, 105, 120)
 
 
 def test_a_rate_of_few_rounds_is_widened():
-    found = estimates.rate(64, 50.0, [100])
+    found = estimates.estimate_rate(64, 50.0, [100])
     assert found.low == pytest.approx(100 / 1.5)
     assert (found.likely, found.high) == (100, 150)
-    assert estimates.rate(64, 50.0, [100, 110]).high == pytest.approx(165)
+    assert estimates.estimate_rate(64, 50.0, [100, 110]).high == pytest.approx(165)
 
 
 def test_each_chunk_takes_what_its_length_takes():
-    document = estimates.counted(prepared(60, 60, 20), "x" * 1200, 1200, SENTENCE)
-    span = estimates.encoding(document, rates(b64=[9, 10, 11], b32=[40, 50, 60]))
+    document = estimates.estimate_document(prepared(60, 60, 20), "x" * 1200, 1200, SENTENCE)
+    span = estimates.encoding_time(document, rates(b64=[9, 10, 11], b32=[40, 50, 60]))
     assert span.likely == pytest.approx(2 / 10 + 1 / 50)
     assert span.low == pytest.approx(2 / 11 + 1 / 60)
     assert span.high == pytest.approx(2 / 9 + 1 / 40)
 
 
 def test_a_length_that_was_not_measured_takes_as_long_a_token_as_the_nearest():
-    document = estimates.counted(prepared(200), "x" * 900, 900, SENTENCE)
-    span = estimates.encoding(document, rates(b64=[10, 10, 10], b32=[50, 50, 50]))
+    document = estimates.estimate_document(prepared(200), "x" * 900, 900, SENTENCE)
+    span = estimates.encoding_time(document, rates(b64=[10, 10, 10], b32=[50, 50, 50]))
     assert span.likely == pytest.approx(4 / 10)
 
 
 def test_seconds_of_a_whole_sample_are_as_unsure_as_the_rates():
-    spans = [Span(1, 2, 4)] * 10
-    found = estimates.overall(spans, [5] * 10, Population(10, [5] * 10))
+    spans = [Duration(1, 2, 4)] * 10
+    found = estimates.total_time(spans, [5] * 10, Population(10, [5] * 10))
     assert (found.low, found.likely, found.high) == pytest.approx((10, 20, 40))
 
 
 def test_a_small_sample_is_less_sure():
     rng = np.random.default_rng(4)
     likely = rng.uniform(1, 3, 400)
-    spans = [Span(0.98 * one, one, 1.02 * one) for one in likely]
+    spans = [Duration(0.98 * one, one, 1.02 * one) for one in likely]
     sizes = [5] * 400
-    whole = estimates.overall(spans, sizes, Population(400, sizes))
-    part = estimates.overall(spans[:20], sizes[:20], Population(400, sizes))
+    whole = estimates.total_time(spans, sizes, Population(400, sizes))
+    part = estimates.total_time(spans[:20], sizes[:20], Population(400, sizes))
     assert part.low < part.likely < part.high
     assert part.high / part.low > 1.2 * whole.high / whole.low
     assert part.low < likely.sum() < part.high
 
 
 def test_nothing_takes_no_time():
-    assert estimates.overall([], [], Population(0, [])) == Span(0, 0, 0)
+    assert estimates.total_time([], [], Population(0, [])) == Duration(0, 0, 0)
 
 
 def test_a_row_costs_more_in_a_larger_graph_as_far_as_that_was_measured():
     """1.5 ms at 300 rows, 5.2 at 39,000."""
-    assert estimates.grown(1.5, rows=300, to=39_000) == pytest.approx(5.2, rel=0.15)
-    assert estimates.grown(1.5, rows=300, to=100) == 1.5
-    assert estimates.grown(1.5, rows=300, to=10**7) == estimates.grown(1.5, rows=300, to=50_000)
+    assert estimates.scale_hnsw_cost(1.5, rows=300, to=39_000) == pytest.approx(5.2, rel=0.15)
+    assert estimates.scale_hnsw_cost(1.5, rows=300, to=100) == 1.5
+    assert estimates.scale_hnsw_cost(1.5, rows=300, to=10**7) == estimates.scale_hnsw_cost(
+        1.5, rows=300, to=50_000
+    )

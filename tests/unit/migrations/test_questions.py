@@ -8,7 +8,7 @@ RNG = random.Random(1)
 
 
 def picked(text: str) -> set[str | None]:
-    return {questions.sentence(RNG, text) for _ in range(100)}
+    return {questions.pick_sentence(RNG, text) for _ in range(100)}
 
 
 def test_a_sentence_is_taken_whole_and_none_that_is_too_short():

@@ -6,26 +6,26 @@ import numpy as np
 import pytest
 
 from migrations.reembed.verifying import translation
-from migrations.reembed.verifying.translation import Pairs
+from migrations.reembed.verifying.translation import ScorePairs
 
 QUERIES, DEPTH = 100, 30
 
 
-def pairs(new, queries: int = QUERIES, *, wander: float = 0.0) -> Pairs:
+def pairs(new, queries: int = QUERIES, *, wander: float = 0.0) -> ScorePairs:
     """Old scores between 0.1 and 0.8; `new` maps them, moved by `wander` from query to query."""
     rng = np.random.default_rng(1)
     query = np.repeat(np.arange(queries), DEPTH)
     old = rng.beta(2, 3, len(query)) * 0.7 + 0.1
     moved = rng.normal(0, wander, queries)[query] if wander else 0.0
-    return Pairs(query, old, new(old) + moved, np.ones(len(query), bool))
+    return ScorePairs(query, old, new(old) + moved, np.ones(len(query), bool))
 
 
-def noisy(scale: float) -> Pairs:
+def noisy(scale: float) -> ScorePairs:
     rng = np.random.default_rng(2)
     return pairs(lambda old: old + rng.normal(0, scale, len(old)))
 
 
-def found(given: Pairs):
+def found(given: ScorePairs):
     made = translation.translate(given, 0)
     assert made is not None
     return made
@@ -73,7 +73,7 @@ def test_noise_between_pairs_shows_as_disagreement():
 
 
 def test_noise_between_queries_shows_as_error():
-    """Pairs of one query move together: drawn one by one they would seem far more certain."""
+    """ScorePairs of one query move together: drawn one by one they would seem far more certain."""
     steady = found(pairs(lambda old: old, wander=0.001))
     made = found(pairs(lambda old: old, wander=0.1))
     assert max(point.error for point in steady.points) < 0.01
@@ -92,8 +92,8 @@ def test_the_error_is_as_large_as_translations_of_other_queries_differ():
     for _ in range(30):
         old = rng.beta(2, 3, len(query)) * 0.7 + 0.1
         new = old + rng.normal(0, 0.1, QUERIES)[query]
-        given = Pairs(query, old, new, np.ones(len(query), bool))
-        seen.append(translation.link(old, new)(thresholds))
+        given = ScorePairs(query, old, new, np.ones(len(query), bool))
+        seen.append(translation.map_scores(old, new)(thresholds))
         points = found(given).points
         known, errors = [point.old for point in points], [point.error for point in points]
         said.append(np.interp(thresholds, known, errors))
@@ -103,7 +103,7 @@ def test_the_error_is_as_large_as_translations_of_other_queries_differ():
 def test_disagreement_is_of_queries_that_the_link_was_not_made_from():
     """Each query with an offset of its own: fitted on itself it would look better than it is."""
     given = pairs(lambda old: old, queries=10, wander=0.3)
-    link = translation.link(given.old, given.new)
+    link = translation.map_scores(given.old, given.new)
     thresholds = np.quantile(given.old, np.linspace(0.05, 0.95, 9))
     by_old = given.old[:, None] >= thresholds
     by_new = given.new[:, None] >= link(thresholds)
@@ -114,7 +114,7 @@ def test_disagreement_is_of_queries_that_the_link_was_not_made_from():
 def test_equal_scores_are_one_threshold():
     old = np.array([0.5] * 50 + [0.6] * 50)
     new = np.array([0.7] * 50 + [0.9] * 50)
-    link = translation.link(old, new)
+    link = translation.map_scores(old, new)
     assert link(np.array([0.5, 0.6])) == pytest.approx([0.7, 0.9])
 
 
