@@ -11,9 +11,9 @@ from litestar.response.base import ASGIResponse
 from litestar.types import ASGIApp
 
 from api.http import bodies, ndjson, openapi, pagination, problems
-from api.schemas import collections as collection_schemas
 from api.schemas import documents as document_schemas
 from api.service import DEFAULT_COLLECTION, Service
+from api.services import collections as collection_services
 from api.services import document_stream
 from api.services import documents as document_services
 from storage import collections, documents, filters
@@ -81,9 +81,9 @@ async def _index(
     found = await service.collection(name)
     return document_schemas.DocumentResults(
         collection=name,
-        space=collection_schemas.space(found),
+        space=collection_services.space(found),
         index=found.active.id,
-        results=[document_schemas.document_result(result) for result in done],
+        results=[document_services.document_result(result) for result in done],
     )
 
 
@@ -108,7 +108,7 @@ async def page(
         )
     last = rows[-1][0] if len(rows) == limit else None
     return document_schemas.DocumentList(
-        items=[document_schemas.document_line(row) for _, row in rows],
+        items=[document_services.document_line(row) for _, row in rows],
         next_cursor=None if last is None else pagination.cursor(str(last)),
     )
 
@@ -160,7 +160,7 @@ async def get_one(
         # Not as the catalog keeps it: no statement asserts the index here.
         found = await collections.find(conn, collection)
         row = await documents.get(conn, found, decoded(document_id))
-    return document_schemas.document(row)
+    return document_services.document(row)
 
 
 @patch(
@@ -187,7 +187,7 @@ async def patch_one(
         found = await collections.find(conn, collection)
         await documents.patch_metadata(conn, found, id_, sent.metadata)
         row = await documents.get(conn, found, id_)
-    return document_schemas.document(row)
+    return document_services.document(row)
 
 
 @delete(

@@ -12,6 +12,7 @@ from api.schemas import embeddings as embedding_schemas
 from api.schemas import models as model_schemas
 from api.service import Service
 from api.services import embeddings
+from api.services import models as model_services
 from embedding.registry import sources
 from indexing.models import links
 from storage import spaces
@@ -66,7 +67,7 @@ async def _every(service: Service) -> list[model_schemas.Model]:
     loaded = {one.space_id: one for one in service.models.loaded}
     default = service.models.default
     return [
-        model_schemas.model(
+        model_services.model(
             row,
             loaded.get(row.id),
             used.get(row.id, []),

@@ -8,6 +8,7 @@ from api.http import bodies, openapi, problems
 from api.routes.documents import AnyRequest, decoded
 from api.schemas import search as search_schemas
 from api.service import DEFAULT_COLLECTION, Service
+from api.services import search as search_services
 from indexing.searcher import SearchQuery
 
 PATHS = ["/v1/collections/{collection:str}/search", "/v1/search"]
@@ -69,7 +70,7 @@ async def _search(
         raise problems.Invalid("q", "is empty or only white space")
     bodies.check_text(text, "q")
     await service.collection(collection)
-    return search_schemas.response(await service.searcher.by_text(collection, text, wish))
+    return search_services.response(await service.searcher.by_text(collection, text, wish))
 
 
 @get(
@@ -90,7 +91,7 @@ async def similar(
     """Those nearest to the mean of its chunks' vectors, without itself."""
     wish = SearchQuery(limit=limit, exact=exact, expect_space=expect_space)
     found = await service.searcher.similar(collection, decoded(document_id), wish)
-    return search_schemas.response(found)
+    return search_services.response(found)
 
 
 ROUTES = [search, search_filtered, similar]

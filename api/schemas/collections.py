@@ -1,13 +1,11 @@
-from collections.abc import Mapping
+"""Collections as they go over the wire."""
+
 from datetime import datetime
 from typing import Literal
 
-import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from api.schemas import common as common_schemas
-from indexing import catalog
-from storage import collections
 
 
 class NewCollection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,34 +61,3 @@ class Collection(Struct, frozen=True, kw_only=True):
 class CollectionList(Struct, frozen=True, kw_only=True):
     items: list[Collection]
     next_cursor: str | None
-
-
-def space(collection: catalog.Collection) -> common_schemas.SpaceName:
-    return common_schemas.SpaceName(
-        id=collection.active.fingerprint, model=collection.active.model_id
-    )
-
-
-def collection(
-    found: catalog.Collection, counts: collections.CollectionCounts, path: SearchPath
-) -> Collection:
-    active = found.active
-    return Collection(
-        name=found.row.name,
-        model=active.model_id,
-        space=space(found),
-        index=active.id,
-        chunking=common_schemas.Chunking(
-            strategy=active.strategy, size=active.size, overlap=active.overlap
-        ),
-        documents=counts.documents,
-        chunks=counts.chunks,
-        pending=counts.pending,
-        created_at=found.row.created_at,
-        search=path,
-        evidence=_evidence(active.evidence),
-    )
-
-
-def _evidence(found: Mapping[str, object] | None) -> Evidence | msgspec.UnsetType:
-    return msgspec.UNSET if found is None else msgspec.convert(found, Evidence)

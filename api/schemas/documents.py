@@ -1,3 +1,5 @@
+"""Documents as they go over the wire."""
+
 from datetime import datetime
 from typing import Annotated
 
@@ -5,9 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from api.schemas import common as common_schemas
-from indexing.documents import results
 from indexing.documents.results import Status
-from storage import documents
 
 
 class NewDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,43 +82,3 @@ class DocumentList(Struct, frozen=True, kw_only=True):
 
 class Removed(Struct, frozen=True, kw_only=True):
     removed: int
-
-
-def document_result(result: results.WriteResult, line: int | None = None) -> DocumentResult:
-    return DocumentResult(
-        id=result.id,
-        status=result.status,
-        line=msgspec.UNSET if line is None else line,
-        version=result.version,
-        chunks=result.chunks,
-        tokens=result.tokens,
-        cut=result.cut,
-        pending=result.pending,
-        warnings=result.warnings,
-        reason=result.reason,
-        detail=result.detail,
-    )
-
-
-def document(found: documents.DocumentRow) -> Document:
-    return Document(
-        id=found.id,
-        text=found.text,
-        metadata=found.metadata,
-        version=found.version,
-        chunks=found.chunks,
-        searchable=found.chunks > 0,
-        created_at=found.created_at,
-        updated_at=found.updated_at,
-    )
-
-
-def document_line(found: documents.DocumentSummary) -> DocumentLine:
-    return DocumentLine(
-        id=found.id,
-        version=found.version,
-        metadata=found.metadata,
-        chars=found.chars,
-        created_at=found.created_at,
-        updated_at=found.updated_at,
-    )

@@ -1,12 +1,10 @@
-from collections.abc import Sequence
+"""Searches as they go over the wire."""
+
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from api.schemas import collections as collection_schemas
 from api.schemas import common as common_schemas
-from indexing.searcher import SearchAnswer
-from storage.search import Hit
 
 
 class SearchRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,29 +43,3 @@ class SearchResponse(Struct, frozen=True, kw_only=True):
     complete: bool
     path: Literal["exact", "hnsw"]
     query_cut: bool = False
-
-
-def response(found: SearchAnswer) -> SearchResponse:
-    return SearchResponse(
-        collection=found.collection.row.name,
-        space=collection_schemas.space(found.collection),
-        index=found.collection.active.id,
-        results=_hits(found.nearest.hits),
-        complete=found.nearest.complete,
-        path=found.nearest.path,
-        query_cut=found.query_cut,
-    )
-
-
-def _hits(hits: Sequence[Hit]) -> list[SearchResult]:
-    return [
-        SearchResult(
-            id=hit.id,
-            score=hit.score,
-            metadata=hit.metadata,
-            chunk=ResultChunk(
-                no=hit.chunk_no, start=hit.char_start, end=hit.char_end, text=hit.text
-            ),
-        )
-        for hit in hits
-    ]

@@ -1,21 +1,57 @@
+"""What the service answers about a collection."""
+
+from collections.abc import Mapping
+
+import msgspec
+
 from api.schemas import collections as collection_schemas
+from api.schemas import common as common_schemas
 from api.service import Service
 from indexing.catalog import Collection
 from storage import collections, hnsw, vectors
 
 
-async def describe(service: Service, found: Collection) -> collection_schemas.Collection:
+async def describe(service: Service, collection: Collection) -> collection_schemas.Collection:
     async with service.engine.connect() as conn:
-        counts = await collections.count(conn, found.row)
-        progress = await hnsw.progress(conn, found.active.id)
-    path = _path(found, counts.chunks, service.settings.hnsw_min_rows, progress)
-    return collection_schemas.collection(found, counts, path)
+        counts = await collections.count(conn, collection.row)
+        progress = await hnsw.progress(conn, collection.active.id)
+    active = collection.active
+    return collection_schemas.Collection(
+        name=collection.row.name,
+        model=active.model_id,
+        space=space(collection),
+        index=active.id,
+        chunking=common_schemas.Chunking(
+            strategy=active.strategy, size=active.size, overlap=active.overlap
+        ),
+        documents=counts.documents,
+        chunks=counts.chunks,
+        pending=counts.pending,
+        created_at=collection.row.created_at,
+        search=_path(collection, counts.chunks, service.settings.hnsw_min_rows, progress),
+        evidence=_evidence(active.evidence),
+    )
+
+
+def space(collection: Collection) -> common_schemas.SpaceName:
+    """The space in which a collection is searched."""
+    return common_schemas.SpaceName(
+        id=collection.active.fingerprint, model=collection.active.model_id
+    )
+
+
+def _evidence(
+    stored: Mapping[str, object] | None,
+) -> collection_schemas.Evidence | msgspec.UnsetType:
+    if stored is None:
+        return msgspec.UNSET
+    return msgspec.convert(stored, collection_schemas.Evidence)
 
 
 def _path(
-    found: Collection, chunks: int, min_rows: int, progress: hnsw.BuildProgress | None
+    collection: Collection, chunks: int, min_rows: int, progress: hnsw.BuildProgress | None
 ) -> collection_schemas.SearchPath:
-    active = found.active
+    active = collection.active
     if active.hnsw == "ready":
         reason = "the HNSW index is built; `exact=true` compares with every vector"
         return collection_schemas.SearchPath(

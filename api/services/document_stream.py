@@ -15,7 +15,6 @@ import msgspec
 from litestar.types import Receive, Scope, Send
 
 from api.http import ndjson, problems
-from api.schemas import documents as document_schemas
 from api.service import Service
 from api.services import documents as document_services
 from indexing.documents import results
@@ -114,7 +113,7 @@ class DocumentStream:
             self._counts[result.status] += 1
             self._counts["lines"] += 1
             if not self._only_failures or result.status == "failed":
-                encoded.append(msgspec.json.encode(document_schemas.document_result(result, line)))
+                encoded.append(msgspec.json.encode(document_services.document_result(result, line)))
         return b"".join(line + b"\n" for line in encoded)
 
     def _summary(self) -> dict[str, int]:

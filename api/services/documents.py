@@ -1,4 +1,4 @@
-"""Documents as clients send them, checked one by one: a bad one fails alone."""
+"""Documents: checked one by one as clients send them (a bad one fails alone), and answered."""
 
 from uuid import UUID
 
@@ -69,3 +69,45 @@ def _id_of(raw: bytes | msgspec.Raw) -> str | None:
         return msgspec.json.decode(raw, type=_OnlyId).id
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def document_result(
+    result: results.WriteResult, line: int | None = None
+) -> document_schemas.DocumentResult:
+    return document_schemas.DocumentResult(
+        id=result.id,
+        status=result.status,
+        line=msgspec.UNSET if line is None else line,
+        version=result.version,
+        chunks=result.chunks,
+        tokens=result.tokens,
+        cut=result.cut,
+        pending=result.pending,
+        warnings=result.warnings,
+        reason=result.reason,
+        detail=result.detail,
+    )
+
+
+def document(row: documents.DocumentRow) -> document_schemas.Document:
+    return document_schemas.Document(
+        id=row.id,
+        text=row.text,
+        metadata=row.metadata,
+        version=row.version,
+        chunks=row.chunks,
+        searchable=row.chunks > 0,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def document_line(row: documents.DocumentSummary) -> document_schemas.DocumentLine:
+    return document_schemas.DocumentLine(
+        id=row.id,
+        version=row.version,
+        metadata=row.metadata,
+        chars=row.chars,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
