@@ -1,11 +1,12 @@
-"""Commands that a text shows, so that they mean the collection that it speaks of."""
+"""The `vecmark migrate` commands that errors and statuses suggest, naming the right collection."""
 
 
-def command(collection: str, words: str, options: str = "") -> str:
-    """`words` is the command after `vecmark migrate`."""
-    return f"`vecmark migrate {words}{flag(collection)}{options and f' {options}'}`"
+def migrate_command(collection: str, subcommand: str, options: str = "") -> str:
+    """Such as `vecmark migrate cutover -c texts --force REASON`, in backticks."""
+    rest = f" {options}" if options else ""
+    return f"`vecmark migrate {subcommand}{collection_flag(collection)}{rest}`"
 
 
-def flag(collection: str) -> str:
-    """What a command needs to mean this collection."""
+def collection_flag(collection: str) -> str:
+    """` -c NAME`; empty for the collection that commands use by default."""
     return "" if collection == "default" else f" -c {collection}"

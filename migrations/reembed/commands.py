@@ -46,11 +46,11 @@ class MigrationCommands:
         """Raises TransitionRefused, as all of these do."""
 
         if found.state == "paused":
-            resume = cli_hints.command(found.collection.name, "resume")
+            resume = cli_hints.migrate_command(found.collection.name, "resume")
             raise errors.TransitionRefused(f"it is paused already; {resume} lets it go on")
 
         async def work(conn: AsyncConnection) -> None:
-            await migration.move(conn, found, "paused", resume_state=found.state)
+            await migration.change_state(conn, found, "paused", resume_state=found.state)
 
         await self._once(work)
 
@@ -63,7 +63,7 @@ class MigrationCommands:
         async def work(conn: AsyncConnection) -> None:
             if found.state != "paused" and not found.is_soaking:
                 await pending.retry_failed(conn, found.target_index.id)
-            await migration.move(conn, found, goes_on)
+            await migration.change_state(conn, found, goes_on)
 
         await self._once(work)
 

@@ -110,7 +110,7 @@ async def begin_cutting(
         if options:
             await migrations.set_options(conn, found.id, options)
         await indexes.set_state(conn, found.target_index.id, "cutting")
-        await migration.move(conn, found, "cutting", epoch=epoch, why=why)
+        await migration.change_state(conn, found, "cutting", epoch=epoch, why=why)
 
     await run_fenced(engine, work)
 
@@ -129,7 +129,7 @@ async def cut_over(engine: AsyncEngine, found: Migration, *, epoch: int) -> Bloc
         await _switch(conn, found, frm=found.source_index, to=found.target_index)
         await indexes.set_state(conn, found.source_index.id, "retained")
         until = func.now() + timedelta(seconds=options.retain_s)
-        await migration.move(conn, found, "soaking", epoch=epoch, retained_until=until)
+        await migration.change_state(conn, found, "soaking", epoch=epoch, retained_until=until)
 
     await run_fenced(engine, work)
     return hinders[0] if hinders else None
@@ -147,7 +147,7 @@ async def roll_back(engine: AsyncEngine, found: Migration, *, force: str | None,
             raise errors.RollbackRefused(hinder.reason)
         await _switch(conn, found, frm=found.target_index, to=found.source_index)
         await indexes.set_state(conn, found.target_index.id, "retired")
-        await migration.move(conn, found, "rolled_back", why=why, retained_until=None)
+        await migration.change_state(conn, found, "rolled_back", why=why, retained_until=None)
 
     await run_fenced(engine, work)
 
@@ -165,7 +165,7 @@ async def retire_source(engine: AsyncEngine, found: Migration, *, why: str) -> N
 
     async def work(conn: AsyncConnection) -> None:
         await indexes.set_state(conn, found.source_index.id, "retired")
-        await migration.move(conn, found, "done", why=why, retained_until=None)
+        await migration.change_state(conn, found, "done", why=why, retained_until=None)
 
     await run_fenced(engine, work)
 
@@ -174,7 +174,7 @@ async def drop_target(engine: AsyncEngine, found: Migration) -> None:
     async def work(conn: AsyncConnection) -> None:
         await indexes.set_state(conn, found.target_index.id, "retired")
         await collections.set_building(conn, found.collection.id, None)
-        await migration.move(conn, found, "cancelled")
+        await migration.change_state(conn, found, "cancelled")
 
     await run_fenced(engine, work)
 

@@ -2,12 +2,12 @@
 
 MigrationError
 ├── MigrationNotFound
-├── MigrationRunning     the collection has one that is not over
-├── TransitionRefused    the state doesn't allow it
+├── MigrationRunning     the collection already has an unfinished migration
+├── TransitionRefused    not possible in the migration's state
 ├── CutoverBlocked       gates failed, or texts can't be embedded
-├── RollbackRefused      what would be lost, and what to do
-├── ReportMissing        nothing was verified yet
-└── LeaseLost            another worker has taken over; what was under way is dropped
+├── RollbackRefused      says what would be lost and what to do
+├── ReportMissing        not verified yet
+└── LeaseLost            another worker took over; work in progress is dropped
 """
 
 from collections.abc import Sequence
@@ -22,22 +22,23 @@ class MigrationError(Exception):
 
 class MigrationNotFound(MigrationError):
     def __init__(self, collection: str, migration: object) -> None:
-        super().__init__(f"the collection {collection!r} has no migration {migration}")
+        super().__init__(f"collection {collection!r} has no migration {migration}")
 
 
 class MigrationRunning(MigrationError):
     def __init__(self, collection: str, migration: UUID, state: str) -> None:
         retire, rollback, cancel = (
-            cli_hints.command(collection, words) for words in ("retire", "rollback", "cancel")
+            cli_hints.migrate_command(collection, subcommand)
+            for subcommand in ("retire", "rollback", "cancel")
         )
-        after = (
-            f"{retire} ends its time of grace, {rollback} undoes it"
+        advice = (
+            f"{retire} drops the old index now, {rollback} returns to it"
             if state == "soaking"
-            else f"{cancel} drops it"
+            else f"{cancel} cancels it"
         )
         super().__init__(
-            f"the collection {collection!r} has the migration {migration}, which is {state}; "
-            f"one at a time: {after}"
+            f"collection {collection!r} already has migration {migration}, which is {state}, and "
+            f"can have only one at a time: {advice}"
         )
         self.migration = migration
 
@@ -49,9 +50,9 @@ class TransitionRefused(MigrationError):
 class CutoverBlocked(MigrationError):
     def __init__(self, reasons: Sequence[str]) -> None:
         super().__init__(
-            "the cut-over is blocked: "
+            "the cutover is blocked: "
             + "; ".join(reasons)
-            + ". Mend it and resume, or force it with a reason, which is recorded"
+            + ". Fix this and resume, or force the cutover with a reason, which is recorded"
         )
 
 

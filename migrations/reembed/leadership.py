@@ -160,7 +160,7 @@ class Leader:
         log.error("migration_failed", migration=str(found.id), reason=reason, exc_info=error)
         with contextlib.suppress(errors.LeaseLost):
             async with self._engine.begin() as conn:
-                await migration.move(
+                await migration.change_state(
                     conn,
                     found,
                     "failed",

@@ -1,4 +1,4 @@
-"""A re-embed migration with the two indexes that it is between, as one reads it at one time."""
+"""A re-embed migration as read at one moment, with its collection and its two indexes."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -19,17 +19,19 @@ from storage.collections import CollectionRow
 from storage.indexes import IndexRow
 from storage.migrations import MigrationRow
 
+log = structlog.get_logger()
+
 DEFAULT_RETAIN_S = 24 * 3600.0
 DEFAULT_RECALL = 0.98
-# Above it live searches are slow to a person; an idle machine answers in 10 to 20 ms.
+# Above this, live searches feel slow; on an idle machine they take 10 to 20 ms.
 DEFAULT_QUERY_P95_MS = 100.0
 
 
 class Gates(Struct, frozen=True, kw_only=True):
-    """What the target must reach: `recall` always, the others where given; coverage is always 1.
+    """What the target must reach: `recall` always, the others if set; coverage must be 1.
 
-    `ndcg_drop`: nDCG@10 of the source less that of the target, at most. `overlap`: mean share of
-    the ten nearest that both find, at least.
+    `ndcg_drop`: maximum drop of nDCG@10 from source to target. `overlap`: minimum mean share of
+    the ten nearest documents that both indexes find.
     """
 
     recall: float = DEFAULT_RECALL
@@ -38,9 +40,10 @@ class Gates(Struct, frozen=True, kw_only=True):
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """`max_rate` in chunks a second; `query_p95_ms`: above it the backfill slows down.
+    """How to run a migration, as stored with it.
 
-    `waive_failed`: texts that can't be embedded don't block; `forced`: why gates were overruled.
+    `max_rate`: maximum chunks per second. `query_p95_ms`: above it the backfill slows down.
+    `waive_failed`: texts that can't be embedded don't block. `forced`: why gates were overruled.
     """
 
     gates: Gates = Gates()
@@ -56,16 +59,55 @@ class Options(Struct, frozen=True, kw_only=True):
         return msgspec.convert(stored, cls)
 
     def to_stored(self) -> dict[str, object]:
-        built: dict[str, object] = msgspec.to_builtins(self)
-        return built
+        stored: dict[str, object] = msgspec.to_builtins(self)
+        return stored
 
 
-log = structlog.get_logger()
+class IndexSummary(Struct, frozen=True, kw_only=True):
+    """The model and chunking of an index, as stored with a migration: it outlives the table."""
+
+    index: int
+    fingerprint: str
+    model_id: str
+    strategy: str
+    size: int | None
+    overlap: int
+
+    @classmethod
+    def from_row(cls, index: IndexRow) -> "IndexSummary":
+        return cls(
+            index=index.id,
+            fingerprint=index.fingerprint,
+            model_id=index.model_id,
+            strategy=index.strategy,
+            size=index.size,
+            overlap=index.overlap,
+        )
+
+
+class IndexSummaries(Struct, frozen=True, kw_only=True):
+    """A migration's two indexes, as stored in its column `sides`."""
+
+    source: IndexSummary
+    target: IndexSummary
+
+
+class StateChange(Struct, frozen=True, kw_only=True):
+    """When a state began, and why if there was a choice; as stored in a migration's history."""
+
+    state: State
+    at: datetime
+    why: str | None
+
+
+def state_changes(history: Sequence[Mapping[str, object]]) -> list[StateChange]:
+    """The stored history of a migration, oldest first."""
+    return msgspec.convert(history, list[StateChange])
 
 
 @dataclasses.dataclass(frozen=True)
 class Migration:
-    """`source` is None once its table was retired and dropped; `now` by the database's clock."""
+    """`source` and `target` are None after their tables were dropped; `now` is the database's."""
 
     row: MigrationRow
     collection: CollectionRow
@@ -90,36 +132,40 @@ class Migration:
         return Options.from_stored(self.row.options)
 
     @property
-    def sides(self) -> "IndexSummaries":
+    def sides(self) -> IndexSummaries:
         return msgspec.convert(self.row.sides, IndexSummaries)
 
     @property
     def target_index(self) -> IndexRow:
-        """The target, which is there until the migration is over. Raises TransitionRefused."""
+        """The target, which exists until the migration is over. Raises TransitionRefused."""
         if self.target is None:
-            raise errors.TransitionRefused(f"the migration {self.id} is over: its target is gone")
+            raise errors.TransitionRefused(
+                f"migration {self.id} is over: its target index was dropped"
+            )
         return self.target
 
     @property
     def source_index(self) -> IndexRow:
-        """The source, which is there until it is retired. Raises TransitionRefused."""
+        """The source, which exists until it is retired. Raises TransitionRefused."""
         if self.source is None:
-            raise errors.TransitionRefused(f"the migration {self.id} is over: its source is gone")
+            raise errors.TransitionRefused(
+                f"migration {self.id} is over: its source index was dropped"
+            )
         return self.source
 
     @property
     def is_soaking(self) -> bool:
-        """The target answers, and the source is kept fresh for a rollback."""
+        """Searches use the target, and the source is kept up to date for a rollback."""
         return "soaking" in (self.state, self.resume_state)
 
     @property
     def is_idle(self) -> bool:
-        """Nothing to do for a worker now: time has to pass."""
+        """Workers have nothing to do until the retention period ends."""
         return self.state == "soaking" and not self.is_retention_over
 
     @property
     def awaits_cutover(self) -> bool:
-        """It goes on when somebody orders the cut-over."""
+        """It continues when somebody starts the cutover."""
         return self.state == "ready" and self.options.manual
 
     @property
@@ -129,12 +175,13 @@ class Migration:
 
 
 async def read(conn: AsyncConnection, migration_id: UUID) -> Migration | None:
-    """None where it is gone with its collection."""
+    """None if it was deleted with its collection."""
     row = await migrations.by_id(conn, migration_id)
     return None if row is None else await from_row(conn, row)
 
 
 async def from_row(conn: AsyncConnection, row: MigrationRow) -> Migration | None:
+    """None if the collection was deleted."""
     collection = await collections.by_id(conn, row.collection_id)
     if collection is None:
         return None
@@ -147,69 +194,30 @@ async def from_row(conn: AsyncConnection, row: MigrationRow) -> Migration | None
     )
 
 
-async def move(
+async def change_state(
     conn: AsyncConnection,
     migration: Migration,
     to: State,
     *,
     epoch: int | None = None,
     why: str | None = None,
-    **values: object,
+    **columns: object,
 ) -> None:
-    """The next state, in the caller's transaction.
+    """Enter the next state, in the caller's transaction; `columns` are stored with it.
 
-    Raises TransitionRefused where it may not follow, LeaseLost where somebody else was faster.
+    Raises TransitionRefused if `to` can't follow the current state, LeaseLost if the migration
+    has changed state meanwhile, or another worker leads it (with `epoch`).
     """
     states.check(migration.state, to, migration.resume_state)
-    kept = {"resume_state": None, "error": None, **values}
-    done = await migrations.change_state(
+    changed = await migrations.change_state(
         conn,
         migration.id,
         from_state=migration.state,
         to_state=to,
         epoch=epoch,
         why=why,
-        **kept,
+        **{"resume_state": None, "error": None, **columns},
     )
-    if not done:
-        raise errors.LeaseLost(f"the migration {migration.id} is not {migration.state} any more")
+    if not changed:
+        raise errors.LeaseLost(f"migration {migration.id} is no longer {migration.state}")
     log.info("migration_moved", migration=str(migration.id), state=to, why=why)
-
-
-class IndexSummary(Struct, frozen=True, kw_only=True):
-    """What an index was made of, kept when its table is gone."""
-
-    index: int
-    fingerprint: str
-    model_id: str
-    strategy: str
-    size: int | None
-    overlap: int
-
-    @classmethod
-    def from_row(cls, index: IndexRow) -> "IndexSummary":
-        return cls(
-            index=index.id,
-            fingerprint=index.fingerprint,
-            model_id=index.model_id,
-            strategy=index.strategy,
-            size=index.size,
-            overlap=index.overlap,
-        )
-
-
-class IndexSummaries(Struct, frozen=True, kw_only=True):
-    source: IndexSummary
-    target: IndexSummary
-
-
-class StateChange(Struct, frozen=True, kw_only=True):
-    """When a state began, and why where there was a choice."""
-
-    state: State
-    at: datetime
-    why: str | None
-
-
-def state_changes(history: Sequence[Mapping[str, object]]) -> list[StateChange]:
-    return msgspec.convert(history, list[StateChange])

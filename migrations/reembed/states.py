@@ -1,4 +1,4 @@
-"""The states of a re-embed migration, and which may follow which: pure."""
+"""The states of a re-embed migration, and which can follow which. No I/O."""
 
 from typing import Literal
 
@@ -21,7 +21,7 @@ State = Literal[
 ]
 
 ENDED: frozenset[State] = frozenset({"done", "cancelled", "rolled_back"})
-# A worker moves these on by itself; `ready` waits for a person where the cut-over is manual.
+# Workers continue from these by themselves; with a manual cutover, `ready` waits for a person.
 WORKER_STATES: tuple[State, ...] = (
     "planned",
     "backfilling",
@@ -31,7 +31,7 @@ WORKER_STATES: tuple[State, ...] = (
     "cutting",
     "soaking",
 )
-# They keep the state in which they go on.
+# Stored with a `resume_state`, in which the migration continues.
 STOPPED: frozenset[State] = frozenset({"paused", "blocked", "failed"})
 BEFORE_CUTOVER: frozenset[State] = frozenset(
     {"planned", "backfilling", "building", "verifying", "ready", "cutting"}
@@ -40,7 +40,7 @@ BEFORE_CUTOVER: frozenset[State] = frozenset(
 _FORWARD: dict[State, frozenset[State]] = {
     "planned": frozenset({"backfilling"}),
     "backfilling": frozenset({"building"}),
-    # Back: what an index lacks is found again by the coverage query.
+    # Back to `backfilling`: the coverage query finds what the index lacks.
     "building": frozenset({"verifying", "backfilling"}),
     "verifying": frozenset({"ready", "blocked", "backfilling"}),
     "ready": frozenset({"cutting"}),
@@ -56,13 +56,13 @@ _FORWARD: dict[State, frozenset[State]] = {
 
 
 def allowed_next(state: State, resume_state: State | None = None) -> frozenset[State]:
-    """The states that may follow `state`, for one that is stopped with its `resume_state`."""
+    """The states that can follow `state`; `resume_state` is given for a stopped migration."""
     following = set(_FORWARD[state])
     if state in WORKER_STATES:
         following |= {"paused", "failed"}
     if state in STOPPED and resume_state is not None:
         following.add(resume_state)
-        # Retained tables are a rollback's; they are no state before the cut-over.
+        # Only after the cutover is there a retained source to roll back to, or to retire.
         if resume_state == "soaking":
             following |= {"done", "rolled_back"}
     if can_cancel(state, resume_state):
@@ -71,15 +71,15 @@ def allowed_next(state: State, resume_state: State | None = None) -> frozenset[S
 
 
 def can_cancel(state: State, resume_state: State | None = None) -> bool:
-    """Until its cut-over a migration can be dropped; after it there is rollback and retire."""
+    """Only before the cutover; after it, roll back or retire."""
     return state in BEFORE_CUTOVER or (state in STOPPED and resume_state in BEFORE_CUTOVER)
 
 
 def check(state: State, to: State, resume_state: State | None = None) -> None:
-    """Raises TransitionRefused, which says what can be done instead."""
+    """Raises TransitionRefused, which names the states that can follow."""
     following = allowed_next(state, resume_state)
     if to not in following:
-        can = ", ".join(sorted(following)) or "nothing: it is over"
+        options = ", ".join(sorted(following)) or "none: it is over"
         raise errors.TransitionRefused(
-            f"a migration that is {state} can't become {to}; what can follow is {can}"
+            f"a migration that is {state} can't become {to}; possible next states: {options}"
         )

@@ -149,7 +149,7 @@ def following(found: Migration, counts: pending.PendingCounts, lag: Lag | None) 
 
 
 def _command(found: Migration, words: str, options: str = "") -> str:
-    return cli_hints.command(found.collection.name, words, options)
+    return cli_hints.migrate_command(found.collection.name, words, options)
 
 
 def _blocked(found: Migration, counts: pending.PendingCounts) -> str:

@@ -91,7 +91,7 @@ class MigrationSteps:
             documents = await collections.count_documents(conn, found.collection.id)
             count = min(_MOST_RANGES, max(_LEAST_RANGES, documents // _RANGE_DOCUMENTS))
             await migration_ranges.create(conn, found.id, count)
-            await migration.move(conn, found, "backfilling", epoch=epoch)
+            await migration.change_state(conn, found, "backfilling", epoch=epoch)
         return True
 
     async def _has_target(self, found: Migration) -> bool:
@@ -147,14 +147,14 @@ class MigrationSteps:
             if noted:
                 return True
             async with self._engine.begin() as conn:
-                await migration.move(conn, found, "building", epoch=epoch)
+                await migration.change_state(conn, found, "building", epoch=epoch)
         return True
 
     async def _build(self, found: Migration) -> bool:
         async with self._leader.lead(found) as epoch:
             done = await self._building.run(found.target_index)
             async with self._engine.begin() as conn:
-                await migration.move(conn, found, "verifying", epoch=epoch, why=done)
+                await migration.change_state(conn, found, "verifying", epoch=epoch, why=done)
         return True
 
     async def _verify(self, found: Migration) -> bool:
@@ -177,9 +177,9 @@ class MigrationSteps:
         async with self._engine.begin() as conn:
             await migrations.record_report(conn, found.id, report.to_stored())
             if report.verdict.passed:
-                await migration.move(conn, found, "ready", epoch=epoch)
+                await migration.change_state(conn, found, "ready", epoch=epoch)
                 return
-            await migration.move(
+            await migration.change_state(
                 conn,
                 found,
                 "blocked",
@@ -196,7 +196,7 @@ class MigrationSteps:
             if counts.waiting <= _MANY_PENDING:
                 return False
             why = f"{counts.waiting:,} texts were written meanwhile"
-            await migration.move(conn, found, "backfilling", epoch=epoch, why=why)
+            await migration.change_state(conn, found, "backfilling", epoch=epoch, why=why)
         return True
 
     async def _measured(self, found: Migration) -> Report:
@@ -267,7 +267,7 @@ class MigrationSteps:
         async with self._engine.begin() as conn:
             await migrations.record_waiting(conn, found.id, hinder.reason)
             if hinder.failed:
-                await migration.move(
+                await migration.change_state(
                     conn,
                     found,
                     "blocked",

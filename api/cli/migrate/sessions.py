@@ -220,7 +220,7 @@ async def meant(session: Session, given: Scope, name: str) -> dict[str, Any] | N
         told = "" if last is None else f" (the last one is {last['state']})"
         nothing = f"{name}: no migration is under way{told}"
         if not given.every:
-            look = f"`{output.command()} migrate list{cli_hints.flag(name)}`"
+            look = f"`{output.command()} migrate list{cli_hints.collection_flag(name)}`"
             raise errors.Failure(f"{nothing}; see {look}")
         session.say(f"{nothing}.")
     return found

@@ -100,12 +100,12 @@ async def _until_over(
 def none_yet(collection: str) -> str:
     return (
         f"No migration of {collection} yet: `{output.command()} migrate plan --to MODEL"
-        f"{cli_hints.flag(collection)}` says what one would take."
+        f"{cli_hints.collection_flag(collection)}` says what one would take."
     )
 
 
 def _left(session: sessions.Session, collection: str) -> str:
-    look = f"{output.command()} migrate watch{cli_hints.flag(collection)}"
+    look = f"{output.command()} migrate watch{cli_hints.collection_flag(collection)}"
     if session.is_own:
         return (
             "Interrupted: the migration goes on where it was when a service runs "
@@ -115,7 +115,7 @@ def _left(session: sessions.Session, collection: str) -> str:
 
 
 def _gone(session: sessions.Session, found: dict[str, Any], error: Exception) -> errors.Failure:
-    look = f"{output.command()} migrate watch{cli_hints.flag(found['collection'])}"
+    look = f"{output.command()} migrate watch{cli_hints.collection_flag(found['collection'])}"
     return errors.Failure(
         f"the service at {session.service.url} doesn't answer any more ({error}); the migration "
         f"goes on when one runs again: `{look}`"

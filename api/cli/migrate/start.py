@@ -197,7 +197,7 @@ async def _start(
             return sessions.Done(found)
         if not detach:
             return await show.follow(session, found, outcome.is_over)
-        look = f"{output.command()} migrate watch{cli_hints.flag(name)}"
+        look = f"{output.command()} migrate watch{cli_hints.collection_flag(name)}"
         session.say(f"{name}: started {found['id']}; see `{look}`")
         return sessions.Done(found)
 

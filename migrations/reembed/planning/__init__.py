@@ -1,0 +1,1 @@
+"""What a migration would take before it starts: time, disk, memory, and warnings."""

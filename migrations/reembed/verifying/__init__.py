@@ -1,0 +1,1 @@
+"""Whether a target index is good enough to replace its source: measurements, gates, report."""

@@ -31,7 +31,7 @@ async def moving(idle: Service) -> Migration:
     found = await start(idle, OTHER)
     async with idle.engine.begin() as conn:
         await migration_ranges.create(conn, found.id, 1)
-        await reembed.move(conn, found, "backfilling")
+        await reembed.change_state(conn, found, "backfilling")
     return await look(idle, found.id)
 
 
@@ -150,7 +150,7 @@ async def test_the_lead_is_one_workers_alone(idle: Service, moving: Migration):
         assert second == first + 1
     with pytest.raises(errors.LeaseLost):
         async with idle.engine.begin() as conn:
-            await reembed.move(conn, moving, "building", epoch=first)
+            await reembed.change_state(conn, moving, "building", epoch=first)
 
 
 async def test_who_learns_late_that_it_was_moved_on_does_not_lead(idle: Service):
@@ -158,7 +158,7 @@ async def test_who_learns_late_that_it_was_moved_on_does_not_lead(idle: Service)
     found = await start(idle, OTHER)
     async with idle.engine.begin() as conn:
         await migration_ranges.create(conn, found.id, 1)
-        await reembed.move(conn, found, "backfilling")
+        await reembed.change_state(conn, found, "backfilling")
     async with leadership.lead(idle.engine, found, "late") as epoch:
         assert epoch is None
     async with leadership.lead(idle.engine, await look(idle, found.id), "knows") as epoch:
@@ -240,7 +240,7 @@ async def test_what_was_written_meanwhile_is_held_back_by_the_rate_too(idle: Ser
     found = await start(idle, OTHER, max_rate=10_000)
     async with idle.engine.begin() as conn:
         await migration_ranges.create(conn, found.id, 1)
-        await reembed.move(conn, found, "backfilling")
+        await reembed.change_state(conn, found, "backfilling")
         await pending.add_missing(conn, found.target_index.id, found.collection.id, 100)
         await conn.execute(text("UPDATE migration_ranges SET finished = true"))
     async with working(idle):
@@ -280,9 +280,9 @@ async def test_a_range_that_made_progress_is_not_taken_apart(idle: Service, movi
 async def test_what_came_during_a_long_build_is_held_back_too(idle: Service, moving: Migration):
     """Not embedded in one go by whoever verifies."""
     async with idle.engine.begin() as conn:
-        await reembed.move(conn, moving, "building")
+        await reembed.change_state(conn, moving, "building")
     async with idle.engine.begin() as conn:
-        await reembed.move(conn, await look(idle, moving.id), "verifying")
+        await reembed.change_state(conn, await look(idle, moving.id), "verifying")
     await write(idle, texts(1100))
     async with working(idle):
         done = await reach(idle, moving, "soaking")
