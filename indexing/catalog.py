@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from embedding.text.chunking import CHUNKER_VERSION, Chunking
 from indexing import retries
 from indexing.models.loaded import Loaded
-from storage import collections, errors, fence, indexes, vectors
+from storage import collections, errors, fence, indexes
 from storage.collections import CollectionRow
-from storage.indexes import IndexRow
+from storage.indexes import IndexChunking, IndexRow
 
 log = structlog.get_logger()
 
@@ -29,6 +29,13 @@ class Collection:
 
     row: CollectionRow
     active: IndexRow
+
+
+def index_chunking(chunking: Chunking) -> IndexChunking:
+    """What an index records of a chunking that was resolved for its model."""
+    return IndexChunking(
+        chunking.strategy, chunking.size, chunking.overlap or 0, chunker_version=CHUNKER_VERSION
+    )
 
 
 def chunking_of(index: IndexRow) -> Chunking:
@@ -88,23 +95,13 @@ class Catalog:
         self, conn: AsyncConnection, name: str, loaded: Loaded, chunking: Chunking
     ) -> None:
         collection_id = await collections.create(conn, name)
-        index_id = await indexes.make(
+        index_id = await indexes.create(
             conn,
             collection_id=collection_id,
             space_id=loaded.space_id,
-            chunking={
-                "strategy": chunking.strategy,
-                "size": chunking.size,
-                "overlap": chunking.overlap,
-                "chunker_version": CHUNKER_VERSION,
-            },
-            state="active",
-        )
-        await vectors.create_table(
-            conn,
-            index_id,
             dimensions=loaded.model.space.dimensions,
-            space_id=loaded.space_id,
+            chunking=index_chunking(chunking),
+            state="active",
         )
         await collections.activate(conn, collection_id, index_id)
 

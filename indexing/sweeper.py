@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from storage import collections, indexes, vectors
+from storage import collections, indexes, vector_tables, vectors
 from storage import engine as database
 from storage.adoption import staging
 
@@ -65,7 +65,7 @@ class Sweeper:
         for index in retired:
             try:
                 async with self._engine.begin() as conn:
-                    await vectors.drop_table(conn, index.id)
+                    await vector_tables.drop(conn, index.id)
                     await indexes.remove(conn, index.id)
             except DBAPIError as error:
                 if not database.is_conflict(error):

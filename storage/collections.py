@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage import errors
+from storage import errors, vector_tables
 from storage.tables import (
     collections,
     documents,
@@ -103,7 +103,7 @@ async def by_id(conn: AsyncConnection, collection_id: UUID) -> CollectionRow | N
 
 
 async def count(conn: AsyncConnection, collection: CollectionRow) -> CollectionCounts:
-    table = f"vectors_{collection.active_index_id:d}"
+    table = vector_tables.name(collection.active_index_id)
     row = (
         await conn.execute(
             text(

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import delete, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage import errors, filters
+from storage import errors, filters, vector_tables
 from storage.collections import CollectionRow
 from storage.tables import documents
 
@@ -78,10 +78,11 @@ async def states(
     conn: AsyncConnection, index_id: int, new: Sequence[NewDocumentRow]
 ) -> dict[UUID, StoredState]:
     """What is stored for each of `new` that exists, judged against the index `index_id`."""
+    table = vector_tables.name(index_id)
     rows = await conn.execute(
         text(
             "SELECT d.doc_key, d.text_hash, d.version, d.metadata = n.metadata AS same_metadata,"
-            f" EXISTS (SELECT 1 FROM vectors_{index_id:d} v WHERE v.doc_key = d.doc_key"
+            f" EXISTS (SELECT 1 FROM {table} v WHERE v.doc_key = d.doc_key"
             " AND v.text_hash = d.text_hash) AS counts"
             " FROM unnest(CAST(:keys AS uuid[]), CAST(:metadata AS text[])::jsonb[])"
             " AS n(doc_key, metadata) JOIN documents d USING (doc_key)"
@@ -146,7 +147,7 @@ async def upsert(
 
 async def get(conn: AsyncConnection, collection: CollectionRow, document_id: str) -> DocumentRow:
     """Raises DocumentNotFound. `chunks` are those that count in the active index."""
-    table = f"vectors_{collection.active_index_id:d}"
+    table = vector_tables.name(collection.active_index_id)
     row = (
         await conn.execute(
             text(

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from storage import vectors
+from storage import vector_tables, vectors
 from storage.indexes import IndexRow
 
 # In memory a graph of m=16 takes about 1.3 times its size on disk; past the setting every further
@@ -32,7 +32,7 @@ class BuildProgress:
 
 
 def name(index_id: int) -> str:
-    return f"{vectors.table(index_id)}_hnsw"
+    return f"{vector_tables.name(index_id)}_hnsw"
 
 
 async def claim(conn: AsyncConnection, index_id: int) -> bool:
@@ -120,7 +120,7 @@ async def progress(conn: AsyncConnection, index_id: int) -> BuildProgress | None
         " FROM pg_stat_progress_create_index"
         " WHERE datname = current_database() AND relid = to_regclass(:name)"
     )
-    row = (await conn.execute(query, {"name": vectors.table(index_id)})).first()
+    row = (await conn.execute(query, {"name": vector_tables.name(index_id)})).first()
     return None if row is None else BuildProgress(*row)
 
 
@@ -130,6 +130,6 @@ async def count_inserted(conn: AsyncConnection, index_ids: Sequence[int]) -> dic
         "SELECT n.id, coalesce(pg_stat_get_tuples_inserted(to_regclass(n.name)), 0)"
         " FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[])) AS n(id, name)"
     )
-    names = [vectors.table(id_) for id_ in index_ids]
+    names = [vector_tables.name(id_) for id_ in index_ids]
     rows = await conn.execute(query, {"ids": list(index_ids), "names": names})
     return {row.id: int(row[1]) for row in rows}

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Row, Select, delete, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage import vector_tables
 from storage.tables import collections, indexes, pending, spaces
 
 LIVE = ("building", "cutting", "active", "retained")
@@ -35,7 +36,17 @@ class IndexRow:
 
     @property
     def table(self) -> str:
-        return f"vectors_{self.id:d}"
+        return vector_tables.name(self.id)
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexChunking:
+    """How an index cuts texts, by the names of its columns; sizes are in tokens."""
+
+    strategy: str
+    size: int | None
+    overlap: int
+    chunker_version: int
 
 
 _COLUMNS = (
@@ -66,17 +77,26 @@ def _row(row: Row[*tuple[object, ...]]) -> IndexRow:
     return IndexRow(**row._mapping)
 
 
-async def make(
+async def create(
     conn: AsyncConnection,
     *,
     collection_id: UUID,
     space_id: int,
-    chunking: Mapping[str, object],
+    dimensions: int,
+    chunking: IndexChunking,
     state: str,
 ) -> int:
-    """The id of a new index; its table of vectors is made by `storage.vectors.create_table`."""
-    values = {"collection_id": collection_id, "space_id": space_id, "state": state, **chunking}
-    return (await conn.execute(insert(indexes).values(values).returning(indexes.c.id))).scalar_one()
+    """The id of a new index, which has an empty table for vectors of the space."""
+    values = {
+        "collection_id": collection_id,
+        "space_id": space_id,
+        "state": state,
+        **dataclasses.asdict(chunking),
+    }
+    query = insert(indexes).values(values).returning(indexes.c.id)
+    index_id = (await conn.execute(query)).scalar_one()
+    await vector_tables.create(conn, index_id, dimensions=dimensions, space_id=space_id)
+    return index_id
 
 
 async def live(conn: AsyncConnection, collection_id: UUID) -> list[IndexRow]:

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage import vector_tables
 from storage.tables import migration_ranges
 
 _KEYS = 1 << 128
@@ -178,6 +179,7 @@ async def next_documents(
 
     Together about `max_bytes` of text: one document can have megabytes.
     """
+    table = vector_tables.name(index_id)
     rows = await conn.execute(
         text(
             "SELECT doc_key, id, text, text_hash FROM ("
@@ -186,7 +188,7 @@ async def next_documents(
             "  SELECT d.doc_key, d.id, d.text, d.text_hash FROM documents d"
             "  WHERE d.collection_id = :collection AND d.doc_key BETWEEN :low AND :high"
             "  AND (CAST(:after AS uuid) IS NULL OR d.doc_key > :after) AND NOT EXISTS ("
-            f"   SELECT 1 FROM vectors_{index_id:d} v WHERE v.doc_key = d.doc_key"
+            f"   SELECT 1 FROM {table} v WHERE v.doc_key = d.doc_key"
             "    AND v.text_hash = d.text_hash)"
             f"  ORDER BY d.doc_key LIMIT {limit:d}) due) sized"
             " WHERE before < :most ORDER BY doc_key"

@@ -7,6 +7,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage import vector_tables
+
 MAX_ATTEMPTS = 5
 GAVE_UP = f"gave-up: {MAX_ATTEMPTS} attempts ended without a result"
 
@@ -40,12 +42,13 @@ async def add(conn: AsyncConnection, index_id: int, hashes: Mapping[UUID, bytes]
 
 async def add_missing(conn: AsyncConnection, index_id: int, collection_id: UUID, limit: int) -> int:
     """Note up to `limit` documents without vectors that nobody noted: heals after any crash."""
+    table = vector_tables.name(index_id)
     done = await conn.execute(
         text(
             "INSERT INTO pending (index_id, doc_key, text_hash)"
             " SELECT :index, d.doc_key, d.text_hash FROM documents d"
             " WHERE d.collection_id = :collection"
-            f" AND NOT EXISTS (SELECT 1 FROM vectors_{index_id:d} v WHERE v.doc_key = d.doc_key"
+            f" AND NOT EXISTS (SELECT 1 FROM {table} v WHERE v.doc_key = d.doc_key"
             " AND v.text_hash = d.text_hash) AND NOT EXISTS (SELECT 1 FROM pending p"
             " WHERE p.index_id = :index AND p.doc_key = d.doc_key)"
             f" LIMIT {limit:d} ON CONFLICT DO NOTHING"
@@ -181,6 +184,7 @@ class IndexCoverage:
 async def measure_coverage(
     conn: AsyncConnection, collection_id: UUID, index_id: int
 ) -> IndexCoverage:
+    table = vector_tables.name(index_id)
     query = text(
         "SELECT (SELECT count(*) FROM documents WHERE collection_id = :collection), count(*),"
         " count(*) FILTER (WHERE EXISTS (SELECT 1 FROM pending p WHERE p.index_id = :index"
@@ -188,7 +192,7 @@ async def measure_coverage(
         " count(*) FILTER (WHERE EXISTS (SELECT 1 FROM pending p WHERE p.index_id = :index"
         "  AND p.doc_key = d.doc_key AND p.text_hash = d.text_hash AND p.error IS NULL))"
         " FROM documents d WHERE d.collection_id = :collection AND NOT EXISTS"
-        f" (SELECT 1 FROM vectors_{index_id:d} v WHERE v.doc_key = d.doc_key"
+        f" (SELECT 1 FROM {table} v WHERE v.doc_key = d.doc_key"
         "  AND v.text_hash = d.text_hash)"
     )
     row = await conn.execute(query, {"collection": collection_id, "index": index_id})

@@ -11,14 +11,11 @@ from pgvector import HalfVector
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage import engine, errors
+from storage import engine, errors, vector_tables
 from storage.indexes import IndexRow
 
 # halfvec's limit for an HNSW index.
 MAX_HNSW_DIMENSIONS = 4000
-
-# What fits into a page with the rest of its row; out of line, an exact scan is much slower.
-MAX_INLINE_DIMENSIONS = 3900
 
 M = 16
 EF_CONSTRUCTION = 100
@@ -41,34 +38,6 @@ class VectorRow:
     embedding: NDArray[np.float32]
 
 
-def table(index_id: int) -> str:
-    return f"vectors_{index_id:d}"
-
-
-async def create_table(
-    conn: AsyncConnection, index_id: int, *, dimensions: int, space_id: int
-) -> None:
-    """The CHECK makes a vector of another space impossible to store.
-
-    No foreign key: one to `documents` would make every drop lock it exclusively.
-    """
-    await conn.execute(
-        text(
-            f"CREATE TABLE {table(index_id)} ("
-            "doc_key uuid NOT NULL, chunk_no integer NOT NULL, text_hash bytea NOT NULL,"
-            f" space_id smallint NOT NULL CHECK (space_id = {space_id:d}),"
-            " char_start integer NOT NULL, char_end integer NOT NULL,"
-            f" token_count integer NOT NULL, embedding halfvec({dimensions:d}) NOT NULL,"
-            " PRIMARY KEY (doc_key, chunk_no))"
-            " WITH (autovacuum_vacuum_scale_factor = 0.05)"
-        )
-    )
-    if dimensions <= MAX_INLINE_DIMENSIONS:
-        await conn.execute(
-            text(f"ALTER TABLE {table(index_id)} ALTER COLUMN embedding SET STORAGE PLAIN")
-        )
-
-
 _TYPES = ["uuid", "int4", "bytea", "int2", "int4", "int4", "int4", "halfvec"]
 
 
@@ -77,9 +46,10 @@ async def copy_in(conn: AsyncConnection, index_id: int, rows: Iterable[VectorRow
 
     The table refuses rows of another space than its own.
     """
+    table = vector_tables.name(index_id)
     connection = await engine.driver(conn)
     statement = (
-        f"COPY {table(index_id)} (doc_key, chunk_no, text_hash, space_id, char_start, char_end,"
+        f"COPY {table} (doc_key, chunk_no, text_hash, space_id, char_start, char_end,"
         " token_count, embedding) FROM STDIN (FORMAT BINARY)"
     )
     async with connection.cursor() as cursor, cursor.copy(statement) as copy:
@@ -100,8 +70,9 @@ async def copy_in(conn: AsyncConnection, index_id: int, rows: Iterable[VectorRow
 
 
 async def remove(conn: AsyncConnection, index_id: int, doc_keys: Sequence[UUID]) -> None:
+    table = vector_tables.name(index_id)
     await conn.execute(
-        text(f"DELETE FROM {table(index_id)} WHERE doc_key = ANY(CAST(:keys AS uuid[]))"),
+        text(f"DELETE FROM {table} WHERE doc_key = ANY(CAST(:keys AS uuid[]))"),
         {"keys": list(doc_keys)},
     )
 
@@ -140,28 +111,25 @@ async def sample_texts(conn: AsyncConnection, index: IndexRow, count: int) -> li
 
 async def has_rows(conn: AsyncConnection, index_id: int, at_least: int) -> bool:
     """Whether the table holds `at_least` rows; counts no further than that."""
-    query = text(f"SELECT count(*) FROM (SELECT 1 FROM {table(index_id)} LIMIT {at_least:d}) r")
+    table = vector_tables.name(index_id)
+    query = text(f"SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT {at_least:d}) r")
     return int((await conn.execute(query)).scalar_one()) >= at_least
 
 
 async def count(conn: AsyncConnection, index_id: int) -> int:
     """All rows: PostgreSQL's own statistics are lost when it crashes."""
-    query = text(f"SELECT count(*) FROM {table(index_id)}")
+    table = vector_tables.name(index_id)
+    query = text(f"SELECT count(*) FROM {table}")
     return int((await conn.execute(query)).scalar_one())
-
-
-async def drop_table(conn: AsyncConnection, index_id: int) -> None:
-    """Drop a retired index's table; LockNotAvailable where a search is still reading it."""
-    await conn.execute(text("SET LOCAL lock_timeout = '250ms'"))
-    await conn.execute(text(f"DROP TABLE IF EXISTS {table(index_id)}"))
 
 
 async def sweep_orphans(conn: AsyncConnection, index_id: int, limit: int) -> int:
     """Delete up to `limit` rows whose document is gone or has another text: they never count."""
+    table = vector_tables.name(index_id)
     done = await conn.execute(
         text(
-            f"DELETE FROM {table(index_id)} WHERE (doc_key, chunk_no) IN ("
-            f" SELECT v.doc_key, v.chunk_no FROM {table(index_id)} v LEFT JOIN documents d"
+            f"DELETE FROM {table} WHERE (doc_key, chunk_no) IN ("
+            f" SELECT v.doc_key, v.chunk_no FROM {table} v LEFT JOIN documents d"
             " USING (doc_key) WHERE d.text_hash IS DISTINCT FROM v.text_hash"
             f" LIMIT {limit:d})"
         )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage import vectors
+from storage import vector_tables, vectors
 
 # Indexes are counted from 1.
 _INDEX_ID = 0
@@ -18,7 +18,7 @@ _INDEX_ID = 0
 _BUILT_SHARE = 0.75
 _ROUND_TRIPS = 10
 _BUILD = text(
-    f"CREATE INDEX ON {vectors.table(_INDEX_ID)} USING hnsw (embedding halfvec_cosine_ops)"
+    f"CREATE INDEX ON {vector_tables.name(_INDEX_ID)} USING hnsw (embedding halfvec_cosine_ops)"
     f" WITH (m = {vectors.M}, ef_construction = {vectors.EF_CONSTRUCTION})"
 )
 
@@ -44,7 +44,7 @@ async def measure(
     """Write different unit vectors (rows, dimensions), eight at least; the caller rolls it back."""
     rows = [_row(vector, space_id) for vector in given]
     built = rows[: int(_BUILT_SHARE * len(rows))]
-    await vectors.create_table(conn, _INDEX_ID, dimensions=given.shape[1], space_id=space_id)
+    await vector_tables.create(conn, _INDEX_ID, dimensions=given.shape[1], space_id=space_id)
     round_trip_s = await _round_trip(conn)
     copy_s = await _copied(conn, built)
     if not with_hnsw:

@@ -14,7 +14,8 @@ from embedding.text import chunking
 from indexing import errors
 from indexing.adoption import rows
 from indexing.adoption.rows import Made, RowTally, Rules
-from storage import collections, fence, indexes, pending, vectors
+from indexing.catalog import index_chunking
+from storage import collections, fence, indexes, pending, vector_tables, vectors
 from storage import engine as database
 from storage.adoption import staging
 from storage.adoption.source_tables import SourceRow
@@ -100,7 +101,7 @@ async def _begin(
                 target.name,
                 space_id=target.space_id,
                 dimensions=model.space.dimensions,
-                chunking={**cutting.to_dict(), "chunker_version": chunking.CHUNKER_VERSION},
+                chunking=index_chunking(cutting),
             )
     except IntegrityError as error:
         raise errors.AdoptionRefused(
@@ -128,7 +129,7 @@ async def _clear(engine: AsyncEngine, name: str) -> None:
             gone = await staging.clear(conn, name)
         for half in gone:
             async with engine.begin() as conn:
-                await vectors.drop_table(conn, half.index_id)
+                await vector_tables.drop(conn, half.index_id)
                 await indexes.remove(conn, half.index_id)
             swept = _SWEPT_AT_ONCE
             while swept == _SWEPT_AT_ONCE:

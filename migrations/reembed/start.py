@@ -10,12 +10,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from embedding.text.chunking import CHUNKER_VERSION, Chunking
-from indexing.catalog import Catalog, Collection, chunking_of
+from indexing.catalog import Catalog, Collection, chunking_of, index_chunking
 from indexing.models.loaded import Loaded
 from indexing.models.pool import ModelPool
 from migrations.reembed import cutover, errors
 from migrations.reembed.migration import IndexSummaries, IndexSummary, Options
-from storage import collections, indexes, migrations, spaces, vectors
+from storage import collections, indexes, migrations, spaces
 from storage.errors import IndexChanged
 
 Change = Literal["none", "query-prompt", "chunking", "space"]
@@ -143,19 +143,13 @@ class Starter:
         row = await collections.find(conn, collection.row.name)
         if row.active_index_id != collection.active.id:
             raise IndexChanged(collection.row.name)
-        chunking = {**found.chunking.to_dict(), "chunker_version": CHUNKER_VERSION}
-        target = await indexes.make(
+        target = await indexes.create(
             conn,
             collection_id=row.id,
             space_id=loaded.space_id,
-            chunking={**chunking, "overlap": found.chunking.overlap or 0},
-            state="building",
-        )
-        await vectors.create_table(
-            conn,
-            target,
             dimensions=loaded.model.space.dimensions,
-            space_id=loaded.space_id,
+            chunking=index_chunking(found.chunking),
+            state="building",
         )
         await collections.set_building(conn, row.id, target)
         made = await indexes.by_id(conn, target)

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import delete, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage import collections, indexes, vectors
+from storage import collections, indexes
 from storage.documents import NewDocumentRow
 from storage.tables import collections as collections_table
 from storage.tables import documents as documents_table
@@ -43,14 +43,18 @@ async def begin(
     *,
     space_id: int,
     dimensions: int,
-    chunking: Mapping[str, object],
+    chunking: indexes.IndexChunking,
 ) -> HalfMade:
     """A collection with an empty index, not found by anyone; IntegrityError where one is begun."""
     collection_id = await collections.create(conn, _PREFIX + name)
-    index_id = await indexes.make(
-        conn, collection_id=collection_id, space_id=space_id, chunking=chunking, state="building"
+    index_id = await indexes.create(
+        conn,
+        collection_id=collection_id,
+        space_id=space_id,
+        dimensions=dimensions,
+        chunking=chunking,
+        state="building",
     )
-    await vectors.create_table(conn, index_id, dimensions=dimensions, space_id=space_id)
     return HalfMade(collection_id, index_id, name)
 
 

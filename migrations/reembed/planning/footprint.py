@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from storage import vectors
+from storage import vector_tables, vectors
 
 _PAGE = 8192
 # Without the header of a page, of HNSW also without its special space.
@@ -54,10 +54,10 @@ def _vector_bytes(dimensions: int) -> int:
 
 def _row_bytes(dimensions: int) -> float:
     """Of the heap: rows lie in their page whole, but for vectors that don't fit into one."""
-    inline = _vector_bytes(dimensions) if dimensions <= vectors.MAX_INLINE_DIMENSIONS else 18
+    inline = _vector_bytes(dimensions) if dimensions <= vector_tables.MAX_INLINE_DIMENSIONS else 18
     row = _aligned(_TUPLE_HEADER + _NARROW_COLUMNS + inline) + _POINTER
     heap = _PAGE / (_HEAP_ROOM // row)
-    if dimensions <= vectors.MAX_INLINE_DIMENSIONS:
+    if dimensions <= vector_tables.MAX_INLINE_DIMENSIONS:
         return heap
     return heap + math.ceil(_vector_bytes(dimensions) / _TOAST_CHUNK) * _PAGE / _TOAST_PER_PAGE
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from indexing import errors
 from indexing.sweeper import Sweeper
-from storage import engine
+from storage import engine, indexes
 from storage.adoption import staging
 from storage.errors import SourceUnusable
 from tests.integration.adoption.conftest import some_texts
@@ -279,7 +279,7 @@ async def test_a_name_that_is_taken_is_refused(source, adopt, embed):
         await adopt(claimed=("original",), collection="Upper")
 
 
-CHUNKING = {"strategy": "none", "size": None, "overlap": 0, "chunker_version": 1}
+CHUNKING = indexes.IndexChunking("none", None, 0, chunker_version=1)
 
 
 @contextlib.asynccontextmanager

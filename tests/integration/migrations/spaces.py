@@ -10,8 +10,8 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from embedding.text.chunking import CHUNKER_VERSION, Chunking
-from indexing.catalog import Catalog, Collection, chunking_of
+from embedding.text.chunking import Chunking
+from indexing.catalog import Catalog, Collection, chunking_of, index_chunking
 from indexing.documents.text_vectors import TextVectors, embed_texts
 from indexing.models.loaded import Loaded
 from indexing.models.pool import ModelPool
@@ -85,15 +85,13 @@ async def target(found: World, loaded: Loaded, chunking: Chunking | None = None)
     space = loaded.model.space
     cut = (chunking or Chunking()).resolve(loaded.model.tokenizer, space.document_prompt)
     async with found.engine.begin() as conn:
-        made = await indexes.make(
+        made = await indexes.create(
             conn,
             collection_id=found.source.row.id,
             space_id=loaded.space_id,
-            chunking={**cut.to_dict(), "chunker_version": CHUNKER_VERSION},
+            dimensions=space.dimensions,
+            chunking=index_chunking(cut),
             state="building",
-        )
-        await vectors.create_table(
-            conn, made, dimensions=space.dimensions, space_id=loaded.space_id
         )
         row = await indexes.by_id(conn, made)
     assert row is not None

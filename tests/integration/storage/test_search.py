@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.service import Service
 from indexing.searcher import SearchQuery
-from storage import errors, indexes, search, vectors
+from storage import errors, indexes, search, vector_tables, vectors
 from storage.indexes import IndexRow
 from tests.integration.conftest import write
 
@@ -19,19 +19,16 @@ async def another_index(service: Service) -> IndexRow:
     """A copy of the active index of `default`, which becomes the active one."""
     old = (await service.collection("default")).active
     async with service.engine.begin() as conn:
-        new_id = await indexes.make(
+        new_id = await indexes.create(
             conn,
             collection_id=old.collection_id,
             space_id=old.space_id,
-            chunking={
-                "strategy": old.strategy,
-                "size": old.size,
-                "overlap": old.overlap,
-                "chunker_version": old.chunker_version,
-            },
+            dimensions=old.dimensions,
+            chunking=indexes.IndexChunking(
+                old.strategy, old.size, old.overlap, old.chunker_version
+            ),
             state="active",
         )
-        await vectors.create_table(conn, new_id, dimensions=old.dimensions, space_id=old.space_id)
         await conn.execute(text(f"INSERT INTO vectors_{new_id} SELECT * FROM {old.table}"))
         await conn.execute(text("UPDATE collections SET active_index_id = :new"), {"new": new_id})
         await conn.execute(
@@ -62,7 +59,7 @@ async def test_an_index_that_is_not_active_any_more_is_not_searched(
     await another_index(service)
     if dropped:
         async with service.engine.begin() as conn:
-            await vectors.drop_table(conn, old.id)
+            await vector_tables.drop(conn, old.id)
     conn = await autocommit(service)
     try:
         for query in (any_query(old), dataclasses.replace(any_query(old), exact=True)):
@@ -80,7 +77,7 @@ async def test_a_search_under_way_is_made_again_in_the_new_index(service: Servic
     new = await another_index(service)
     if dropped:
         async with service.engine.begin() as conn:
-            await vectors.drop_table(conn, first.collection.active.id)
+            await vector_tables.drop(conn, first.collection.active.id)
     answer = await service.searcher.by_text("default", "a boat", SearchQuery(limit=1))
     assert answer.collection.active.id == new.id
     assert [hit.id for hit in answer.nearest.hits] == ["a"]
