@@ -1,19 +1,16 @@
 """What searches of this process were like lately: how long they took, and what was asked."""
 
-import asyncio
 import collections
+import functools
 import random
 import time
 from collections.abc import Callable
 from uuid import UUID
 
-import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from storage import engine as database
+from indexing import tasks
 from storage import query_samples
-
-log = structlog.get_logger()
 
 # Old enough to hold some, young enough that a backfill slows down in time.
 _WINDOW_S = 10.0
@@ -61,13 +58,8 @@ class QueryLog:
 
     async def run(self, engine: AsyncEngine) -> None:
         """A task of the process that keeps the sample, until cancelled."""
-        while True:
-            await asyncio.sleep(_KEEP_EVERY_S)
-            try:
-                await self.keep(engine)
-            except Exception as error:  # the next sample is kept
-                if not (database.is_unavailable(error) or database.is_conflict(error)):
-                    log.exception("queries_not_kept")
+        keep = functools.partial(self.keep, engine)
+        await tasks.every(_KEEP_EVERY_S, keep, name="query_log", pause_first=True)
 
     async def keep(self, engine: AsyncEngine) -> None:
         """Store what was sampled since the last call."""

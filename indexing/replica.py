@@ -7,16 +7,13 @@ import socket
 import time
 import uuid
 
-import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from indexing import errors
+from indexing import errors, tasks
 from indexing.models.pool import ModelPool
 from indexing.query_log import QueryLog
 from storage import engine as database
 from storage import replicas
-
-log = structlog.get_logger()
 
 _EVERY_S = 1.0
 _TTL_S = 10.0
@@ -75,13 +72,7 @@ class Replica:
     async def run(self) -> None:
         """Until cancelled; then others need not wait for it."""
         try:
-            while True:
-                try:
-                    await self.beat()
-                except Exception as error:  # it is tried again; until then it serves no more
-                    if not (database.is_unavailable(error) or database.is_conflict(error)):
-                        log.exception("presence_failed")
-                await asyncio.sleep(_EVERY_S)
+            await tasks.every(_EVERY_S, self.beat, name="replica")
         finally:
             self._until = 0.0
             with contextlib.suppress(*database.FAILURES):

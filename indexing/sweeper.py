@@ -4,15 +4,13 @@ import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 
-import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from indexing import tasks
 from storage import collections, indexes, vector_tables, vectors
 from storage import engine as database
 from storage.adoption import staging
-
-log = structlog.get_logger()
 
 _GRACE_S = 5.0
 _LOOK_EVERY_S = 15.0
@@ -25,37 +23,32 @@ class Sweeper:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._woken = asyncio.Event()
-        self._woken.set()
+        self._is_due = True
 
     def wake(self) -> None:
+        self._is_due = True
         self._woken.set()
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            try:
-                async with asyncio.timeout(_LOOK_EVERY_S):
-                    await self._woken.wait()
-            except TimeoutError:
-                if not await self._is_due():
-                    continue
-            self._woken.clear()
-            # Searches under way may still read the tables of what was deleted just now.
-            await asyncio.sleep(_GRACE_S)
-            try:
-                await self.sweep()
-            except Exception as error:  # it is swept again
-                self._woken.set()
-                if not database.is_unavailable(error):
-                    log.exception("sweep_failed")
+        await tasks.every(_LOOK_EVERY_S, self._tick, name="sweep", wake=self._woken)
 
-    async def _is_due(self) -> bool:
-        """Whether another process, which has no sweeper, has retired a table."""
+    async def _tick(self) -> None:
+        if not (self._is_due or await self._has_retired()):
+            return
+        self._is_due = False
+        # Searches under way may still read the tables of what was deleted just now.
+        await asyncio.sleep(_GRACE_S)
         try:
-            async with self._engine.connect() as conn:
-                return bool(await indexes.in_state(conn, "retired"))
-        except database.FAILURES:
-            return False
+            await self.sweep()
+        except Exception:
+            self.wake()  # swept again after the grace period alone
+            raise
+
+    async def _has_retired(self) -> bool:
+        """Whether another process, which has no sweeper, has retired a table."""
+        async with self._engine.connect() as conn:
+            return bool(await indexes.in_state(conn, "retired"))
 
     async def sweep(self) -> None:
         async with self._engine.begin() as conn:
@@ -70,7 +63,7 @@ class Sweeper:
             except DBAPIError as error:
                 if not database.is_conflict(error):
                     raise
-                self._woken.set()
+                self.wake()
         await self._until_few(collections.sweep)
         async with self._engine.connect() as conn:
             live = await indexes.in_state(conn, *indexes.LIVE)

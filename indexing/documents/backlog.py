@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from embedding.scheduling.queue import Urgency
-from indexing import catalog, retries
+from indexing import catalog, retries, tasks
 from indexing.documents import text_vectors
 from indexing.documents.text_vectors import TextFailure, TextVectors, WrittenVectors
 from indexing.models.pool import ModelPool
@@ -46,21 +46,20 @@ class Backlog:
         self._engine = engine
         self._models = models
         self._owner = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+        self._noted = False
 
     async def run(self) -> None:
         """Until cancelled. What a crash left unnoted is found by a query at the start."""
-        noted = False
-        while True:
-            try:
-                noted = noted or await self._note_missing()
-                done = await self.tick()
-            except Exception as error:  # it is looked at again
-                done = 0
-                _tell(error)
-            if not done:
-                await asyncio.sleep(_EVERY_S)
+        await tasks.every(_EVERY_S, self._note_and_tick, name="backlog", ignore=(IndexChanged,))
 
-    async def _note_missing(self) -> bool:
+    async def _note_and_tick(self) -> bool:
+        """Whether there may be more to do."""
+        if not self._noted:
+            await self._note_missing()
+            self._noted = True
+        return await self.tick() > 0
+
+    async def _note_missing(self) -> None:
         async with self._engine.connect() as conn:
             live = await indexes.in_state(conn, *_FILLED)
         for index in live:
@@ -75,7 +74,6 @@ class Backlog:
                     log.info("missing_vectors_noted", index=index.id, documents=count)
                 if count < _NOTE_AT_ONCE:
                     break
-        return True
 
     async def tick(self) -> int:
         """One batch for each index that lacks something; how many documents were worked on."""
@@ -88,7 +86,8 @@ class Backlog:
             try:
                 worked += (await self.work_off(index)).documents
             except Exception as error:  # tried again, and no other index waits for it
-                _tell(error)
+                if not tasks.passes(error, ignore=(IndexChanged,)):
+                    log.exception("backlog_failed", index=index.id)
         return worked
 
     async def work_off(self, index: IndexRow, urgency: Urgency = Urgency.BACKFILL) -> WorkDone:
@@ -167,10 +166,3 @@ class Backlog:
                 await pending_leases.complete(conn, index.id, [claim for claim, _ in ready])
 
         await retries.writing(work)
-
-
-def _tell(error: Exception) -> None:
-    if database.is_unavailable(error) or database.is_conflict(error):
-        return
-    if not isinstance(error, IndexChanged):
-        log.error("backlog_failed", exc_info=error)

@@ -6,6 +6,7 @@ import time
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from indexing import tasks
 from indexing.documents.indexer import Indexer
 from indexing.hnsw.builder import HnswBuilder, Tuned
 from storage import engine as database
@@ -46,13 +47,7 @@ class HnswKeeper:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            try:
-                await self.tick()
-            except Exception as error:  # it is looked at again
-                if not database.is_unavailable(error):
-                    log.exception("hnsw_keeper_failed")
-            await asyncio.sleep(_EVERY_S)
+        await tasks.every(_EVERY_S, self.tick, name="hnsw_keeper")
 
     async def tick(self) -> None:
         """Look at every active index once; build at most one."""

@@ -14,12 +14,11 @@ from embedding import loading, model
 from embedding.errors import EmbeddingError, ModelNotFound
 from embedding.model_files import description
 from embedding.registry import sources
-from indexing import errors, retries
+from indexing import errors, retries, tasks
 from indexing.models import memory, resolver, verification
 from indexing.models.loaded import Loaded, LoadedModels
 from indexing.models.loader import ModelLoader
 from indexing.models.memory import MemoryBudget
-from storage import engine as database
 from storage import spaces
 
 log = structlog.get_logger()
@@ -250,18 +249,12 @@ class ModelPool:
 
     async def run(self) -> None:
         """Until cancelled: check models fully, and load what live indexes of others need."""
-        while True:
-            try:
-                await self._check_rest()
-                await self.load_needed()
-                await self.follow_prompts()
-            except Exception as error:  # it is tried again
-                if not (database.is_unavailable(error) or isinstance(error, errors.Busy)):
-                    log.exception("models_failed")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_EVERY_S):
-                    await self._woken.wait()
-            self._woken.clear()
+        await tasks.every(_EVERY_S, self._tick, name="models", wake=self._woken)
+
+    async def _tick(self) -> None:
+        await self._check_rest()
+        await self.load_needed()
+        await self.follow_prompts()
 
     async def describe(self, name: str) -> description.ModelDescription:
         """What the name stands for now, by its files. Raises EmbeddingError, ModelUnknown."""

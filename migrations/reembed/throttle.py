@@ -6,15 +6,12 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
 
-import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from indexing import tasks
 from indexing.replica import Replica
 from migrations.reembed.migration import Migration, Options
-from storage import engine as database
 from storage import migrations, replicas
-
-log = structlog.get_logger()
 
 _LOOK_EVERY_S = 1.0
 _RATE_WINDOW_S = 10.0
@@ -46,7 +43,8 @@ class Throttle:
 
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._watch(), name="throttle")
+        looking = tasks.every(_LOOK_EVERY_S, self._look, name="throttle")
+        task = asyncio.create_task(looking, name="throttle")
         try:
             yield
         finally:
@@ -89,15 +87,6 @@ class Throttle:
             self._done.popleft()
         (began, _), *batches = self._done
         return sum(chunks for _, chunks in batches) / max(1.0, now - began)
-
-    async def _watch(self) -> None:
-        while True:
-            try:
-                await self._look()
-            except Exception as error:  # it looks again: a pause must be noticed
-                if not database.is_unavailable(error):
-                    log.exception("throttle_failed")
-            await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _look(self) -> None:
         async with self._engine.connect() as conn:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from indexing import tasks
 from indexing.documents.backlog import Backlog
 from indexing.hnsw.builder import HnswBuilder
 from indexing.models.pool import ModelPool
@@ -53,13 +54,7 @@ class MigrationWorker:
     async def run(self) -> None:
         """Until cancelled."""
         try:
-            while True:
-                try:
-                    await self.tick()
-                except Exception as error:  # it is looked at again
-                    if not database.is_unavailable(error):
-                        log.exception("migrations_failed")
-                await asyncio.sleep(_EVERY_S)
+            await tasks.every(_EVERY_S, self.tick, name="migrations")
         finally:
             for task in self._tasks.values():
                 task.cancel()
