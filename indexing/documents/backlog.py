@@ -127,9 +127,7 @@ class Backlog:
     async def _work(self, index: IndexRow, claims: Sequence[Claim], urgency: Urgency) -> int:
         """Each batch is written before the next is encoded; how many chunks there were."""
         count = 0
-        with self._models.held(
-            index.space_id, model_id=index.model_id, fingerprint=index.fingerprint
-        ) as loaded:
+        with self._models.held(index) as loaded:
             texts = [claim.text for claim in claims]
             cut = await loaded.model.prepare(texts, catalog.chunking_of(index))
             for batch in text_vectors.batches(list(zip(claims, cut, strict=True))):

@@ -95,9 +95,7 @@ class Batch:
             if not todo:
                 continue
             texts = [document.text for document in todo]
-            with self._models.held(
-                index.space_id, model_id=index.model_id, fingerprint=index.fingerprint
-            ) as loaded:
+            with self._models.held(index) as loaded:
                 found = await embed_texts(loaded, texts, catalog.chunking_of(index))
             for document, done in zip(todo, found, strict=True):
                 self._done[index.id, document.text_hash] = done

@@ -71,9 +71,7 @@ class Indexer:
         """Raises Overloaded where the collection's encoder takes no more texts at present."""
         active = (await self._catalog.find(name)).active
         if self._models.has(active.space_id):
-            with self._models.held(
-                active.space_id, model_id=active.model_id, fingerprint=active.fingerprint
-            ) as loaded:
+            with self._models.held(active) as loaded:
                 loaded.model.require_room()
 
     async def remove(self, name: str, document_id: str) -> None:

@@ -102,9 +102,7 @@ class HnswBuilder:
 
     async def _encoded(self, index: IndexRow, texts: list[str]) -> list[NDArray[np.float32]]:
         encoded = []
-        with self._models.held(
-            index.space_id, model_id=index.model_id, fingerprint=index.fingerprint
-        ) as loaded:
+        with self._models.held(index) as loaded:
             for query in texts:
                 work = functools.partial(loaded.model.encode_query, query)
                 with contextlib.suppress(NoTokens, TextFailed):

@@ -20,6 +20,7 @@ from indexing.models.loaded import Loaded, LoadedModels
 from indexing.models.loader import ModelLoader
 from indexing.models.memory import MemoryBudget
 from storage import spaces
+from storage.indexes import IndexRow
 
 log = structlog.get_logger()
 
@@ -95,13 +96,15 @@ class ModelPool:
         return self._loaded.get(space_id) is not None
 
     @contextlib.contextmanager
-    def held(self, space_id: int, *, model_id: str, fingerprint: str) -> Iterator[Loaded]:
+    def held(self, index: IndexRow) -> Iterator[Loaded]:
         """The model of a live index, not closed while in the block. Raises ModelMissing."""
-        found = self._loaded.get(space_id)
-        if found is None:
-            raise errors.ModelMissing(model_id, fingerprint, str(self.places), self.places.default)
-        with self._loaded.pinned(found):
-            yield found
+        loaded = self._loaded.get(index.space_id)
+        if loaded is None:
+            raise errors.ModelMissing(
+                index.model_id, index.fingerprint, str(self.places), self.places.default
+            )
+        with self._loaded.pinned(loaded):
+            yield loaded
 
     @contextlib.asynccontextmanager
     async def using(self, name: str | None) -> AsyncIterator[Loaded]:

@@ -57,9 +57,7 @@ class Backfill:
         Raises ModelMissing, EmbeddingError; LeaseLost is told to nobody: another goes on there.
         """
         target = found.target_index
-        with self._models.held(
-            target.space_id, model_id=target.model_id, fingerprint=target.fingerprint
-        ) as loaded:
+        with self._models.held(target) as loaded:
             run = _Run(found, target, loaded, throttle)
             async with asyncio.TaskGroup() as group:
                 lanes = [group.create_task(self._lane(run), name="backfill") for _ in range(LANES)]

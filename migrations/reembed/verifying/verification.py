@@ -78,9 +78,7 @@ async def verify(subject: Subject) -> report.Report:
 @contextlib.contextmanager
 def _held(subject: Subject, index: IndexRow) -> Iterator[ComparedSide]:
     engine = subject.engine.execution_options(isolation_level="AUTOCOMMIT")
-    with subject.models.held(
-        index.space_id, model_id=index.model_id, fingerprint=index.fingerprint
-    ) as loaded:
+    with subject.models.held(index) as loaded:
         yield ComparedSide(engine, index, loaded)
 
 

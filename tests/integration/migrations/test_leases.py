@@ -69,7 +69,7 @@ async def read(service: Service, moving: Migration, held: Range) -> list[SourceD
 async def encode(
     service: Service, index: IndexRow, sources: list[SourceDocument]
 ) -> list[text_vectors.WrittenVectors]:
-    with service.models.held(index.space_id, model_id="", fingerprint="") as loaded:
+    with service.models.held(index) as loaded:
         done = await text_vectors.embed_texts(
             loaded, [one.text for one in sources], chunking_of(index)
         )

@@ -61,7 +61,7 @@ async def bundled(found: World, *, without: tuple[str, ...] = ()) -> IndexRow:
 async def first(found: World, index: IndexRow) -> dict[str, str]:
     """The nearest document of each search, by an exact search in one of the indexes."""
     engine = found.engine.execution_options(isolation_level="AUTOCOMMIT")
-    with found.models.held(index.space_id, model_id="", fingerprint="") as loaded:
+    with found.models.held(index) as loaded:
         side = ComparedSide(engine, index, loaded)
         nearest = {}
         for query in SEARCHES:
