@@ -1,8 +1,9 @@
 """What every test stands on: a clean environment, and a migrated database of its own."""
 
+import contextlib
 import os
-import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ for _name in list(os.environ):
         del os.environ[_name]
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from tests import databases, models, processes  # noqa: E402
+from tests import databases, model_cache, models, processes  # noqa: E402
 
 _TEST_DATABASE_URL = os.environ.get("TEST_DATABASE_URL")
 _CHOICE = pytest.StashKey[databases.Choice]()
@@ -32,10 +33,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if terminal is not None:
         terminal.write_line(str(config.stash[_CHOICE]))
     if _MODEL_CACHE not in os.environ:
+        stack = contextlib.ExitStack()
+        config.add_cleanup(stack.close)
+        parent = Path(tempfile.gettempdir()).resolve()
         # The processes among which pytest-xdist divides the tests inherit it.
-        folder = databases.make_open_directory()
-        config.add_cleanup(lambda: shutil.rmtree(folder))
-        os.environ[_MODEL_CACHE] = str(folder)
+        os.environ[_MODEL_CACHE] = str(stack.enter_context(model_cache.kept(parent)))
 
 
 @pytest.fixture(scope="session")
@@ -94,10 +96,10 @@ def static_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return models.wordllama_directory(tmp_path_factory.mktemp("static") / "wordllama")
 
 
-@pytest.fixture(scope="session")
-def model_cache() -> Path:
-    """Where converted models are kept: each is converted once for all tests, which takes 10 s.
+@pytest.fixture(scope="session", name="model_cache")
+def _model_cache() -> Path:
+    """The cache of converted models for all tests and runs: a conversion takes 10 s or more.
 
-    TEST_MODEL_CACHE keeps them from one run to the next.
+    TEST_MODEL_CACHE names another folder.
     """
     return Path(os.environ[_MODEL_CACHE])
