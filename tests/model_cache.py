@@ -32,8 +32,8 @@ def kept(parent: Path) -> Iterator[Path]:
     """
     home = _home(parent)
     if home is None:
-        with tempfile.TemporaryDirectory(dir=parent, prefix="vecmark-test-models-") as folder:
-            yield Path(folder)
+        with tempfile.TemporaryDirectory(dir=parent, prefix="vecmark-test-models-") as own:
+            yield Path(own)
         return
     limit(home, MOST_BYTES)
     folder = home / key()

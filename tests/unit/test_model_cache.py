@@ -1,10 +1,12 @@
 """The cache of converted models that test runs share: who finds it, and what is deleted of it."""
 
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
+from embedding.conversion import convert
 from tests import model_cache
 
 
@@ -37,7 +39,7 @@ def test_other_code_or_libraries_get_another_folder(tmp_path, monkeypatch):
     with model_cache.kept(tmp_path) as other_code:
         assert other_code != first
     monkeypatch.undo()
-    monkeypatch.setattr(model_cache.convert, "versions", lambda libraries: {"torch": "0"})
+    monkeypatch.setattr(convert, "versions", lambda libraries: {"torch": "0"})
     with model_cache.kept(tmp_path) as other_library:
         assert other_library not in (first, other_code)
 
@@ -61,15 +63,15 @@ def test_the_longest_unused_goes_and_what_is_in_use_stays(tmp_path):
 
 def test_a_run_that_waited_for_a_deletion_starts_afresh(tmp_path, monkeypatch):
     folder = fill(tmp_path / "folder", size=100, used=1)
-    lock, deletes = model_cache.fcntl.flock, [True]
+    lock, deletes = fcntl.flock, [True]
 
     def delete_meanwhile(handle, operation):
-        if deletes and operation == model_cache.fcntl.LOCK_SH:
+        if deletes and operation == fcntl.LOCK_SH:
             deletes.clear()
             model_cache.limit(tmp_path, 0)
         lock(handle, operation)
 
-    monkeypatch.setattr(model_cache.fcntl, "flock", delete_meanwhile)
+    monkeypatch.setattr(fcntl, "flock", delete_meanwhile)
     with model_cache._in_use(folder):
         assert not deletes
         assert [file.name for file in folder.iterdir()] == [model_cache._LOCK]

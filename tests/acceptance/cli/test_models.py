@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from embedding.conversion import convert
+from embedding.model_files import description
+from tests import models
 
 
 def test_models_are_listed_with_their_space(vecmark, collection, notes):
@@ -33,10 +35,12 @@ def test_a_model_is_checked(vecmark, tmp_path, model_cache):
 
 
 def test_a_model_that_makes_other_vectors_than_it_did_is_told(vecmark, tmp_path, model_cache):
-    cache = tmp_path / "unused" / "cache"
-    shutil.copytree(model_cache, cache, copy_function=os.symlink)
-    for reference in cache.glob(f"*/{convert.REFERENCE}"):
-        change_reference(reference)
+    bundled = description.describe("bundled", models.minilm_directory())
+    prefix = bundled.space.fingerprint.removeprefix("fp1:")[:32]
+    [entry] = (path for path in model_cache.glob(f"{prefix}-*-cpu") if path.is_dir())
+    copied = tmp_path / "unused" / "cache" / entry.name
+    shutil.copytree(entry, copied, copy_function=os.symlink)
+    change_reference(copied / convert.REFERENCE)
     done = vecmark("models", "check", "--fast")
     assert done.returncode == 1
     assert "Error: " in done.stderr
