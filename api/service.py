@@ -33,9 +33,10 @@ DEFAULT_COLLECTION = "default"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Service:
-    """`died`: background tasks that ended, and why; `works`: migrations and the backlog, too.
+    """The parts of a running process, with or without HTTP.
 
-    `stopping` ends streams that would last as long as their clients.
+    `dead_tasks`: background tasks that ended, and why. `is_worker`: this process works on
+    migrations and on the backlog. `stopping` ends streams that would last as long as their clients.
     """
 
     settings: Settings
@@ -44,31 +45,31 @@ class Service:
     catalog: Catalog
     indexer: Indexer
     searcher: Searcher
-    searches: QueryLog
-    presence: Replica
+    query_log: QueryLog
+    replica: Replica
     sweeper: Sweeper
     backlog: Backlog
     starter: Starter
     commands: MigrationCommands
-    died: Mapping[str, str]
-    works: bool
+    dead_tasks: Mapping[str, str]
+    is_worker: bool
     stopping: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     instance: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
 
     async def collection(self, name: str) -> Collection:
-        """Raises CollectionNotFound; `default` is made on first use."""
+        """Raises CollectionNotFound; `default` is created on first use."""
         try:
             return await self.catalog.find(name)
         except CollectionNotFound:
             if name != DEFAULT_COLLECTION:
                 raise
-        found, _ = await self.create(name, None, Chunking())
-        return found
+        collection, _ = await self.create(name, None, Chunking())
+        return collection
 
     async def create(
         self, name: str, model: str | None, chunking: Chunking
     ) -> tuple[Collection, bool]:
-        """A collection of `model` (None: the default) and whether it is new.
+        """A collection of `model` (None: the default), and whether it is new.
 
         Raises CollectionExists, ChunkingInvalid, and what `using` does.
         """
@@ -81,10 +82,11 @@ class Service:
                 self.models.claim(loaded)
 
     def using(self, name: str | None) -> contextlib.AbstractAsyncContextManager[Loaded]:
-        """The default model, or the one that a request names: loaded by need, kept in the block.
+        """The default model, or the one that `name` names: loaded on demand, kept in the block.
 
-        A hub id, a name that was added, a directory's under MODEL_ROOTS, `bundled`, or a space's
-        fingerprint. Raises EmbeddingError, ModelUnknown, ModelMissing, LoadRefused, NoMemory, Busy.
+        A name is a hub id, the name of an added model or of a directory under MODEL_ROOTS,
+        `bundled`, or the fingerprint of a space. Raises EmbeddingError, ModelUnknown, ModelMissing,
+        LoadRefused, NoMemory, Busy.
         """
         return self.models.using(name)
 
@@ -93,14 +95,15 @@ def build(
     settings: Settings,
     engine: AsyncEngine,
     models: ModelPool,
-    died: Mapping[str, str],
+    dead_tasks: Mapping[str, str],
     *,
     serves: bool,
 ) -> Service:
+    """The service on an open database; a process that does not `serve` is a worker."""
     catalog = Catalog(engine)
-    searches = QueryLog(keeps=settings.keep_queries)
-    works = settings.worker or not serves
-    presence = Replica(engine, models, searches, serves=serves, works=works)
+    query_log = QueryLog(keeps=settings.keep_queries)
+    is_worker = settings.worker or not serves
+    replica = Replica(engine, models, query_log, serves=serves, works=is_worker)
     sweeper = Sweeper(engine)
     backlog = Backlog(engine, models)
     return Service(
@@ -109,29 +112,30 @@ def build(
         models=models,
         catalog=catalog,
         indexer=Indexer(engine, models, catalog),
-        searcher=Searcher(engine, models, catalog, searches=searches, presence=presence),
-        searches=searches,
-        presence=presence,
+        searcher=Searcher(engine, models, catalog, searches=query_log, presence=replica),
+        query_log=query_log,
+        replica=replica,
         sweeper=sweeper,
         backlog=backlog,
         starter=Starter(engine, models, catalog),
         commands=MigrationCommands(engine, models, backlog, sweeper.wake),
-        died=died,
-        works=works,
+        dead_tasks=dead_tasks,
+        is_worker=is_worker,
     )
 
 
 def background_tasks(service: Service) -> list[Coroutine[Any, Any, None]]:
+    """What runs as long as the service does."""
     always = [
-        service.presence.run(),
-        service.searches.run(service.engine),
+        service.replica.run(),
+        service.query_log.run(service.engine),
         service.models.run(),
     ]
-    return [*always, *_work(service)] if service.works else always
+    return [*always, *_worker_tasks(service)] if service.is_worker else always
 
 
-def _work(service: Service) -> list[Coroutine[Any, Any, None]]:
-    """What any number of workers share."""
+def _worker_tasks(service: Service) -> list[Coroutine[Any, Any, None]]:
+    """The work that any number of workers share."""
     settings = service.settings
     builder = HnswBuilder(
         service.engine,
@@ -140,13 +144,13 @@ def _work(service: Service) -> list[Coroutine[Any, Any, None]]:
         workers=max(0, (os.cpu_count() or 1) - 1),
     )
     keeper = HnswKeeper(service.engine, builder, service.indexer, min_rows=settings.hnsw_min_rows)
-    runner = MigrationWorker(
+    worker = MigrationWorker(
         service.engine,
         service.models,
         backlog=service.backlog,
         builder=builder,
-        presence=service.presence,
+        presence=service.replica,
         hnsw_min_rows=settings.hnsw_min_rows,
         retired=service.sweeper.wake,
     )
-    return [keeper.run(), service.backlog.run(), service.sweeper.run(), runner.run()]
+    return [keeper.run(), service.backlog.run(), service.sweeper.run(), worker.run()]

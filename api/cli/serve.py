@@ -126,5 +126,5 @@ async def _work(chosen: settings.Settings) -> None:
     async with lifespan.open_parts(chosen, announce, loading=None, serves=False) as service:
         # Not before: a PostgreSQL started here serves everybody. Nothing of a worker is urgent.
         os.nice(_LOWEST_PRIORITY)
-        output.line(f"The worker {service.presence.name} is ready.")
+        output.line(f"The worker {service.replica.name} is ready.")
         await asyncio.Event().wait()

@@ -65,13 +65,13 @@ def _warnings(service: Service) -> Iterator[str]:
 
 
 def _tasks(service: Service) -> str:
-    died = [f"{name} ended ({reason})" for name, reason in service.died.items()]
+    died = [f"{name} ended ({reason})" for name, reason in service.dead_tasks.items()]
     return "; ".join([*died, "restart the service"]) if died else "ok"
 
 
 def _replica(service: Service) -> str:
     """Whether others count on this process, and it has what they count on."""
-    presence = service.presence
+    presence = service.replica
     if not presence.is_registered:
         return "not registered with the database for some seconds: searches wait"
     loading = presence.lacking - service.models.given_up

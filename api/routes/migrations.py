@@ -11,13 +11,11 @@ from litestar.response import ServerSentEvent
 from api.http import bodies, openapi, problems
 from api.routes.documents import AnyRequest
 from api.schemas import migrations as migration_schemas
-from api.schemas.migrations import Migration, NotNeeded
+from api.schemas.migrations import Migration, NotNeeded, Plan
+from api.schemas.reports import Report
 from api.service import Service
 from api.services import migrations, report_page
-from migrations.reembed import errors
 from migrations.reembed import migration as reembed
-from migrations.reembed.planning.plan import Plan
-from migrations.reembed.verifying.report import Report
 
 PATH = "/v1/collections/{collection:str}/migrations"
 ONE = PATH + "/{migration_id:str}"
@@ -46,7 +44,7 @@ async def start(
     if isinstance(made, NotNeeded):
         return Response(made, status_code=200)
     place = f"/v1/collections/{collection}/migrations/{made}"
-    found = await migrations.describe(service, collection, str(made))
+    found = await migrations.show(service, collection, str(made))
     return Response(found, status_code=202, headers={"Location": place})
 
 
@@ -76,10 +74,7 @@ async def plan(
 async def every(
     service: NamedDependency[Service], collection: FromPath[str]
 ) -> migration_schemas.MigrationList:
-    found = await migrations.page(service, collection)
-    async with service.engine.connect() as conn:
-        items = [await migration_schemas.describe(conn, service, one) for one in found]
-    return migration_schemas.MigrationList(items=items, next_cursor=None)
+    return await migrations.list_all(service, collection)
 
 
 @get(
@@ -91,7 +86,7 @@ async def every(
 async def get_one(
     service: NamedDependency[Service], collection: FromPath[str], migration_id: FromPath[str]
 ) -> Migration:
-    return await migrations.describe(service, collection, migration_id)
+    return await migrations.show(service, collection, migration_id)
 
 
 @patch(
@@ -115,7 +110,7 @@ async def throttle(
     async def order(found: reembed.Migration) -> None:
         await service.commands.throttle(found, changes)
 
-    return await migrations.run_command(service, collection, migration_id, order)
+    return await migrations.apply(service, collection, migration_id, order)
 
 
 @post(
@@ -140,7 +135,7 @@ async def cut_over(
     async def order(found: reembed.Migration) -> None:
         await service.commands.cut_over(found, force=sent.force, waive_failed=sent.waive_failed)
 
-    return await migrations.run_command(service, collection, migration_id, order)
+    return await migrations.apply(service, collection, migration_id, order)
 
 
 @post(
@@ -165,7 +160,7 @@ async def roll_back(
     async def order(found: reembed.Migration) -> None:
         await service.commands.roll_back(found, force=sent.force)
 
-    return await migrations.run_command(service, collection, migration_id, order)
+    return await migrations.apply(service, collection, migration_id, order)
 
 
 def _plain(name: Literal["pause", "resume", "cancel", "retire"], summary: str) -> HTTPRouteHandler:
@@ -182,7 +177,7 @@ def _plain(name: Literal["pause", "resume", "cancel", "retire"], summary: str) -
     async def route(
         service: NamedDependency[Service], collection: FromPath[str], migration_id: FromPath[str]
     ) -> Migration:
-        return await migrations.run_command(
+        return await migrations.apply(
             service, collection, migration_id, getattr(service.commands, name)
         )
 
@@ -202,16 +197,11 @@ async def report(
     format: FromQuery[Literal["json", "text"]] = "json",  # noqa: A002 - the parameter's name
 ) -> Response[Report] | Response[str]:
     """`format=text` is a page for a terminal."""
-    found = await migrations.find(service, collection, migration_id)
-    if found.row.report is None:
-        raise errors.ReportMissing(
-            f"the migration {found.id} is {found.state} and has not been verified yet"
-        )
-    content = Report.from_stored(found.row.report)
+    found, content = await migrations.read_report(service, collection, migration_id)
     if format == "json":
         return Response(content)
     title = f"Migration {found.id} of {collection}: {found.state}"
-    return Response(report_page.page(title, content), media_type="text/plain; charset=utf-8")
+    return Response(report_page.render(title, content), media_type="text/plain; charset=utf-8")
 
 
 @get(
@@ -228,7 +218,7 @@ async def events(
     The service's own stop ends the stream, too: connect again.
     """
     await migrations.find(service, collection, migration_id)
-    return ServerSentEvent(migrations.event_stream(service, collection, migration_id))
+    return ServerSentEvent(migrations.stream_events(service, collection, migration_id))
 
 
 ROUTES = [

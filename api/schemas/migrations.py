@@ -1,18 +1,17 @@
-"""Re-embed migrations as they go over the wire."""
+"""Re-embed migrations as they go over the wire; the stored formats are the engine's own.
+
+Light to import (no database, no web framework): the CLI decodes answers with these structs.
+"""
 
 from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.schemas import common as common_schemas
 from api.schemas.common import Chunking, ChunkingOptions, SpaceName
-from api.service import Service
-from migrations.reembed import migration, status
+from api.schemas.reports import Verdict
+from migrations.reembed import defaults
 from migrations.reembed.states import State
-from migrations.reembed.verifying import report
-from migrations.reembed.verifying.report import Report
 
 MAX_GOLDEN = 5000
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -24,7 +23,7 @@ Reason = Annotated[str, Meta(min_length=3, max_length=500)]
 class GateOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`ndcg_drop`: what nDCG@10 may fall by, over the golden queries; `overlap`: of the ten."""
 
-    recall: Share = migration.DEFAULT_RECALL
+    recall: Share = defaults.RECALL
     ndcg_drop: Annotated[float, Meta(ge=-1, le=1)] | None = None
     overlap: Share | None = None
 
@@ -55,7 +54,7 @@ class NewMigration(PlanRequest, frozen=True, kw_only=True, forbid_unknown_fields
     manual: bool = False
     retain: str | Annotated[float, Meta(ge=0)] = "24h"
     max_rate: Rate | None = None
-    query_p95_ms: Milliseconds | None = migration.DEFAULT_QUERY_P95_MS
+    query_p95_ms: Milliseconds | None = defaults.QUERY_P95_MS
     waive_failed: bool = False
 
 
@@ -85,8 +84,75 @@ class MigrationSide(Struct, frozen=True, kw_only=True):
 
 
 class FailedText(Struct, frozen=True, kw_only=True):
+    """A document of the target that could not be embedded."""
+
     id: str
     reason: str
+
+
+class Gates(Struct, frozen=True, kw_only=True):
+    """The limits that the target must reach; null: not required.
+
+    `ndcg_drop`: by how much nDCG@10 may fall at most. `overlap`: the least mean share of the ten
+    nearest that both spaces find. All documents must be covered in any case.
+    """
+
+    recall: float = defaults.RECALL
+    ndcg_drop: float | None = None
+    overlap: float | None = None
+
+
+class MigrationOptions(Struct, frozen=True, kw_only=True):
+    """`max_rate` in chunks per second; above `query_p95_ms` the backfill slows down.
+
+    `waive_failed`: texts that can't be embedded don't block; `forced`: why gates were overruled.
+    """
+
+    gates: Gates = Gates()
+    manual: bool = False
+    retain_s: float = defaults.RETAIN_S
+    max_rate: float | None = None
+    query_p95_ms: float | None = defaults.QUERY_P95_MS
+    waive_failed: bool = False
+    forced: str | None = None
+
+
+class HnswBuild(Struct, frozen=True, kw_only=True):
+    """The HNSW build as PostgreSQL reports it."""
+
+    phase: str
+    share: float
+
+
+class MigrationProgress(Struct, frozen=True, kw_only=True):
+    """`rate` in chunks per second over the last ten; `pace`: 1 if nothing holds it back."""
+
+    documents: int
+    documents_done: int
+    chunks_done: int
+    pending: int
+    failed: int
+    rate: float | None
+    eta_s: float | None
+    workers: int
+    pace: float | None
+    query_p95_ms: float | None
+    build: HnswBuild | None
+
+
+class Lag(Struct, frozen=True, kw_only=True):
+    """Texts that a rollback would have to embed first (`pending`), or could not (`failed`)."""
+
+    pending: int
+    failed: int
+
+
+class StateChange(Struct, frozen=True, kw_only=True):
+    """When a state began, and why if there was a choice."""
+
+    state: State
+    at: datetime
+    why: str | None
 
 
 class Migration(Struct, frozen=True, kw_only=True):
@@ -101,12 +167,12 @@ class Migration(Struct, frozen=True, kw_only=True):
     waiting: str | None
     error: str | None
     next: str
-    options: migration.Options
-    progress: status.MigrationProgress
-    lag: status.Lag | None
+    options: MigrationOptions
+    progress: MigrationProgress
+    lag: Lag | None
     failed: list[FailedText]
-    verdict: report.Verdict | None
-    history: list[migration.StateChange]
+    verdict: Verdict | None
+    history: list[StateChange]
     retained_until: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -127,39 +193,89 @@ class NotNeeded(Struct, frozen=True, kw_only=True):
     detail: str
 
 
-async def describe(
-    conn: AsyncConnection, service: Service, found: migration.Migration
-) -> Migration:
-    stands = await status.read(conn, found)
-    row = found.row
-    return Migration(
-        id=str(found.id),
-        collection=found.collection.name,
-        state=found.state,
-        resume_state=found.resume_state,
-        source=_side(service, found.sides.source),
-        target=_side(service, found.sides.target),
-        waiting=row.waiting,
-        error=row.error,
-        next=stands.next,
-        options=found.options,
-        progress=stands.progress,
-        lag=stands.lag,
-        failed=[FailedText(id=id_, reason=why) for id_, why in stands.failed],
-        verdict=None if row.report is None else Report.from_stored(row.report).verdict,
-        history=migration.state_changes(row.history),
-        retained_until=row.retained_until,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )
+class PlannedChunking(Struct, frozen=True, kw_only=True):
+    """How texts are cut into chunks."""
+
+    strategy: str
+    size: int | None
+    overlap: int
 
 
-def _side(service: Service, side: migration.IndexSummary) -> MigrationSide:
-    return MigrationSide(
-        index=side.index,
-        space=common_schemas.SpaceName(id=side.fingerprint, model=side.model_id),
-        chunking=common_schemas.Chunking(
-            strategy=side.strategy, size=side.size, overlap=side.overlap
-        ),
-        loaded=any(one.fingerprint == side.fingerprint for one in service.models.loaded),
-    )
+class PlannedSide(Struct, frozen=True, kw_only=True):
+    """`max_tokens`: how much of a text the model reads at once; null if it has no limit."""
+
+    space: SpaceName
+    chunking: PlannedChunking
+    dimensions: int
+    max_tokens: int | None
+
+
+class PlannedRate(Struct, frozen=True, kw_only=True):
+    """How fast chunks of up to `up_to_tokens` tokens were embedded here just now."""
+
+    up_to_tokens: int
+    chunks_per_s: float
+    tokens_per_s: float
+
+
+class PlannedSeconds(Struct, frozen=True, kw_only=True):
+    """From the first document to an index that can be verified, with one worker of this kind."""
+
+    low: float
+    likely: float
+    high: float
+
+
+class PlannedDisk(Struct, frozen=True, kw_only=True):
+    """`free_bytes` and `fits` are null if the database is not on this machine."""
+
+    table_bytes: int
+    hnsw_bytes: int
+    wal_bytes: int
+    peak_bytes: int
+    free_bytes: int | None
+    fits: bool | None
+
+
+class PlannedMemory(Struct, frozen=True, kw_only=True):
+    """`models_bytes`: all loaded models, including the target (`target_bytes`).
+
+    `fits`: the target and the models that collections need stay within the limit together.
+    """
+
+    models_bytes: int
+    limit_bytes: int
+    target_bytes: int
+    fits: bool
+
+
+class PlannedWriteCost(Struct, frozen=True, kw_only=True):
+    """How much longer a write takes while two indexes are kept."""
+
+    encode_ms_per_document: float
+    insert_ms_per_document: float
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """If nothing has to be embedded, nothing is measured, and all figures are 0.
+
+    `cut_without_chunking`: texts of which the target would read only the beginning if they were not
+    cut into chunks. `sampled`: documents that the estimates are based on.
+    """
+
+    needed: bool
+    detail: str
+    change: Literal["space", "chunking", "query-prompt", "none"]
+    source: PlannedSide
+    target: PlannedSide
+    documents: int
+    chunks: int
+    tokens: int
+    cut_without_chunking: int
+    sampled: int
+    rates: list[PlannedRate]
+    seconds: PlannedSeconds
+    disk: PlannedDisk
+    memory: PlannedMemory
+    write_cost: PlannedWriteCost
+    warnings: list[str]

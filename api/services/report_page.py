@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
-from migrations.reembed.verifying.report import (
+from api.schemas.reports import (
     ChangedQuery,
     Gate,
     Latency,
@@ -20,7 +20,7 @@ _LABEL = 14
 _COLUMN = (_WIDTH - 3) // 2
 
 
-def page(title: str, report: Report) -> str:
+def render(title: str, report: Report) -> str:
     parts = [
         [clean(title), "=" * _WIDTH],
         _verdict(report.verdict),

@@ -12,7 +12,7 @@ from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from migrations.reembed import errors, states
+from migrations.reembed import defaults, errors, states
 from migrations.reembed.states import State
 from storage import collections, indexes, migrations
 from storage.collections import CollectionRow
@@ -20,11 +20,6 @@ from storage.indexes import IndexRow
 from storage.migrations import MigrationRow
 
 log = structlog.get_logger()
-
-DEFAULT_RETAIN_S = 24 * 3600.0
-DEFAULT_RECALL = 0.98
-# Above this, live searches feel slow; on an idle machine they take 10 to 20 ms.
-DEFAULT_QUERY_P95_MS = 100.0
 
 
 class Gates(Struct, frozen=True, kw_only=True):
@@ -34,7 +29,7 @@ class Gates(Struct, frozen=True, kw_only=True):
     the ten nearest documents that both indexes find.
     """
 
-    recall: float = DEFAULT_RECALL
+    recall: float = defaults.RECALL
     ndcg_drop: float | None = None
     overlap: float | None = None
 
@@ -48,9 +43,9 @@ class Options(Struct, frozen=True, kw_only=True):
 
     gates: Gates = Gates()
     manual: bool = False
-    retain_s: float = DEFAULT_RETAIN_S
+    retain_s: float = defaults.RETAIN_S
     max_rate: float | None = None
-    query_p95_ms: float | None = DEFAULT_QUERY_P95_MS
+    query_p95_ms: float | None = defaults.QUERY_P95_MS
     waive_failed: bool = False
     forced: str | None = None
 

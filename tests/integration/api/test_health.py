@@ -15,7 +15,7 @@ async def broken() -> None:
 
 async def test_a_background_task_that_died_is_told(service: Service) -> None:
     died: dict[str, str] = {}
-    found = dataclasses.replace(service, died=died)
+    found = dataclasses.replace(service, dead_tasks=died)
     assert (await health._checks(found))[0]["tasks"] == "ok"
     with structlog.testing.capture_logs() as logged:
         async with lifespan._running([broken()], died):

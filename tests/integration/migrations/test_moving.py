@@ -152,7 +152,7 @@ def runner_of(service: Service):
         service.models,
         backlog=service.backlog,
         builder=HnswBuilder(service.engine, service.models, target_recall=0.95, workers=0),
-        presence=service.presence,
+        presence=service.replica,
         hnsw_min_rows=service.settings.hnsw_min_rows,
         retired=service.sweeper.wake,
     )

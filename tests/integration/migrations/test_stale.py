@@ -44,7 +44,7 @@ async def moved(service: Service, slow: Catalog) -> AsyncIterator[Searcher]:
         service.models,
         slow,
         searches=QueryLog(keeps=False),
-        presence=service.presence,
+        presence=service.replica,
     )
 
 

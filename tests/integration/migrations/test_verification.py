@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.services.report_page import page
+from api.schemas import reports as report_schemas
+from api.services import report_page
 from indexing.errors import ModelMissing
 from migrations.reembed.migration import Gates, Options
 from migrations.reembed.verifying.report import Report
@@ -105,7 +106,7 @@ async def test_everything_is_measured_in_both_spaces(found: World):
     assert made.unavailable == {}
     assert gates(made) == dict.fromkeys(["coverage", "recall", "ndcg_drop", "overlap"], True)
     assert Report.from_stored(msgspec.json.decode(msgspec.json.encode(made.to_stored()))) == made
-    assert "PASSED" in page("texts", made)
+    assert "PASSED" in report_page.render("texts", report_schemas.report(made))
 
 
 async def test_scores_of_the_old_space_are_translated(found: World):
@@ -216,7 +217,7 @@ async def test_without_the_source_model_the_rest_is_measured(
         ["overlap", "translation", "latency.old", "ndcg.old"], SOURCE_GONE
     )
     assert gates(made) == {"coverage": True, "recall": True, "ndcg_drop": False, "overlap": False}
-    assert SOURCE_GONE in page("texts", made)
+    assert SOURCE_GONE in report_page.render("texts", report_schemas.report(made))
 
 
 async def test_without_the_target_model_nothing_is_verified(
@@ -311,5 +312,5 @@ async def test_an_empty_collection_is_verified(
             assert (made.coverage.documents, made.overlap, made.translation) == (0, None, None)
             assert made.unavailable.keys() == {"overlap", "translation", "ndcg"}
             assert gates(made) == {"coverage": True, "recall": True}
-            assert "PASSED" in page("texts", made)
+            assert "PASSED" in report_page.render("texts", report_schemas.report(made))
             await searched(found, SEARCHES)

@@ -5,9 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from api.services import report_page
-from api.services.report_page import page
-from migrations.reembed.verifying.report import (
+from api.schemas.reports import (
     ChangedQuery,
     Coverage,
     Gate,
@@ -23,6 +21,8 @@ from migrations.reembed.verifying.report import (
     Translation,
     Verdict,
 )
+from api.services import report_page
+from api.services.report_page import render
 
 GONE = "not available: the model of the old space is not on this machine"
 FULL = Report(
@@ -85,21 +85,21 @@ EMPTY = msgspec.structs.replace(
 
 @pytest.mark.parametrize("report", [FULL, SOURCE_GONE, EMPTY])
 def test_it_fits_into_100_columns(report: Report):
-    for line in page("texts: old to new", report).splitlines():
+    for line in render("texts: old to new", report).splitlines():
         assert report_page.width(line) <= 100
         assert line == line.rstrip()
 
 
 def test_the_verdict_comes_first():
-    lines = page("texts: old to new", FULL).splitlines()
+    lines = render("texts: old to new", FULL).splitlines()
     assert lines[0] == "texts: old to new"
     verdict = next(line for line in lines[1:] if line.strip("= "))
     assert verdict == "Verdict: NOT PASSED: ndcg_drop"
-    assert "Verdict: PASSED" in page("texts", EMPTY)
+    assert "Verdict: PASSED" in render("texts", EMPTY)
 
 
 def test_every_part_is_told():
-    shown = page("texts", FULL)
+    shown = render("texts", FULL)
     for part in (
         "pass  coverage     1.0000  (at least 1)",
         "FAIL  ndcg_drop    0.0500  (at most 0.01)",
@@ -116,14 +116,14 @@ def test_every_part_is_told():
 
 
 def test_the_translation_is_a_table():
-    shown = page("texts", FULL)
+    shown = render("texts", FULL)
     assert "0.3000          0.4100         0.0120" in shown
     assert "Of 15,000 pairs" in shown
     assert "17.3% pass one only" in shown
 
 
 def test_changed_queries_are_side_by_side():
-    lines = page("texts", FULL).splitlines()
+    lines = render("texts", FULL).splitlines()
     at = next(no for no, line in enumerate(lines) if "a boat on the lake" in line)
     assert lines[at].endswith("overlap 0.20")
     old, new = zip(*(line.split(" | ") for line in lines[at + 2 : at + 4]), strict=True)
@@ -134,7 +134,7 @@ def test_changed_queries_are_side_by_side():
 
 
 def test_what_is_not_available_says_why():
-    shown = page("texts", SOURCE_GONE)
+    shown = render("texts", SOURCE_GONE)
     lines = shown.splitlines()
     for label in ("Overlap@10", "Latency, old"):
         assert f"{label:<14}{GONE}" in lines
@@ -148,7 +148,7 @@ def test_what_is_not_available_says_why():
 def test_texts_cannot_command_the_terminal():
     evil = ShownResult(id="\x1b[2Jid", score=0.5, text="a\nb\x1b]0;title\x07\u202ec")
     changed = msgspec.structs.replace(FULL.most_changed[0], old=[evil], q="\x1b[31mred\r\n")
-    shown = page("\x1b[31mtexts", msgspec.structs.replace(FULL, most_changed=[changed]))
+    shown = render("\x1b[31mtexts", msgspec.structs.replace(FULL, most_changed=[changed]))
     assert all(one.isprintable() or one == "\n" for one in shown)
 
 
