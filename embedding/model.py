@@ -180,19 +180,24 @@ class LoadedModel:
     async def encode_canaries(
         self, which: Sequence[int] = canary_check.ALL, *, alone: bool = False
     ) -> NDArray[np.float32]:
-        """Canaries as documents, in padded batches or each by itself; those that fail are NaN."""
-        return await asyncio.to_thread(self._canaries, which, alone)
+        """Canaries as documents, in padded batches or each alone; NaN for those that fail."""
+        return await asyncio.to_thread(self._check.vectors, self._encoder, which, alone=alone)
 
     async def check_canaries(
-        self, which: Sequence[int] = canary_check.ALL
+        self,
+        which: Sequence[int] = canary_check.ALL,
+        *,
+        reference: NDArray[np.float32] | None = None,
     ) -> canary_check.CanaryReport:
-        """Compare both instances with the reference of the conversion; queries wait meanwhile."""
-        together = await self.encode_canaries(which)
-        alone = await self.encode_canaries(which, alone=True)
-        reference = self.reference[list(which)]
-        return canary_check.worse(
-            canary_check.compare(reference, together, which),
-            canary_check.compare(reference, alone, which),
+        """Compare the encoder with `reference`, the vectors of all canaries.
+
+        None: those of the conversion.
+        """
+        batched = await self.encode_canaries(which)
+        # One at a time: if the model already serves, its queries get their turn in between.
+        alone = [await self.encode_canaries([no], alone=True) for no in which]
+        return self._check.report(
+            which, batched=batched, alone=np.concatenate(alone), reference=reference
         )
 
     def close(self) -> None:
@@ -257,9 +262,6 @@ class LoadedModel:
             job = await self._executor.run(rows.ids, urgency, pooled_from=rows.pooled_from)
             vectors, failures = job.vectors, job.failures
         return Encoded(self.space.fingerprint, vectors, failures, rows.tokens, rows.cut)
-
-    def _canaries(self, which: Sequence[int], alone: bool) -> NDArray[np.float32]:
-        return self._check.vectors(self._encoder, which, alone=alone)
 
 
 def _parts(chunks: Sequence[chunking.Chunk], tokens: int) -> Iterator[Sequence[chunking.Chunk]]:

@@ -1,4 +1,4 @@
-"""Fixed texts whose vectors tell if an encoder still makes the space that it says it makes."""
+"""Compares an encoder's vectors of the canaries with a space's reference vectors."""
 
 import functools
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedding.canaries import texts
-from embedding.encoders import encoder
+from embedding.encoders import encoder as encoding
 from embedding.model_files import description
-from embedding.text import tokenizer
+from embedding.text import tokenizer as text_tokenizer
 
 VERSION = texts.VERSION
 
@@ -30,7 +30,7 @@ class Canary:
 
 @dataclass(frozen=True)
 class CanaryReport:
-    """The worst cosines (0 for NaN, 1 where none was compared) and the texts that moved."""
+    """The worst cosines (0 for NaN, 1 if none was compared) and the texts whose vectors moved."""
 
     worst_natural: float
     worst_edge: float
@@ -66,7 +66,7 @@ def compare(
 ) -> CanaryReport:
     """Cosines in float64, row by row; both arrays hold the canaries `which`, in that order.
 
-    A reference of length zero (a text of which the model reads nothing) is passed over.
+    A reference of length zero (a text of which the model reads nothing) is skipped.
     """
     if reference.shape != vectors.shape or len(reference) != len(which):
         return CanaryReport(0.0, 0.0, "refuse", tuple((TEXTS[no].text, 0.0) for no in which))
@@ -78,19 +78,23 @@ def compare(
         worst[canary.kind] = min(worst[canary.kind], cosine)
         if cosine < (QUIET_NATURAL if canary.kind == "natural" else QUIET_EDGE):
             moved.append((canary.text, cosine))
-    moved.sort(key=lambda found: found[1])
+    moved.sort(key=_cosine)
     return CanaryReport(worst["natural"], worst["edge"], _level(**worst), tuple(moved))
 
 
-def worse(one: CanaryReport, other: CanaryReport) -> CanaryReport:
-    """What two comparisons of the same canaries say together."""
-    cosines = dict(one.moved)
-    for text, cosine in other.moved:
+def combine(first: CanaryReport, second: CanaryReport) -> CanaryReport:
+    """Two comparisons of the same canaries in one report, with the worse value of each."""
+    cosines = dict(first.moved)
+    for text, cosine in second.moved:
         cosines[text] = min(cosine, cosines.get(text, 1.0))
-    natural = min(one.worst_natural, other.worst_natural)
-    edge = min(one.worst_edge, other.worst_edge)
-    moved = tuple(sorted(cosines.items(), key=lambda found: found[1]))
+    natural = min(first.worst_natural, second.worst_natural)
+    edge = min(first.worst_edge, second.worst_edge)
+    moved = tuple(sorted(cosines.items(), key=_cosine))
     return CanaryReport(natural, edge, _level(natural, edge), moved)
+
+
+def _cosine(moved: tuple[str, float]) -> float:
+    return moved[1]
 
 
 def _cosines(reference: NDArray[np.float64], vectors: NDArray[np.float64]) -> list[float]:
@@ -117,51 +121,69 @@ class Check:
 
     def __init__(
         self,
-        tokenizer: tokenizer.Tokenizer,
+        tokenizer: text_tokenizer.Tokenizer,
         model: description.ModelDescription,
-        reference: encoder.Vectors,
+        reference: encoding.Vectors,
     ) -> None:
         self.reference = reference
         prompt = model.document_prompt.text
         self.rows = [token_row(tokenizer, canary.text, prompt) for canary in TEXTS]
         self.pooled_from = 0 if model.space.include_prompt else tokenizer.pooled_from(prompt)
 
-    def run(self, encodes: encoder.Encoder, which: Sequence[int] = ALL) -> CanaryReport:
-        """The canaries alone as queries are, and in padded batches as documents are; blocks."""
-        reference = self.reference[list(which)]
-        alone = self.vectors(encodes, which, alone=True)
-        together = self.vectors(encodes, which, alone=False)
-        return worse(compare(reference, alone, which), compare(reference, together, which))
+    def run(self, encoder: encoding.Encoder, which: Sequence[int] = ALL) -> CanaryReport:
+        """Encode the canaries alone, as queries, and in padded batches, as documents; blocks."""
+        return self.report(
+            which,
+            batched=self.vectors(encoder, which, alone=False),
+            alone=self.vectors(encoder, which, alone=True),
+        )
+
+    def report(
+        self,
+        which: Sequence[int],
+        *,
+        batched: encoding.Vectors,
+        alone: encoding.Vectors,
+        reference: encoding.Vectors | None = None,
+    ) -> CanaryReport:
+        """Compare both ways of encoding the canaries `which` with the reference.
+
+        `reference` has the vectors of all canaries; None: the check's own.
+        """
+        expected = (self.reference if reference is None else reference)[list(which)]
+        return combine(compare(expected, alone, which), compare(expected, batched, which))
 
     def vectors(
-        self, encodes: encoder.Encoder, which: Sequence[int], *, alone: bool
-    ) -> encoder.Vectors:
-        """In the order of `which`; the rows of texts that fail are NaN."""
+        self, encoder: encoding.Encoder, which: Sequence[int], *, alone: bool
+    ) -> encoding.Vectors:
+        """In the order of `which`; NaN for texts that fail."""
         result = np.full((len(which), self.reference.shape[1]), np.nan, np.float32)
-        for places in _single(which) if alone else _mixed(which, encodes.batch_rows):
-            rows = [self.rows[which[place]] for place in places]
-            run = functools.partial(
-                encodes.query if alone else encodes.bulk, pooled_from=self.pooled_from
+        batches = _one_by_one(which) if alone else _mixed_batches(which, encoder.batch_rows)
+        encode = functools.partial(
+            encoder.query if alone else encoder.bulk, pooled_from=self.pooled_from
+        )
+        for batch in batches:
+            vectors, failures = encoding.isolate(
+                encode, [self.rows[which[position]] for position in batch]
             )
-            vectors, failures = encoder.isolate(run, rows)
-            for no, place in enumerate(places):
-                if no not in failures and vectors[no].shape == result[place].shape:
-                    result[place] = vectors[no]
+            for no, position in enumerate(batch):
+                if no not in failures and vectors[no].shape == result[position].shape:
+                    result[position] = vectors[no]
         return result
 
 
-def token_row(tokenizer: tokenizer.Tokenizer, text: str, prompt: str) -> tokenizer.Ids:
-    """A document's tokens as far as the model reads."""
+def token_row(tokenizer: text_tokenizer.Tokenizer, text: str, prompt: str) -> text_tokenizer.Ids:
+    """A document's tokens, cut at the model's limit."""
     if tokenizer.limit is None:
         return tokenizer.encode(text, prompt).ids
     return tokenizer.beginning(text, prompt, tokenizer.limit).tokens.ids
 
 
-def _single(which: Sequence[int]) -> list[list[int]]:
-    return [[place] for place in range(len(which))]
+def _one_by_one(which: Sequence[int]) -> list[list[int]]:
+    return [[position] for position in range(len(which))]
 
 
-def _mixed(which: Sequence[int], most: int) -> list[list[int]]:
-    """Places in batches of unlike lengths: neighbours in the list are dealt out."""
-    count = -(-len(which) // most)
+def _mixed_batches(which: Sequence[int], max_rows: int) -> list[list[int]]:
+    """Positions in `which`, in batches of unlike lengths: neighbours go to different batches."""
+    count = -(-len(which) // max_rows)
     return [list(range(start, len(which), count)) for start in range(count)]

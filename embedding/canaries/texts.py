@@ -1,4 +1,4 @@
-"""The canaries' texts. They are part of every stored reference: a change needs a new VERSION."""
+"""The canaries' texts. Every stored reference depends on them: a change needs a new VERSION."""
 
 VERSION = 1
 

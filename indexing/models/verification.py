@@ -2,9 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Sequence
 
-import numpy as np
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -42,23 +41,15 @@ async def accept(
 
 
 async def verify_canaries(
-    opened: model.LoadedModel, row: spaces.SpaceRow, which: Iterable[int]
+    opened: model.LoadedModel, row: spaces.SpaceRow, which: Sequence[int]
 ) -> canary_check.CanaryReport:
     """Compare the model's canaries with the space's stored ones; raises LoadRefused."""
-    chosen = list(which)
     if row.canaries_version != canary_check.VERSION:
         raise errors.LoadRefused(
             f"the space {row.fingerprint} keeps canaries of version {row.canaries_version}, this "
             f"program has version {canary_check.VERSION}: install the version that made it"
         )
-    reference = row.canaries[np.asarray(chosen)]
-    together = await opened.encode_canaries(chosen)
-    # One at a time: queries of a model that serves already get their turn in between.
-    alone = np.concatenate([await opened.encode_canaries([no], alone=True) for no in chosen])
-    report = canary_check.worse(
-        canary_check.compare(reference, together, chosen),
-        canary_check.compare(reference, alone, chosen),
-    )
+    report = await opened.check_canaries(which, reference=row.canaries)
     if report.level == "refuse":
         raise errors.LoadRefused(
             f"{opened.description.name} makes other vectors than those stored for its space: "

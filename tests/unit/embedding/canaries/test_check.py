@@ -2,6 +2,9 @@ import numpy as np
 import pytest
 
 from embedding.canaries import check
+from embedding.model_files import description
+from embedding.text import tokenizer as text_tokenizer
+from tests import models
 
 RANDOM = np.random.default_rng(7)
 NATURAL = next(no for no in check.ALL if check.TEXTS[no].kind == "natural")
@@ -93,7 +96,49 @@ def test_a_text_that_the_reference_has_no_vector_for_is_passed_over(reference):
 def test_two_comparisons_are_as_bad_as_the_worse_one(reference):
     good = check.compare(reference, moved(reference, NATURAL, 0.9998))
     bad = check.compare(reference, moved(reference, NATURAL, 0.9))
-    both = check.worse(good, bad)
+    both = check.combine(good, bad)
     assert both.level == "refuse"
     assert both.moved == bad.moved
     assert check.TEXTS[NATURAL].text[:20] in both.describe()
+
+
+class FakeEncoder:
+    """Vectors that depend on a row's tokens only, alone and in a batch."""
+
+    backend, dtype = "fake", "f32"
+    query_apart = False
+    lanes = 1
+    batch_rows, batch_tokens = 8, 8 * 256
+
+    def query(self, rows, pooled_from):
+        return np.stack([np.random.default_rng(row).normal(size=32) for row in rows])
+
+    def bulk(self, rows, pooled_from):
+        return self.query(rows, pooled_from)
+
+    def close(self):
+        pass
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    return description.describe("minilm", models.minilm_directory())
+
+
+@pytest.mark.parametrize("which", [check.ALL, check.QUICK])
+def test_an_encoder_is_compared_with_the_reference_of_the_space(minilm, which):
+    tokenizer = text_tokenizer.load(minilm)
+    encoder = FakeEncoder()
+    rows = check.Check(tokenizer, minilm, np.empty((len(check.TEXTS), 32), np.float32)).rows
+    vectors = encoder.query(rows, 0)
+    reference = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    sound = check.Check(tokenizer, minilm, reference)
+    assert sound.run(encoder, which).level == "quiet"
+    batched, alone = (sound.vectors(encoder, which, alone=alone) for alone in (False, True))
+    assert np.allclose(batched, reference[list(which)], atol=1e-6)
+    assert np.allclose(alone, batched)
+    stored = np.roll(reference, 1, axis=0)
+    report = sound.report(which, batched=batched, alone=alone, reference=stored)
+    assert report.level == "refuse"
+    batched[0] = np.nan
+    assert sound.report(which, batched=batched, alone=alone).level == "refuse"
