@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedding import errors
-from embedding.text import tokenizer
 
-Rows = Sequence[tokenizer.Ids]
+Row = NDArray[np.int32]  # the token ids of one text
+Rows = Sequence[Row]
 Vectors = NDArray[np.float32]
 
 
@@ -87,7 +87,7 @@ def padded_length(length: int, step: int = LENGTH_STEP) -> int:
 
 
 def pad(
-    rows: Sequence[NDArray[np.int32]], *, at_most: int | None = None, step: int = LENGTH_STEP
+    rows: Rows, *, at_most: int | None = None, step: int = LENGTH_STEP
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Ids and attention mask, (rows, padded length); padding stays within `at_most` positions."""
     longest = max(len(row) for row in rows)
