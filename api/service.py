@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import dataclasses
-import os
 import uuid
 from collections.abc import Coroutine, Mapping
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.settings import Settings
+from embedding.encoders import devices
 from embedding.text.chunking import Chunking
 from indexing.catalog import Catalog, Collection
 from indexing.documents.backlog import Backlog
@@ -141,7 +141,7 @@ def _worker_tasks(service: Service) -> list[Coroutine[Any, Any, None]]:
         service.engine,
         service.models,
         target_recall=settings.target_recall,
-        workers=max(0, (os.cpu_count() or 1) - 1),
+        workers=max(0, devices.cpu_count() - 1),
     )
     keeper = HnswKeeper(service.engine, builder, service.indexer, min_rows=settings.hnsw_min_rows)
     worker = MigrationWorker(

@@ -35,7 +35,7 @@ def has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def cpu_count() -> int:
-    """CPUs that this process may use."""
+    """CPUs that this process may use: its affinity counts, not the machine's size."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
