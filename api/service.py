@@ -27,8 +27,7 @@ from migrations.reembed.commands import MigrationCommands
 from migrations.reembed.start import Starter
 from migrations.reembed.worker import MigrationWorker
 from storage.errors import CollectionNotFound
-
-DEFAULT_COLLECTION = "default"
+from storage.names import DEFAULT_COLLECTION
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

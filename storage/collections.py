@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage import errors, vector_tables
+from storage import errors, names, vector_tables
 from storage.tables import (
     collections,
     documents,
@@ -19,7 +19,7 @@ from storage.tables import (
     queries,
 )
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_NAME = re.compile(names.COLLECTION_PATTERN)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,9 +9,8 @@ import msgspec
 from sqlalchemy import Row, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage.migration_states import ENDED
 from storage.tables import migrations
-
-ENDED = ("done", "cancelled", "rolled_back")
 
 
 @dataclasses.dataclass(frozen=True)

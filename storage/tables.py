@@ -28,6 +28,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from storage import migration_states
+
 # Any: one column type for objects and lists; `Named` says which at each column.
 type_json: JSONB[Any] = JSONB(none_as_null=True)
 
@@ -212,8 +214,7 @@ documents = Table(
 )
 pending = Table("pending", metadata, pending_columns)
 write_fence = Table("write_fence", metadata, write_fence_columns)
-# The states of `migrations.reembed.states` in which a migration has come to its end.
-ENDED = "state IN ('done', 'cancelled', 'rolled_back')"
+_HAS_ENDED = "state IN ('{}')".format("', '".join(sorted(migration_states.ENDED)))
 migrations = Table(
     "migrations",
     metadata,
@@ -221,7 +222,10 @@ migrations = Table(
     Index(None, "collection_id"),
     # A collection has one that is not over, whoever starts two at once.
     Index(
-        "uq_migrations_open", "collection_id", unique=True, postgresql_where=text(f"NOT ({ENDED})")
+        "uq_migrations_open",
+        "collection_id",
+        unique=True,
+        postgresql_where=text(f"NOT ({_HAS_ENDED})"),
     ),
 )
 migration_ranges = Table("migration_ranges", metadata, migration_range_columns)

@@ -7,11 +7,14 @@ import click
 
 from api import settings
 from api.cli import errors, flags, formats, output
+from storage.names import DEFAULT_COLLECTION
 
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="FILE|DIR|-...")
-@click.option("-c", "--collection", default="default", show_default=True, help="Where they go.")
+@click.option(
+    "-c", "--collection", default=DEFAULT_COLLECTION, show_default=True, help="Where they go."
+)
 @click.option("--text-field", multiple=True, help="The field with the text; several are joined.")
 @click.option("--id-field", help="The field with the id.  [default: id, else _id]")
 @click.option(
@@ -67,7 +70,7 @@ async def _add(
         _say_nothing(sources, files)
         return 0
     async with client.open_service(chosen, works=True) as service:
-        if collection != "default" and await service.collection(collection) is None:
+        if collection != DEFAULT_COLLECTION and await service.collection(collection) is None:
             await service.request("POST", "/v1/collections", json={"name": collection})
             output.line(f"Made the collection {collection}.", err=True)
         started = time.monotonic()

@@ -5,11 +5,14 @@ import click
 
 from api import settings
 from api.cli import flags, output
+from storage.names import DEFAULT_COLLECTION
 
 
 @click.command()
 @click.argument("words", nargs=-1, required=True)
-@click.option("-c", "--collection", default="default", show_default=True, help="Where to look.")
+@click.option(
+    "-c", "--collection", default=DEFAULT_COLLECTION, show_default=True, help="Where to look."
+)
 @click.option("-n", "--limit", type=click.IntRange(1, 1000), default=10, show_default=True)
 @click.option("--exact", is_flag=True, help="Compare with every vector, not by the HNSW index.")
 @click.option("--json", "as_json", is_flag=True, help="The service's answer, unshortened.")

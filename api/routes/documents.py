@@ -12,11 +12,12 @@ from litestar.types import ASGIApp
 
 from api.http import bodies, ndjson, openapi, pagination, problems
 from api.schemas import documents as document_schemas
-from api.service import DEFAULT_COLLECTION, Service
+from api.service import Service
 from api.services import collections as collection_services
 from api.services import document_stream
 from api.services import documents as document_services
 from storage import collections, documents, filters
+from storage.names import DEFAULT_COLLECTION
 
 PATHS = ["/v1/collections/{collection:str}/documents", "/v1/documents"]
 ONE = [f"{path}/{{document_id:str}}" for path in PATHS]

@@ -7,9 +7,10 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from api.http import bodies, openapi, problems
 from api.routes.documents import AnyRequest, decoded
 from api.schemas import search as search_schemas
-from api.service import DEFAULT_COLLECTION, Service
+from api.service import Service
 from api.services import search as search_services
 from indexing.searcher import SearchQuery
+from storage.names import DEFAULT_COLLECTION
 
 PATHS = ["/v1/collections/{collection:str}/search", "/v1/search"]
 SIMILAR = [

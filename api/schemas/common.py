@@ -4,11 +4,13 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from storage import names
+
 CollectionName = Annotated[
     str,
     Meta(
         # `$` alone would let a line end pass.
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$(?!\n)",
+        pattern=rf"^{names.COLLECTION_PATTERN}$(?!\n)",
         description="Lower-case letters, digits, `_` and `-`; at most 63 characters.",
     ),
 ]

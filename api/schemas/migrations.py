@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from api.schemas.common import Chunking, ChunkingOptions, SpaceName
 from api.schemas.reports import Verdict
 from migrations.reembed import defaults
-from migrations.reembed.states import State
+from storage.migration_states import State
 
 MAX_GOLDEN = 5000
 Share = Annotated[float, Meta(ge=0, le=1)]

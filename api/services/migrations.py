@@ -19,11 +19,11 @@ from api.schemas import reports as report_schemas
 from api.service import Service
 from embedding.text.chunking import Chunking
 from indexing.catalog import Collection
-from migrations.reembed import errors, migration, states, status
+from migrations.reembed import errors, migration, status
 from migrations.reembed.migration import Migration
 from migrations.reembed.planning import plan as planning
 from migrations.reembed.verifying.report import Report
-from storage import collections, migrations
+from storage import collections, migration_states, migrations
 from storage.errors import IndexChanged
 
 T = TypeVar("T")
@@ -224,7 +224,7 @@ async def stream_events(
         if content != last:
             last = content
             yield ServerSentEventMessage(event="migration", data=content.decode())
-        if shown.state in states.ENDED:
+        if shown.state in migration_states.ENDED:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_EVERY_S):

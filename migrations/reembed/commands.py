@@ -13,7 +13,7 @@ from indexing.models.pool import ModelPool
 from migrations.reembed import cli_hints, cutover, errors, migration, states
 from migrations.reembed.migration import Migration
 from migrations.reembed.verifying.report import Report
-from storage import migrations, pending
+from storage import migration_states, migrations, pending
 
 # A rollback embeds what is pending first: a few texts, unless the old model was away. Then workers
 # go on, and it is asked for again: nobody expects a switch that comes long after.
@@ -83,7 +83,7 @@ class MigrationCommands:
 
     async def throttle(self, found: Migration, changes: Mapping[str, object]) -> None:
         """Change `max_rate` and `query_p95_ms`; workers follow within a second or so."""
-        if found.state in states.ENDED:
+        if found.state in migration_states.ENDED:
             raise errors.TransitionRefused(f"a migration that is {found.state} has no rate")
 
         async def work(conn: AsyncConnection) -> None:

@@ -13,10 +13,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from migrations.reembed import defaults, errors, states
-from migrations.reembed.states import State
 from storage import collections, indexes, migrations
 from storage.collections import CollectionRow
 from storage.indexes import IndexRow
+from storage.migration_states import State
 from storage.migrations import MigrationRow
 
 log = structlog.get_logger()

@@ -1,26 +1,8 @@
 """The states of a re-embed migration, and which can follow which. No I/O."""
 
-from typing import Literal
-
 from migrations.reembed import errors
+from storage.migration_states import State
 
-State = Literal[
-    "planned",
-    "backfilling",
-    "building",
-    "verifying",
-    "ready",
-    "cutting",
-    "soaking",
-    "done",
-    "paused",
-    "blocked",
-    "failed",
-    "cancelled",
-    "rolled_back",
-]
-
-ENDED: frozenset[State] = frozenset({"done", "cancelled", "rolled_back"})
 # Workers continue from these by themselves; with a manual cutover, `ready` waits for a person.
 WORKER_STATES: tuple[State, ...] = (
     "planned",

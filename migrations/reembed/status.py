@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from migrations.reembed import cli_hints, states, throttle
 from migrations.reembed.migration import Migration
-from migrations.reembed.states import State
 from storage import collections, hnsw, migration_ranges, pending, replicas
+from storage.migration_states import State
 from storage.replicas import ReplicaRow
 
 _FAILED_SHOWN = 20

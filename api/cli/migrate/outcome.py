@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from api.cli import output
 from api.cli.migrate import text
+from storage.migration_states import ENDED
 
 Until = Literal["cutover", "end"]
 
 CODES = {"blocked": 3, "failed": 4, "cancelled": 5, "rolled_back": 5}
-ENDED = frozenset({"done", "cancelled", "rolled_back"})
 HALTED = frozenset({"blocked", "failed"})
 
 

@@ -12,11 +12,11 @@ from api import settings
 from api.cli import client, errors, flags, output
 from api.cli.migrate import outcome
 from migrations.reembed import cli_hints
+from storage.names import DEFAULT_COLLECTION
 
 if TYPE_CHECKING:
     from api.cli import client
 
-DEFAULT = "default"
 INTERRUPTED = 130
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -83,7 +83,7 @@ def options(*, every: bool = True) -> Callable[[Command], Command]:
             metavar="NAME",
             multiple=True,
             callback=_one,
-            help=f"Which one.  [default: {DEFAULT}]",
+            help=f"Which one.  [default: {DEFAULT_COLLECTION}]",
         )(command)
 
     return decorate
@@ -137,7 +137,7 @@ async def each(
     async with client.open_service(chosen, works=works) as service:
         session = Session(service, as_json)
         if not meant.every:
-            done = [await work(session, meant.collection or DEFAULT)]
+            done = [await work(session, meant.collection or DEFAULT_COLLECTION)]
         else:
             done = [await _tolerantly(session, name, work) for name in await names(service, meant)]
     if as_json:
@@ -149,7 +149,7 @@ async def each(
 
 async def names(service: "client.ServiceClient", meant: Scope) -> list[str]:
     if not meant.every:
-        return [meant.collection or DEFAULT]
+        return [meant.collection or DEFAULT_COLLECTION]
     found = [str(entry["name"]) for entry in await service.collections()]
     if not found:
         output.line(f"No collection yet: `{output.command()} add FILE` makes one.", err=True)

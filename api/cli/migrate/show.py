@@ -9,6 +9,7 @@ from api import settings
 from api.cli import errors, flags, output
 from api.cli.migrate import live, outcome, sessions, text
 from migrations.reembed import cli_hints
+from storage import names
 
 POLL_S = 0.5
 SILENCE_S = 300.0
@@ -135,7 +136,7 @@ def list_(collection: str | None, every: bool, as_json: bool, **given: Any) -> N
         output.as_json(found)
         return
     if not found:
-        of = "" if every else f" of {collection or sessions.DEFAULT}"
+        of = "" if every else f" of {collection or names.DEFAULT_COLLECTION}"
         plan = f"`{output.command()} migrate plan --to MODEL`"
         output.line(f"No migration{of} yet: {plan} says what one would take.", err=True)
         return

@@ -4,12 +4,13 @@ from typing import get_args
 import pytest
 
 from migrations.reembed import errors, states
-from migrations.reembed.states import State
+from storage import migration_states
+from storage.migration_states import State
 
 ALL: tuple[State, ...] = get_args(State)
 
 
-@pytest.mark.parametrize("state", sorted(states.ENDED))
+@pytest.mark.parametrize("state", sorted(migration_states.ENDED))
 def test_nothing_follows_an_end(state: State):
     assert states.allowed_next(state) == frozenset()
     with pytest.raises(errors.TransitionRefused, match="it is over"):
