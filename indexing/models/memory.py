@@ -5,7 +5,6 @@ import contextlib
 import ctypes
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import psutil
 import structlog
@@ -14,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from embedding.model_files import description
 from indexing import errors, retries
 from indexing.models.loaded import Loaded, LoadedModels
-from storage import spaces
+from storage import host, spaces
 
 # Half: PostgreSQL, its builds of HNSW and requests under way need the rest.
 SHARE = 0.5
@@ -46,11 +45,6 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def available(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int:
-    """Bytes that this process may use: the machine's, or less where its cgroup has a limit."""
-    return min([int(psutil.virtual_memory().total), *_limits(proc, root)])
-
-
 def shown(count: int) -> str:
     """Bytes for a person: `1.2 GB`, `340 MB`."""
     if count >= 1000 * _MEGABYTE:
@@ -71,27 +65,6 @@ def _tokenizer_bytes(model: description.ModelDescription) -> int:
     return max((file.stat().st_size for file in files if file.is_file()), default=0)
 
 
-def _limits(proc: Path, root: Path) -> Iterator[int]:
-    """Those of the process's cgroup and of all above it, in either version of cgroups."""
-    with contextlib.suppress(OSError):
-        for line in proc.read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            if controllers == "":
-                yield from _upwards(root, path, "memory.max")
-            elif "memory" in controllers.split(","):
-                yield from _upwards(root / "memory", path, "memory.limit_in_bytes")
-
-
-def _upwards(root: Path, path: str, name: str) -> Iterator[int]:
-    # In a container the path can be the host's, which is not there: its own limit is at the root.
-    folder = root / path.lstrip("/")
-    for place in (folder, *folder.parents):
-        with contextlib.suppress(OSError, ValueError):  # "max" is none
-            yield int((place / name).read_text())
-        if place == root:
-            return
-
-
 log = structlog.get_logger()
 
 # How long a load waits for requests that use what would have to go.
@@ -104,7 +77,7 @@ class MemoryBudget:
     def __init__(self, engine: AsyncEngine, loaded: LoadedModels, limit: int | None) -> None:
         self._engine = engine
         self._loaded = loaded
-        self.limit = int(available() * SHARE) if limit is None else limit
+        self.limit = int(host.available_memory() * SHARE) if limit is None else limit
         self._claimed: set[int] = set()
 
     def claim(self, space_id: int) -> None:

@@ -10,16 +10,6 @@ _MIB = 1 << 20
 _GIB = 1 << 30
 
 
-def memory_bytes() -> int:
-    """The memory that this process may use: the machine's, or its control group's limit."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-    except OSError:
-        return total
-    return min(total, int(limit)) if limit.isdigit() else total
-
-
 def settings(socket_dir: Path, *, memory: int, overrides: Mapping[str, str]) -> dict[str, str]:
     """What differs from PostgreSQL's own defaults, for `memory` bytes; `overrides` win."""
     build_memory = max(64 * _MIB, min(_GIB, memory // 16))

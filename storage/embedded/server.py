@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from storage import host
 from storage.embedded import accounts, children, configuration, errors, layout, postmaster, programs
 
 Report = Callable[[str], None]
@@ -108,9 +109,7 @@ def _configure(
     socket_dir: Path,
     overrides: Mapping[str, str],
 ) -> None:
-    values = configuration.settings(
-        socket_dir, memory=configuration.memory_bytes(), overrides=overrides
-    )
+    values = configuration.settings(socket_dir, memory=host.available_memory(), overrides=overrides)
     layout.write(place.cluster / "vecmark.conf", configuration.render(values), account)
 
 
