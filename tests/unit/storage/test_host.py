@@ -18,7 +18,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "cgroup"
 
 
-def available(root: Path, membership: str, limits: Mapping[str, int | str]) -> int:
+def available(root: Path, membership: str, limits: Mapping[str, object]) -> int:
     """With the content of /proc/self/cgroup, and the limits by their files' paths below `root`."""
     file = root.parent / "membership"
     file.write_text(f"{membership}\n")
