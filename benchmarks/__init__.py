@@ -1,8 +1,8 @@
-"""Measures the service as a user meets it: over HTTP, beside what it is built on.
+"""Benchmarks of the running service over HTTP, compared with the components it is built on.
 
     make bench DATA=FOLDER                      everything, as `python -m benchmarks --data FOLDER`
-    python -m benchmarks ingest --data FOLDER   one part, as README.md lists them
+    python -m benchmarks ingest --data FOLDER   one of the parts listed in README.md
 
-FOLDER holds `scifact/` and `wordnet/` (corpus.jsonl, queries.jsonl, qrels.tsv, as BEIR has them).
-Every part prints figures beside what they are measured against; none is a test.
+FOLDER holds `scifact/` and `wordnet/` in BEIR's format (corpus.jsonl, queries.jsonl, qrels.tsv).
+Every part prints its figures next to a baseline. The benchmarks measure; they are not tests.
 """

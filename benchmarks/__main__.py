@@ -1,4 +1,4 @@
-"""The command: `python -m benchmarks --help`."""
+"""The command line of the benchmarks: `python -m benchmarks --help`."""
 
 import argparse
 import contextlib
@@ -14,8 +14,9 @@ from types import FrameType
 
 import benchmarks
 from benchmarks import (
-    child,
+    child_process,
     client,
+    configuration,
     crossover,
     embeddings,
     environment,
@@ -25,17 +26,16 @@ from benchmarks import (
     latency,
     memory,
     overload,
-    plan,
     quality,
     search,
     service,
     table,
 )
-from benchmarks.fire import figures as fire
-from benchmarks.fire import wish
-from benchmarks.reembed import part as reembed
+from benchmarks.fire import options
+from benchmarks.fire import report as fire
+from benchmarks.reembed import run as reembed
 
-# `search` uses the collection that `memory` leaves.
+# In the order they run: `search` uses the collection that `memory` leaves behind.
 PARTS = {
     "quality": quality.run,
     "ingest": ingest.run,
@@ -49,37 +49,37 @@ PARTS = {
     "reembed": reembed.run,
     "fire": fire.run,
 }
-# Only when named: they choose a setting, or take long.
+# They run only when named: they help to choose a setting, or take long.
 NAMED_ONLY = {"crossover", "reembed", "fire"}
 FAILURES = (
-    child.ChildFailed,
+    child_process.ChildFailed,
     client.Refused,
-    plan.DataMissing,
+    configuration.DataMissing,
     service.CommandFailed,
     service.NotRunning,
 )
 SIZES = {
-    "scifact": "documents of the parts quality and int8, those that any query wants first",
-    "ingest": "documents of the part ingest",
-    "torch": "of these, those that sentence-transformers takes too",
-    "wordnet": "documents of the parts memory and search",
-    "bare_wordnet": "of these, those that the bare encoder takes",
-    "queries": "queries of each kind in the part search, and of the part latency",
-    "embeddings": "texts of the parts embeddings, latency, int8 and overload",
-    "crossover": "vectors in the largest table of the part crossover",
-    "reembed": "documents of SciFact whose backfill is timed in the part reembed",
-    "switched": "documents of its cut-over and rollback",
+    "scifact": "documents in quality and int8, those relevant to a query first",
+    "ingest": "documents in ingest",
+    "torch": "how many of these sentence-transformers also embeds",
+    "wordnet": "documents in memory and search",
+    "bare_wordnet": "how many of these the bare encoder embeds",
+    "queries": "queries of each kind in search, and queries in latency",
+    "embeddings": "texts in embeddings, latency, int8 and overload",
+    "crossover": "vectors in the largest table of crossover",
+    "reembed": "SciFact documents in the timed backfill of reembed",
+    "switched": "documents in the cut-over and rollback of reembed",
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when all was measured, whatever the figures are."""
-    given = _parser().parse_args(arguments)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Return 0 if everything was measured, whatever the figures are."""
+    arguments = _parser().parse_args(argv)
     rows: list[table.Row] = []
     try:
-        with _folder(given.work) as folder:
-            what = _plan(given, folder)
-            for line in _measure(what, given.parts or _usual(), rows):
+        with _work_folder(arguments.work) as folder:
+            config = _configuration(arguments, folder)
+            for line in _measure(config, arguments.parts or _default_parts(), rows):
                 print(line, flush=True)
     except FAILURES as error:
         print(f"benchmarks: {error}", file=sys.stderr)
@@ -89,24 +89,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         if rows:
             print(f"\n{table.render(rows)}", flush=True)
-    if given.json:
-        given.json.write_text(json.dumps([row.to_dict() for row in rows], indent=2) + "\n")
+    if arguments.json:
+        arguments.json.write_text(json.dumps([row.to_dict() for row in rows], indent=2) + "\n")
     return 0
 
 
-def _measure(what: plan.Plan, parts: Sequence[str], rows: list[table.Row]) -> Iterator[str]:
-    """Lines to show at once; the rows of each part are added as soon as it is done."""
-    what.check(parts)
-    what.say("a first start: the database is made, the model converted")
-    with what.serving() as running:
+def _measure(
+    config: configuration.Config, parts: Sequence[str], rows: list[table.Row]
+) -> Iterator[str]:
+    """Yield lines to print now; add the rows of each part as soon as it is done."""
+    config.check(parts)
+    config.log("first start: creating the database and converting the model")
+    with config.serving() as running:
         yield environment.describe(running)
     for part in parts:
         started = time.monotonic()
-        rows += PARTS[part](what)
+        rows += PARTS[part](config)
         yield f"{part}: done in {time.monotonic() - started:.0f} s"
 
 
-def _usual() -> list[str]:
+def _default_parts() -> list[str]:
     return [part for part in PARTS if part not in NAMED_ONLY]
 
 
@@ -118,125 +120,136 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help="; ".join(PARTS))
-    parser.add_argument("--data", type=Path, help="the folder that holds scifact/ and wordnet/")
-    parser.add_argument("--scifact", type=Path, help="where SciFact lies, if elsewhere")
-    parser.add_argument("--wordnet", type=Path, help="where WordNet lies, if elsewhere")
+    parser.add_argument("--data", type=Path, help="folder with scifact/ and wordnet/")
+    parser.add_argument("--scifact", type=Path, help="SciFact's folder, if elsewhere")
+    parser.add_argument("--wordnet", type=Path, help="WordNet's folder, if elsewhere")
     parser.add_argument(
-        "--runs", type=int, default=3, help="of each rate that is measured in turns (default: 3)"
+        "--runs", type=int, default=3, help="runs of each rate that is compared (default: 3)"
     )
     parser.add_argument(
-        "--full", action="store_true", help="all documents in the parts ingest and memory"
+        "--full", action="store_true", help="use all documents in ingest and memory"
     )
-    defaults = plan.Sizes()
+    defaults = configuration.Sizes()
     for name, help_ in SIZES.items():
         size = getattr(defaults, name)
         option = f"--{name.replace('_', '-')}-size"
         parser.add_argument(option, type=int, help=f"{help_} (0: all; default: {size})")
     parser.add_argument(
-        "--overload-clients", type=int, default=200, help="of the part overload (default: 200)"
+        "--overload-clients", type=int, default=200, help="clients in overload (default: 200)"
     )
     parser.add_argument(
-        "--overload-seconds", type=float, default=60, help="how long they send (default: 60)"
+        "--overload-seconds",
+        type=float,
+        default=60,
+        help="how long they send requests (default: 60)",
     )
     _add_fire(parser)
     parser.add_argument(
         "--infinity",
         type=Path,
         metavar="ENV",
-        help=f"the environment of Infinity {infinity.VERSION}, for the part embeddings",
+        help=f"virtual environment with Infinity {infinity.VERSION}, for embeddings",
     )
-    parser.add_argument("--work", type=Path, help="where to keep the data (default: not kept)")
+    parser.add_argument("--work", type=Path, help="folder to keep the data in (default: not kept)")
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a setting of the service, as HNSW_MIN_ROWS=1000",
+        help="a setting of the service, such as HNSW_MIN_ROWS=1000",
     )
-    parser.add_argument("--json", type=Path, help="write the rows of the table there too")
+    parser.add_argument("--json", type=Path, help="also write the table's rows to this file")
     return parser
 
 
 def _add_fire(parser: argparse.ArgumentParser) -> None:
-    usual = plan.Fire()
+    defaults = configuration.FireSettings()
     parser.add_argument(
         "--fire-documents",
         type=int,
-        default=usual.documents,
-        help=f"of the part fire (default: {usual.documents:,})",
+        default=defaults.documents,
+        help=f"documents in fire (default: {defaults.documents:,})",
     )
     parser.add_argument(
         "--fire-seconds",
         type=float,
-        default=usual.seconds,
-        help=f"how long it burns at least (default: {usual.seconds:g})",
+        default=defaults.seconds,
+        help=f"minimum duration of fire (default: {defaults.seconds:g})",
     )
     parser.add_argument(
         "--fire-seed",
         type=int,
-        default=usual.seed,
-        help="another one, other clients and kills",
+        default=defaults.seed,
+        help="random seed of the clients and the kills in fire",
     )
     parser.add_argument(
         "--fire-models",
         nargs=2,
-        default=[usual.source, usual.target],
-        choices=wish.MODELS,
+        default=[defaults.source, defaults.target],
+        choices=options.MODELS,
         metavar=("FROM", "TO"),
-        help=f"two of {', '.join(wish.MODELS)} (default: {usual.source} {usual.target})",
+        help=f"models of fire, two of {', '.join(options.MODELS)} "
+        f"(default: {defaults.source} {defaults.target})",
     )
 
 
-def _plan(given: argparse.Namespace, folder: Path) -> plan.Plan:
-    unknown = sorted(set(given.parts) - set(PARTS))
+def _configuration(arguments: argparse.Namespace, folder: Path) -> configuration.Config:
+    unknown = sorted(set(arguments.parts) - set(PARTS))
     if unknown:
-        raise plan.DataMissing(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}")
-    usual = plan.Sizes(ingest=0, bare_wordnet=0) if given.full else plan.Sizes()
+        raise configuration.DataMissing(
+            f"unknown part {unknown[0]!r}; the parts are {', '.join(PARTS)}"
+        )
+    default_sizes = (
+        configuration.Sizes(ingest=0, bare_wordnet=0) if arguments.full else configuration.Sizes()
+    )
     sizes = {
         field.name: value
-        for field in fields(plan.Sizes)
-        if (value := getattr(given, f"{field.name}_size")) is not None
+        for field in fields(configuration.Sizes)
+        if (value := getattr(arguments, f"{field.name}_size")) is not None
     }
-    return plan.Plan(
+    return configuration.Config(
         folder=folder,
-        scifact_folder=given.scifact or (given.data and given.data / "scifact"),
-        wordnet_folder=given.wordnet or (given.data and given.data / "wordnet"),
-        sizes=plan.Sizes(**{**vars(usual), **sizes}),
-        runs=max(1, given.runs),
-        infinity=given.infinity and given.infinity.absolute(),
-        overload_clients=given.overload_clients,
-        overload_s=given.overload_seconds,
-        fire=plan.Fire(
-            given.fire_documents, given.fire_seconds, given.fire_seed, *given.fire_models
+        scifact_folder=arguments.scifact or (arguments.data and arguments.data / "scifact"),
+        wordnet_folder=arguments.wordnet or (arguments.data and arguments.data / "wordnet"),
+        sizes=configuration.Sizes(**{**vars(default_sizes), **sizes}),
+        runs=max(1, arguments.runs),
+        infinity=arguments.infinity and arguments.infinity.absolute(),
+        overload_clients=arguments.overload_clients,
+        overload_s=arguments.overload_seconds,
+        fire=configuration.FireSettings(
+            arguments.fire_documents,
+            arguments.fire_seconds,
+            arguments.fire_seed,
+            *arguments.fire_models,
         ),
-        settings=dict(one.split("=", 1) for one in given.set),
-        say=_say,
+        settings=dict(setting.split("=", 1) for setting in arguments.set),
+        log=_log,
     )
 
 
 @contextlib.contextmanager
-def _folder(wanted: Path | None) -> Iterator[Path]:
-    """A folder that others may pass through: as root, PostgreSQL runs as another user."""
+def _work_folder(work_folder: Path | None) -> Iterator[Path]:
+    """A folder other users can traverse: run as root, PostgreSQL runs as another user."""
     with contextlib.ExitStack() as stack:
-        if wanted is None:
+        if work_folder is None:
             name = stack.enter_context(tempfile.TemporaryDirectory(prefix="vecmark-bench-"))
             folder = Path(name).resolve()
             folder.chmod(0o711)
         else:
-            folder = wanted.expanduser().resolve()
+            folder = work_folder.expanduser().resolve()
             folder.mkdir(parents=True, exist_ok=True)
         yield folder
 
 
-def _leave(number: int, _frame: FrameType | None) -> None:
-    """Ended from outside: the services under test are stopped on the way out."""
+def _exit_on_signal(number: int, _frame: FrameType | None) -> None:
+    """Exit by an exception on SIGTERM, so that the services under test are stopped."""
     sys.exit(128 + number)
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     print(f"{time.strftime('%H:%M:%S')}  {line}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, _exit_on_signal)
     sys.exit(main())

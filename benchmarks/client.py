@@ -1,4 +1,4 @@
-"""The service's HTTP interface over one kept connection, by the standard library alone."""
+"""A client of the service on one kept-alive connection, standard library only."""
 
 import http.client
 import json
@@ -14,12 +14,12 @@ BLOCK_BYTES = 65_536
 
 
 class Refused(RuntimeError):
-    """The service answered something else than was asked for; the message holds its words."""
+    """The service refused a request or did only part of it; the message quotes the answer."""
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """A stream that was taken in: its acknowledged lines and how long all of that took."""
+    """A completed stream: its acknowledged lines and how long they took."""
 
     lines: int
     seconds: float
@@ -37,7 +37,7 @@ class Client:
         self._connection.close()
 
     def request(self, method: str, path: str, content: object = None) -> Any:
-        """The decoded answer; Refused unless its status is 2xx."""
+        """The decoded answer. Raises Refused unless its status is 2xx."""
         body = None if content is None else json.dumps(content).encode()
         headers = {} if body is None else JSON
         self._connection.request(method, path, body=body, headers=headers)
@@ -45,7 +45,7 @@ class Client:
         return json.loads(raw) if raw else None
 
     def post(self, path: str, body: bytes) -> bytes:
-        """The undecoded answer to a body of JSON: what a measurement of time asks for."""
+        """POST a JSON body and return the raw answer, so that no decoding is timed."""
         self._connection.request("POST", path, body=body, headers=JSON)
         return self._answer(f"POST {path}")
 
@@ -53,7 +53,7 @@ class Client:
         return self.request("GET", address(path, **query))
 
     def fetch(self, target: str) -> bytes:
-        """The undecoded answer to a GET: what a measurement of time asks for."""
+        """GET and return the raw answer, so that no decoding is timed."""
         self._connection.request("GET", target)
         return self._answer(target)
 
@@ -61,14 +61,20 @@ class Client:
         chunking = {} if strategy is None else {"chunking": {"strategy": strategy}}
         self.request("POST", "/v1/collections", {"name": collection, **chunking})
 
+    def drop(self, collection: str) -> None:
+        """Delete the collection if it exists."""
+        if collection in {item["name"] for item in self.get("/v1/collections")["items"]}:
+            self.request("DELETE", f"/v1/collections/{collection}")
+
     def search(self, collection: str, text: str, *, exact: bool = False, limit: int = 10) -> Any:
         path = f"/v1/collections/{collection}/search"
         return self.get(path, q=text, limit=limit, exact=str(exact).lower())
 
     def ingest(self, collection: str, lines: Sequence[bytes]) -> Ingested:
-        """Send documents as one stream and read all results; Refused if not all were stored.
+        """Send documents as one stream and read all results.
 
-        The time runs from the first byte sent to the last result read.
+        The time runs from the first byte sent to the last result read. Raises Refused if a
+        document wasn't stored.
         """
         path = f"/v1/collections/{collection}/documents"
         headers = {
@@ -80,19 +86,21 @@ class Client:
         raw = self._answer(f"POST {path}")
         seconds = time.perf_counter() - started
         results = [json.loads(line) for line in raw.splitlines()]
-        bad = [one for one in results if one.get("status") not in {"created", "updated"}]
-        if bad or len(results) != len(lines):
+        failed = [
+            result for result in results if result.get("status") not in {"created", "updated"}
+        ]
+        if failed or len(results) != len(lines):
             raise Refused(
-                f"of {len(lines)} lines {len(results)} were answered and {len(bad)} not stored; "
-                f"the first of these: {bad[:1]}"
+                f"{len(results)} of {len(lines)} lines were answered, {len(failed)} not stored; "
+                f"the first failure: {failed[:1]}"
             )
         return Ingested(len(lines), seconds)
 
-    def _answer(self, asked: str) -> bytes:
+    def _answer(self, request: str) -> bytes:
         response = self._connection.getresponse()
         raw = response.read()
         if not 200 <= response.status < 300:
-            raise Refused(f"{asked}: {response.status} {raw[:500].decode(errors='replace')}")
+            raise Refused(f"{request}: {response.status} {raw[:500].decode(errors='replace')}")
         return raw
 
 
@@ -101,7 +109,7 @@ def address(path: str, **query: object) -> str:
 
 
 def _blocks(lines: Sequence[bytes]) -> Iterator[bytes]:
-    """Lines joined: one write to the socket for each would cost more than the line."""
+    """Lines joined into larger blocks: a socket write per line would cost more than the line."""
     block = bytearray()
     for line in lines:
         block += line

@@ -1,4 +1,4 @@
-"""Corpora as BEIR keeps them: read where they lie, never copied."""
+"""Corpora in BEIR's format, read in place and never copied."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ class Document:
 
     @property
     def whole(self) -> str:
-        """What is embedded."""
+        """The text that is embedded."""
         return f"{self.title} {self.text}".strip()
 
 
@@ -37,7 +37,7 @@ def documents(folder: Path) -> list[Document]:
 
 
 def judged_queries(folder: Path) -> tuple[list[Query], Judgments]:
-    """The queries that have a judgment, and for each query the relevance of documents."""
+    """The queries that have judgments, and for each query the relevance of its documents."""
     judgments: Judgments = {}
     with (folder / "qrels.tsv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file, delimiter="\t"):
@@ -46,30 +46,30 @@ def judged_queries(folder: Path) -> tuple[list[Query], Judgments]:
     return [query for query in queries if query.id in judgments], judgments
 
 
-def sample(found: Sequence[Document], count: int, *, seed: int = 0) -> list[Document]:
-    """`count` of them at random, always the same for a seed; all of them where `count` is 0."""
-    if count == 0 or count >= len(found):
-        return list(found)
-    return random.Random(seed).sample(list(found), count)
+def sample(documents: Sequence[Document], count: int, *, seed: int = 0) -> list[Document]:
+    """`count` random documents, the same for the same seed; all of them if `count` is 0."""
+    if count == 0 or count >= len(documents):
+        return list(documents)
+    return random.Random(seed).sample(list(documents), count)
 
 
 def with_relevant(
-    found: Sequence[Document], judgments: Judgments, count: int, *, seed: int = 0
+    documents: Sequence[Document], judgments: Judgments, count: int, *, seed: int = 0
 ) -> list[Document]:
-    """`count` documents, those that any query wants first; all of them where `count` is 0."""
-    if count == 0 or count >= len(found):
-        return list(found)
-    wanted = {id_ for relevant in judgments.values() for id_ in relevant}
-    kept = [document for document in found if document.id in wanted]
-    others = [document for document in found if document.id not in wanted]
-    return (kept + random.Random(seed).sample(others, len(others)))[:count]
+    """`count` documents, those relevant to a query first; all of them if `count` is 0."""
+    if count == 0 or count >= len(documents):
+        return list(documents)
+    relevant_ids = {id_ for relevant in judgments.values() for id_ in relevant}
+    relevant = [document for document in documents if document.id in relevant_ids]
+    others = [document for document in documents if document.id not in relevant_ids]
+    return (relevant + random.Random(seed).sample(others, len(others)))[:count]
 
 
-def ndjson(found: Sequence[Document]) -> list[bytes]:
-    """The documents as lines that the service takes."""
+def ndjson(documents: Sequence[Document]) -> list[bytes]:
+    """The documents as the lines of an NDJSON request."""
     return [
-        json.dumps({"id": one.id, "text": one.whole}, ensure_ascii=False).encode() + b"\n"
-        for one in found
+        json.dumps({"id": document.id, "text": document.whole}, ensure_ascii=False).encode() + b"\n"
+        for document in documents
     ]
 
 

@@ -1,4 +1,4 @@
-"""How fast abstracts are embedded over HTTP, beside the encoder alone and what others use."""
+"""Part `embeddings`: throughput of `POST /v1/embeddings` against the bare encoder and others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import bare, corpora, infinity, load, metrics, plan, reference, table
+from benchmarks import (
+    bare_encoder,
+    configuration,
+    corpora,
+    infinity,
+    load_generator,
+    metrics,
+    table,
+    torch_reference,
+)
 from embedding.encoders import devices, encoder
 
 PART = "embeddings"
@@ -20,87 +29,89 @@ SAME_VECTORS = table.Target("figure", ">=", 0.9999)
 
 @dataclass
 class Rates:
-    """Texts a second, one value for each run; `alone`: by the bare encoder."""
+    """Texts per second, one value per run; `alone` is the bare encoder."""
 
     http: list[float] = field(default_factory=list)
     http_float: list[float] = field(default_factory=list)
-    alone: bare.Runs = field(default_factory=bare.Runs)
+    alone: bare_encoder.Runs = field(default_factory=bare_encoder.Runs)
     torch: list[float] = field(default_factory=list)
     infinity: list[float] = field(default_factory=list)
 
 
-def run(what: plan.Plan) -> list[table.Row]:
-    """All take turns, since a machine's speed drifts; medians of the runs are compared."""
-    texts, found = what.embedded, Rates()
-    if not what.infinity:
-        what.say(f"{PART}: without Infinity; --infinity ENV measures it too")
-    for no in range(1, what.runs + 1):
-        run_no = f"{PART}, run {no} of {what.runs}: {len(texts):,} texts"
-        what.say(f"{run_no} over HTTP")
-        with what.serving() as running:
-            warm(what, running.port)
-            found.http.append(rate(what, running.port, "http"))
-            found.http_float.append(rate(what, running.port, "float", encoding_format="float"))
-        what.say(f"{run_no} by the bare encoder")
-        found.alone.add(bare.rates(bare.Job(texts, str(what.data_dir), "none")))
-        what.say(f"{run_no} by torch")
-        found.torch.append(reference.rate(texts))
-        if what.infinity:
-            what.say(f"{run_no} by Infinity")
-            with infinity.running(what.infinity, what.folder) as port:
-                warm(what, port)
-                found.infinity.append(rate(what, port, "infinity"))
-    return [*_rate_rows(what, found), *_vector_rows(what)]
+def run(config: configuration.Config) -> list[table.Row]:
+    """Alternate between all candidates, since a machine's speed drifts, and compare medians."""
+    texts, rates = config.embedded, Rates()
+    if not config.infinity:
+        config.log(f"{PART}: without Infinity; pass --infinity ENV to include it")
+    for no in range(1, config.runs + 1):
+        run_no = f"{PART}, run {no} of {config.runs}: {len(texts):,} texts"
+        config.log(f"{run_no} over HTTP")
+        with config.serving() as running:
+            warm(config, running.port)
+            rates.http.append(rate(config, running.port, "http"))
+            rates.http_float.append(rate(config, running.port, "float", encoding_format="float"))
+        config.log(f"{run_no} by the bare encoder")
+        rates.alone.add(bare_encoder.rates(bare_encoder.Job(texts, str(config.data_dir), "none")))
+        config.log(f"{run_no} by torch")
+        rates.torch.append(torch_reference.rate(texts))
+        if config.infinity:
+            config.log(f"{run_no} by Infinity")
+            with infinity.running(config.infinity, config.folder) as port:
+                warm(config, port)
+                rates.infinity.append(rate(config, port, "infinity"))
+    return [*_rate_rows(config, rates), *_vector_rows(config)]
 
 
-def warm(what: plan.Plan, port: int, model: str = MODEL) -> None:
-    """The encoder compiles code for each shape of a batch that it meets first."""
-    texts = [one.whole for one in corpora.sample(what.scifact, WARM_TEXTS, seed=2)]
-    load.rate(load.Job(port, bodies(texts, model), clients=1), len(texts))
+def warm(config: configuration.Config, port: int, model: str = MODEL) -> None:
+    """Warm up: the encoder compiles code for each new batch shape."""
+    texts = [document.whole for document in corpora.sample(config.scifact, WARM_TEXTS, seed=2)]
+    load_generator.rate(load_generator.Job(port, bodies(texts, model), clients=1), len(texts))
 
 
-def rate(what: plan.Plan, port: int, name: str, model: str = MODEL, **more: object) -> float:
-    """Texts a second; the last run's vectors are kept under the name."""
-    job = load.Job(
-        port, bodies(what.embedded, model, **more), vectors=str(_vectors_file(what, name))
+def rate(
+    config: configuration.Config, port: int, name: str, model: str = MODEL, **more: object
+) -> float:
+    """Texts per second; the vectors of the last run are kept under `name`."""
+    job = load_generator.Job(
+        port, bodies(config.embedded, model, **more), vectors=str(_vectors_file(config, name))
     )
-    return load.rate(job, len(what.embedded))
+    return load_generator.rate(job, len(config.embedded))
 
 
 def bodies(texts: Sequence[str], model: str = MODEL, **more: object) -> list[str]:
-    """Requests whose long texts are cut, as Infinity cuts them unasked; base64 unless said."""
+    """Requests that cut long texts, as Infinity always does; base64 unless `more` overrides it."""
     fields = {"encoding_format": "base64", "truncate": "end", **more}
-    return load.bodies(texts, model=model, **fields)
+    return load_generator.bodies(texts, model=model, **fields)
 
 
-def _vectors_file(what: plan.Plan, name: str) -> Path:
-    return what.folder / f"vectors-{name}.npy"
+def _vectors_file(config: configuration.Config, name: str) -> Path:
+    return config.folder / f"vectors-{name}.npy"
 
 
-def _rate_rows(what: plan.Plan, found: Rates) -> list[table.Row]:
-    best_rows, alone = found.alone.best()
-    # Without bf16 in the CPU all compute in fp32, and less is to be won.
+def _rate_rows(config: configuration.Config, rates: Rates) -> list[table.Row]:
+    best_rows, alone = rates.alone.best()
+    # Without bf16 in the CPU everything runs in fp32, so there is less to gain.
     native = devices.has_bf16()
-    beside = [
-        (f"bare encoder, {best_rows} a batch", alone, BESIDE_BARE),
-        ("SentenceTransformer.encode, torch fp32", found.torch, BESIDE_TORCH if native else None),
+    comparisons = [
+        (f"bare encoder, batches of {best_rows}", alone, BESIDE_BARE),
+        ("SentenceTransformer.encode, torch fp32", rates.torch, BESIDE_TORCH if native else None),
     ]
-    if what.infinity:
-        name = f"Infinity {infinity.version(what.infinity)}, torch"
-        beside.append((name, found.infinity, BESIDE_INFINITY if native else None))
-    many = f"{len(what.embedded):,} SciFact abstracts"
+    if config.infinity:
+        name = f"Infinity {infinity.version(config.infinity)}, torch"
+        comparisons.append((name, rates.infinity, BESIDE_INFINITY if native else None))
+    corpus = f"{len(config.embedded):,} SciFact abstracts"
     rows = [
-        _rate_row(f"{many}, base64", found.http, name, others, target)
-        for name, others, target in beside
+        _rate_row(f"{corpus}, base64", rates.http, name, other_rates, target)
+        for name, other_rates, target in comparisons
     ]
-    return [*rows, _rate_row("the same, float", found.http_float, "base64", found.http, None)]
+    return [*rows, _rate_row("the same, float", rates.http_float, "base64", rates.http, None)]
 
 
 def _rate_row(
     measured: str,
     values: Sequence[float],
     beside: str,
-    others: Sequence[float],
+    other_rates: Sequence[float],
     target: table.Target | None,
 ) -> table.Row:
     return table.Row(
@@ -109,31 +120,33 @@ def _rate_row(
         metrics.median(values),
         unit="texts/s",
         beside=beside,
-        other=metrics.median(others),
+        other=metrics.median(other_rates),
         target=target,
-        note=f"{metrics.runs(values)} beside {metrics.spread(others)}; "
-        f"{load.CLIENTS} clients x {load.TEXTS} texts",
+        note=f"{metrics.format_runs(values)} vs {metrics.format_range(other_rates)}; "
+        f"{load_generator.CLIENTS} clients x {load_generator.TEXTS} texts",
     )
 
 
-def _vector_rows(what: plan.Plan) -> list[table.Row]:
-    """The vectors of the last run against the encoder alone: other work would be no rate of it."""
-    what.say(f"{PART}: comparing the vectors")
-    alone = bare.vectors(what.data_dir, what.embedded)
+def _vector_rows(config: configuration.Config) -> list[table.Row]:
+    """Compare the last run's vectors with the bare encoder's: rates count only for equal work."""
+    config.log(f"{PART}: comparing the vectors")
+    alone = bare_encoder.vectors(config.data_dir, config.embedded)
     names = {"http": "base64", "float": "float"}
-    if what.infinity:
+    if config.infinity:
         names["infinity"] = "Infinity"
-    return [_vector_row(what, file, name, alone) for file, name in names.items()]
+    return [_vector_row(config, file, name, alone) for file, name in names.items()]
 
 
-def _vector_row(what: plan.Plan, file: str, name: str, alone: encoder.Vectors) -> table.Row:
-    found = np.load(_vectors_file(what, file))
-    worst = float(metrics.cosines(found, alone).min())
+def _vector_row(
+    config: configuration.Config, file: str, name: str, alone: encoder.Vectors
+) -> table.Row:
+    vectors = np.load(_vectors_file(config, file))
+    worst = float(metrics.cosines(vectors, alone).min())
     own = file != "infinity"
     return table.Row(
         PART,
-        f"cosine to the bare encoder at worst, {name}",
+        f"lowest cosine to the bare encoder, {name}",
         worst,
         target=SAME_VECTORS if own else None,
-        note=f"{worst:.6f}; {len(found):,} vectors for {len(alone):,} texts",
+        note=f"{worst:.6f}; {len(vectors):,} vectors for {len(alone):,} texts",
     )

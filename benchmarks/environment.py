@@ -1,4 +1,4 @@
-"""What the figures were measured on: they mean little without it."""
+"""Describes the machine, model and versions that the figures were measured on."""
 
 import os
 import platform
@@ -13,13 +13,13 @@ from embedding.encoders import devices
 LIBRARIES = ("openvino", "tokenizers", "torch", "sentence-transformers", "litestar", "psycopg")
 
 
-def describe(running: service.Running) -> str:
-    """A few lines on the machine, the service's model and the versions."""
-    shown = running.client.get("/v1/models")
-    default = next(one for one in shown["data"] if one["default"])
+def describe(running: service.RunningService) -> str:
+    """A few lines about the machine, the service's model, the database and the versions."""
+    models = running.client.get("/v1/models")
+    default = next(model for model in models["data"] if model["default"])
     versions = [f"{name} {metadata.version(name)}" for name in LIBRARIES]
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    native = "bf16 by the CPU" if devices.has_bf16() else "no bf16 in the CPU"
+    native = "bf16 in hardware" if devices.has_bf16() else "no bf16 in hardware"
     return "\n".join(
         [
             f"machine    {_cpu_name()}, {devices.cpu_count()} CPUs, {devices.cpu_kind()}, "
@@ -39,12 +39,12 @@ def _cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _database(running: service.Running) -> str:
+def _database(running: service.RunningService) -> str:
     with service.database_url(running.data_dir) as url, psycopg.connect(url) as conn:
-        found = conn.execute(
+        row = conn.execute(
             "SELECT current_setting('server_version'), extversion, current_setting('fsync')"
             " FROM pg_extension WHERE extname = 'vector'"
         ).fetchone()
-    if found is None:
+    if row is None:
         return "PostgreSQL without pgvector"
-    return f"PostgreSQL {found[0]}, pgvector {found[1]}, fsync {found[2]}"
+    return f"PostgreSQL {row[0]}, pgvector {row[1]}, fsync {row[2]}"

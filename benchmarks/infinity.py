@@ -1,4 +1,4 @@
-"""Infinity, another server of embeddings, over the same files, from an environment of its own."""
+"""Runs Infinity, another embedding server, on the same model files in its own environment."""
 
 import contextlib
 import os
@@ -11,17 +11,17 @@ from embedding.registry import sources
 
 VERSION = "0.0.78"
 MODEL = "bundled"
-ADVICE = f"""make an environment for Infinity, which needs a C++ compiler, and name it:
+ADVICE = f"""create a virtual environment for Infinity (needs a C++ compiler) and pass it:
   python3.11 -m venv ENV
   ENV/bin/pip install torch==2.13.0 "transformers<5" "infinity_emb[torch,server]=={VERSION}"
   python -m benchmarks embeddings --data FOLDER --infinity ENV"""
 FLAGS = (
     *("--engine", "torch", "--device", "cpu", "--served-model-name", MODEL),
     *("--url-prefix", "/v1", "--host", service.HOST, "--log-level", "warning"),
-    # Where it takes the least of a CPU: 70 ms a text of 83 with its defaults. In bf16, and by
-    # characters instead of tokens, it takes no less.
+    # Its fastest options on a CPU: 70 ms of CPU per text, 83 with the defaults. Neither bf16 nor
+    # batching by characters instead of tokens is faster.
     *("--batch-size", "64", "--compile", "--no-bettertransformer"),
-    # Runs repeat their texts: none may be answered from a cache.
+    # Runs repeat their texts, so its cache must be off.
     *("--no-vector-disk-cache", "--no-trust-remote-code", "--no-model-warmup"),
 )
 ENVIRONMENT = {
@@ -36,15 +36,15 @@ def program(environment: Path) -> Path:
 
 
 def version(environment: Path) -> str:
-    """What is installed there, whatever was asked for."""
-    asked = "import importlib.metadata as m; print(m.version('infinity_emb'))"
-    said = subprocess.check_output([environment / "bin" / "python", "-c", asked], text=True)
-    return said.strip()
+    """The version that is actually installed."""
+    program_ = "import importlib.metadata as m; print(m.version('infinity_emb'))"
+    output = subprocess.check_output([environment / "bin" / "python", "-c", program_], text=True)
+    return output.strip()
 
 
 @contextlib.contextmanager
 def running(environment: Path, folder: Path) -> Iterator[int]:
-    """The port of a server with the bundled model; its log is kept in `folder`."""
+    """Run a server with the bundled model and yield its port; its log goes to `folder`."""
     port, log = service.free_port(), folder / "infinity.log"
     command = [str(program(environment)), "v2", "--model-id", str(sources.bundled()), *FLAGS]
     child = service.start(

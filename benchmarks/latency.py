@@ -1,4 +1,4 @@
-"""How soon one query is embedded over HTTP, alone and while the encoder is busy with texts."""
+"""Part `latency`: time to embed one query over HTTP, idle and beside a bulk load."""
 
 import asyncio
 import contextlib
@@ -9,14 +9,23 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
-from benchmarks import bare, child, embeddings, load, metrics, plan, service, table
+from benchmarks import (
+    bare_encoder,
+    child_process,
+    configuration,
+    embeddings,
+    load_generator,
+    metrics,
+    service,
+    table,
+)
 
 PART = "latency"
 WARM_QUERIES = 20
-# The service and the encoder alone take turns of so many: their threads would meet otherwise.
+# Queries per turn: otherwise the threads of the service and of the bare encoder would compete.
 TURN = 20
-# Beside a load queries come at random, so many a second on average: back to back they would be a
-# load of their own.
+# Average rate of the queries beside a load, at random times: back to back they would be a load of
+# their own.
 QUERIES_A_SECOND = 20.0
 OVER_BARE_MS = table.Target("difference", "<=", 1.5)
 OVER_IDLE = table.Target("ratio", "<=", 5.0)
@@ -25,7 +34,7 @@ BULK_KEPT = table.Target("ratio", ">=", 0.85)
 
 @dataclass
 class Times:
-    """Milliseconds of each query; of the load texts a second, one value for each run."""
+    """Milliseconds per query; texts per second of the bulk load, one value per run."""
 
     idle: list[float] = field(default_factory=list)
     bare: list[float] = field(default_factory=list)
@@ -34,28 +43,30 @@ class Times:
     bulk: list[float] = field(default_factory=list)
 
 
-class TooFew(plan.DataMissing):
-    """The texts were embedded before a query came."""
+class TooFew(configuration.DataMissing):
+    """The bulk load finished before the first query."""
 
 
-def run(what: plan.Plan) -> list[table.Row]:
-    found, count = Times(), len(what.embedded)
-    with what.serving() as running:
-        embeddings.warm(what, running.port)
-        what.say(f"{PART}: {len(what.claims)} queries, beside the bare encoder")
-        _idle(what, running, found)
-        bulk = load.Job(running.port, embeddings.bodies(what.embedded))
-        for no in range(1, what.runs + 1):
-            what.say(f"{PART}, run {no} of {what.runs}: {count:,} texts, without and with queries")
-            found.bulk_alone.append(load.rate(bulk, count))
-            answers, times = _beside(running, bulk, what.claims)
-            found.bulk.append(count / answers.seconds)
-            found.loaded += times
-    return _rows(found)
+def run(config: configuration.Config) -> list[table.Row]:
+    times, count = Times(), len(config.embedded)
+    with config.serving() as running:
+        embeddings.warm(config, running.port)
+        config.log(f"{PART}: {len(config.claims)} queries, beside the bare encoder")
+        _idle(config, running, times)
+        bulk = load_generator.Job(running.port, embeddings.bodies(config.embedded))
+        for no in range(1, config.runs + 1):
+            config.log(
+                f"{PART}, run {no} of {config.runs}: {count:,} texts, without and with queries"
+            )
+            times.bulk_alone.append(load_generator.rate(bulk, count))
+            answers, query_ms = _beside(running, bulk, config.claims)
+            times.bulk.append(count / answers.seconds)
+            times.loaded += query_ms
+    return _rows(times)
 
 
-def times(running: service.Running, texts: Sequence[str]) -> list[float]:
-    """Milliseconds of each text as a query, one after the other."""
+def query_times(running: service.RunningService, texts: Sequence[str]) -> list[float]:
+    """Milliseconds per text, each sent as a query, one at a time."""
     send = _sender(running)
     return [metrics.milliseconds(send, body) for body in _queries(texts)]
 
@@ -65,77 +76,77 @@ def _queries(texts: Sequence[str]) -> list[bytes]:
     return [body.encode() for text in texts for body in embeddings.bodies([text], model)]
 
 
-def _sender(running: service.Running) -> Callable[[bytes], bytes]:
-    return functools.partial(running.client.post, load.PATH)
+def _sender(running: service.RunningService) -> Callable[[bytes], bytes]:
+    return functools.partial(running.client.post, load_generator.PATH)
 
 
-def _idle(what: plan.Plan, running: service.Running, found: Times) -> None:
-    loaded = bare.load(what.data_dir)
+def _idle(config: configuration.Config, running: service.RunningService, times: Times) -> None:
+    loaded = bare_encoder.load(config.data_dir)
     with contextlib.closing(loaded), asyncio.Runner() as runner:
-        encode = bare.query_encoder(loaded, runner)
-        for text in what.claims[:WARM_QUERIES]:
+        encode = bare_encoder.query_encoder(loaded, runner)
+        for text in config.claims[:WARM_QUERIES]:
             encode(text)
-        times(running, what.claims[:WARM_QUERIES])
-        for start in range(0, len(what.claims), TURN):
-            some = what.claims[start : start + TURN]
-            found.idle += times(running, some)
-            found.bare += [metrics.milliseconds(encode, text) for text in some]
+        query_times(running, config.claims[:WARM_QUERIES])
+        for start in range(0, len(config.claims), TURN):
+            queries = config.claims[start : start + TURN]
+            times.idle += query_times(running, queries)
+            times.bare += [metrics.milliseconds(encode, text) for text in queries]
 
 
 def _beside(
-    running: service.Running, bulk: load.Job, texts: Sequence[str]
-) -> tuple[load.Answers, list[float]]:
-    """The answers of the load, and the times of the queries that came during it."""
-    # The service may have closed it in the meantime; the next request opens it again.
+    running: service.RunningService, bulk: load_generator.Job, texts: Sequence[str]
+) -> tuple[load_generator.Answers, list[float]]:
+    """The answers of the load, and the times of the queries that ran during it."""
+    # The service may have closed the idle connection; the next request opens a new one.
     running.client.close()
-    send, found = _sender(running), []
-    with child.started(load.MODULE, asdict(bulk)) as others:
-        for query in _while(others, _queries(texts)):
+    send, timed = _sender(running), []
+    with child_process.started(load_generator.MODULE, asdict(bulk)) as load:
+        for query in _while(load, _queries(texts)):
             started = time.monotonic()
-            found.append((started, metrics.milliseconds(send, query), time.monotonic()))
-        answers = load.all_answered(load.Answers(**others.answer()))
+            timed.append((started, metrics.milliseconds(send, query), time.monotonic()))
+        answers = load_generator.all_answered(load_generator.Answers(**load.answer()))
     during = [
-        ms for started, ms, ended in found if answers.started <= started and ended <= answers.ended
+        ms for started, ms, ended in timed if answers.started <= started and ended <= answers.ended
     ]
     if not during:
-        raise TooFew(f"the part {PART} needs more texts: no query came while they were embedded")
+        raise TooFew(f"the part {PART} needs more texts: the load ended before the first query")
     return answers, during
 
 
-def _while(others: child.Child, queries: Sequence[bytes]) -> Iterator[bytes]:
+def _while(load: child_process.Child, queries: Sequence[bytes]) -> Iterator[bytes]:
     pause = random.Random(7)
     for query in itertools.cycle(queries):
         time.sleep(pause.expovariate(QUERIES_A_SECOND))
-        if not others.is_running:
+        if not load.is_running:
             return
         yield query
 
 
-def _rows(found: Times) -> list[table.Row]:
-    idle, loaded = metrics.median(found.idle), metrics.median(found.loaded)
-    load_ = f"{load.CLIENTS} clients x {load.TEXTS} texts"
-    queries = f"{len(found.loaded)} queries, {QUERIES_A_SECOND:g} a second"
+def _rows(times: Times) -> list[table.Row]:
+    idle, loaded = metrics.median(times.idle), metrics.median(times.loaded)
+    load_ = f"{load_generator.CLIENTS} clients x {load_generator.TEXTS} texts"
+    queries = f"{len(times.loaded)} queries, {QUERIES_A_SECOND:g} per second"
     return [
         table.medians(
             PART,
             "a query over HTTP",
-            found.idle,
+            times.idle,
             beside="bare encoder's encode_query",
-            others=found.bare,
+            other_values=times.bare,
             target=OVER_BARE_MS,
-            note=f"{len(found.idle)} queries, one connection",
+            note=f"{len(times.idle)} queries, one connection",
         ),
         table.Row(
             PART,
             "p99, the same",
-            metrics.percentile(found.idle, 99),
+            metrics.percentile(times.idle, 99),
             unit="ms",
             beside="p99 of the same",
-            other=metrics.percentile(found.bare, 99),
+            other=metrics.percentile(times.bare, 99),
         ),
         table.Row(
             PART,
-            f"median beside {load_}",
+            f"median during {load_}",
             loaded,
             unit="ms",
             beside="its median alone",
@@ -144,8 +155,8 @@ def _rows(found: Times) -> list[table.Row]:
         ),
         table.Row(
             PART,
-            f"p99 beside {load_}",
-            metrics.percentile(found.loaded, 99),
+            f"p99 during {load_}",
+            metrics.percentile(times.loaded, 99),
             unit="ms",
             beside="its median alone",
             other=idle,
@@ -154,12 +165,12 @@ def _rows(found: Times) -> list[table.Row]:
         ),
         table.Row(
             PART,
-            f"{load_} beside the queries",
-            metrics.median(found.bulk),
+            f"{load_} during queries",
+            metrics.median(times.bulk),
             unit="texts/s",
             beside="without queries",
-            other=metrics.median(found.bulk_alone),
+            other=metrics.median(times.bulk_alone),
             target=BULK_KEPT,
-            note=f"{metrics.runs(found.bulk)} beside {metrics.spread(found.bulk_alone)}",
+            note=f"{metrics.format_runs(times.bulk)} vs {metrics.format_range(times.bulk_alone)}",
         ),
     ]

@@ -1,41 +1,46 @@
-"""The memory of a service while it takes in WordNet as one stream, and how fast that goes."""
+"""Part `memory`: peak memory and throughput while WordNet is indexed as one stream."""
 
 import time
 from dataclasses import dataclass
 
-from benchmarks import bare, client, corpora, plan, processes, service, table
+from benchmarks import bare_encoder, client, configuration, corpora, processes, service, table
 
 COLLECTION = "bench-wordnet"
 LIMIT_MB = 1200.0
-# How often to look whether the HNSW index is there; each look counts the documents.
+# How often to check for the HNSW index; each check makes the service count its documents.
 POLL_S = 1.0
 BUILD_S = 1800
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """WordNet in a service: the stream itself, and until a search took the HNSW index."""
+    """WordNet in a service: the stream, and the seconds until searches used the HNSW index."""
 
     stream: client.Ingested
     searchable_s: float
     path: str
 
 
-def run(what: plan.Plan) -> list[table.Row]:
-    documents = what.wordnet
-    with what.serving() as running:
-        plan.drop(running, COLLECTION)
+def run(config: configuration.Config) -> list[table.Row]:
+    documents = config.wordnet
+    with config.serving() as running:
+        running.client.drop(COLLECTION)
         with processes.Watch(running.pid) as watch:
             idle_mb = watch.now_mb()
-            loaded = load(what, running)
+            loaded = load(config, running)
         peak_mb = watch.peak_mb
-    few = corpora.sample(documents, what.sizes.bare_wordnet)
-    what.say(f"memory: {len(few):,} documents by the bare encoder")
-    alone = bare.rates(
-        bare.Job([one.whole for one in few], str(what.data_dir), "sentence", (16, 32, 64))
+    documents_alone = corpora.sample(documents, config.sizes.bare_wordnet)
+    config.log(f"memory: {len(documents_alone):,} documents with the bare encoder")
+    alone = bare_encoder.rates(
+        bare_encoder.Job(
+            [document.whole for document in documents_alone],
+            str(config.data_dir),
+            "sentence",
+            (16, 32, 64),
+        )
     )
     size = f"{len(documents):,} documents as one stream"
-    beside = f"bare encoder, best of {', '.join(alone.by_rows)} a batch"
+    beside = f"bare encoder, best batch size of {', '.join(alone.by_rows)}"
     rates = {
         "WordNet, acknowledged": loaded.stream.rate,
         f"WordNet, searchable by {loaded.path}": len(documents) / loaded.searchable_s,
@@ -58,27 +63,28 @@ def run(what: plan.Plan) -> list[table.Row]:
                 unit="docs/s",
                 beside=beside,
                 other=alone.best,
-                note=f"{size} beside {len(few):,}; {build_s:.0f} s from the last to the index",
+                note=f"{size} vs {len(documents_alone):,}; "
+                f"{build_s:.0f} s from the last document to the index",
             )
             for measured, rate in rates.items()
         ),
     ]
 
 
-def load(what: plan.Plan, running: service.Running) -> Loaded:
-    """Send them as one stream; wait until the index is built, where they are enough for one."""
-    what.say(f"WordNet: {len(what.wordnet):,} documents as one stream")
-    lines = corpora.ndjson(what.wordnet)
+def load(config: configuration.Config, running: service.RunningService) -> Loaded:
+    """Send WordNet as one stream and, if it is large enough for an HNSW index, wait for that."""
+    config.log(f"WordNet: {len(config.wordnet):,} documents as one stream")
+    lines = corpora.ndjson(config.wordnet)
     running.client.create(COLLECTION)
     started = time.perf_counter()
     stream = running.client.ingest(COLLECTION, lines)
-    what.say(f"WordNet: acknowledged after {stream.seconds:.0f} s; waiting for the HNSW index")
-    path = _await_index(running, what.hnsw_min_rows)
+    config.log(f"WordNet: acknowledged after {stream.seconds:.0f} s; waiting for the HNSW index")
+    path = _await_index(running, config.hnsw_min_rows)
     return Loaded(stream, time.perf_counter() - started, path)
 
 
-def _await_index(running: service.Running, min_rows: int) -> str:
-    """The path that a search takes in the end: `exact` where the documents are too few."""
+def _await_index(running: service.RunningService, min_rows: int) -> str:
+    """The path that searches end up taking: `exact` if there are too few chunks for HNSW."""
     deadline = time.monotonic() + BUILD_S
     while time.monotonic() < deadline:
         collection = running.client.get(f"/v1/collections/{COLLECTION}")

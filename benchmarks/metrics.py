@@ -1,4 +1,4 @@
-"""The measures of quality and of time, written out."""
+"""Measures of quality and time, and how figures are formatted."""
 
 import math
 import statistics
@@ -20,22 +20,22 @@ ndcg = quality.ndcg
 percentile = quality.percentile
 
 
-def cosines(found: Vectors, truth: Vectors) -> NDArray[np.float64]:
-    """Of each row with its like, (rows,), in float64."""
-    a, b = found.astype(np.float64), truth.astype(np.float64)
+def cosines(vectors: Vectors, expected: Vectors) -> NDArray[np.float64]:
+    """Cosine of each row with the row at the same position, (rows,), in float64."""
+    a, b = vectors.astype(np.float64), expected.astype(np.float64)
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     result: NDArray[np.float64] = (a * b).sum(axis=1) / lengths
     return result
 
 
-def spread(values: Sequence[float]) -> str:
-    """`51.20 to 55.00`, as a note beside their median."""
-    return f"{figure(min(values))} to {figure(max(values))}"
+def format_range(values: Sequence[float]) -> str:
+    """The range of the values, such as `51.20 to 55.00`."""
+    return f"{format_number(min(values))} to {format_number(max(values))}"
 
 
-def runs(values: Sequence[float]) -> str:
+def format_runs(values: Sequence[float]) -> str:
     count = "one run" if len(values) == 1 else f"{len(values)} runs"
-    return f"{count}, {spread(values)}"
+    return f"{count}, {format_range(values)}"
 
 
 def median(values: Sequence[float]) -> float:
@@ -47,14 +47,14 @@ def mean(values: Sequence[float]) -> float:
 
 
 def milliseconds(call: Callable[[T], object], argument: T) -> float:
-    """How long one call takes."""
+    """How long one call takes, in milliseconds."""
     started = time.perf_counter()
     call(argument)
     return 1e3 * (time.perf_counter() - started)
 
 
-def figure(value: float) -> str:
-    """Four significant digits and no exponent."""
+def format_number(value: float) -> str:
+    """The value with four significant digits and no exponent."""
     if value == 0 or not math.isfinite(value):
         return str(value)
     digits = max(0, 3 - math.floor(math.log10(abs(value))))

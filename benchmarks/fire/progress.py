@@ -1,58 +1,61 @@
-"""Whether the migration goes on whoever is killed."""
+"""Checks that the migration makes progress whichever process is killed."""
 
 import math
 from collections.abc import Iterator, Sequence
 
 from benchmarks.fire.faults import Fault
-from benchmarks.fire.history import History, Look
+from benchmarks.fire.history import History, Observation
 
 ORDER = ("planned", "backfilling", "building", "verifying", "ready", "cutting", "soaking", "done")
 FAILED = {"failed", "blocked", "cancelled", "rolled_back", "paused"}
 OVER = {*FAILED, "soaking", "done"}
-# A killed worker's lease has to run out, and its step is begun anew.
+# A killed worker's lease has to expire first, and its step starts over.
 PATIENCE_S = 60.0
 
-# State, chunks, documents: what grows only.
+# State, chunks, documents: none of them ever decreases.
 Reached = tuple[int, int, int]
 
 
-def judge(history: History) -> Iterator[Fault]:
-    yield from (Fault("stalled", what) for what in history.stalls)
-    for look in history.looks:
-        if look.state in FAILED:
-            yield Fault("stalled", f"it is {look.state} at {look.answered:.2f}: {look.note}")
+def check(history: History) -> Iterator[Fault]:
+    yield from (Fault("stalled", description) for description in history.stalls)
+    for observation in history.observations:
+        if observation.state in FAILED:
+            yield Fault(
+                "stalled",
+                f"{observation.state} at {observation.answered:.2f}: {observation.note}",
+            )
             break
-    if history.looks and history.looks[-1].state not in {"soaking", "done"}:
-        last = history.looks[-1]
-        yield Fault("stalled", f"it ended in state {last.state}: {last.note}")
+    if history.observations and history.observations[-1].state not in {"soaking", "done"}:
+        latest = history.observations[-1]
+        yield Fault("stalled", f"the run ended in state {latest.state}: {latest.note}")
 
 
-def reached(looks: Sequence[Look]) -> Reached:
-    """The furthest that was seen."""
-    return max(map(_reached, looks), default=(-1, -1, -1))
+def reached(observations: Sequence[Observation]) -> Reached:
+    """The furthest progress observed."""
+    return max(map(_reached, observations), default=(-1, -1, -1))
 
 
-def is_over(looks: Sequence[Look]) -> bool:
-    """It was cut over, or goes no further."""
-    return bool(looks) and looks[-1].state in OVER
+def is_over(observations: Sequence[Observation]) -> bool:
+    """Whether it was cut over, or can't go any further."""
+    return bool(observations) and observations[-1].state in OVER
 
 
-def longest_wait(looks: Sequence[Look]) -> tuple[float, Look]:
-    """The longest time, before it was cut over, in which nothing grew; and the look at its end."""
-    longest, last = 0.0, Look(invoked=math.inf, answered=math.inf, state="planned")
+def longest_wait(observations: Sequence[Observation]) -> tuple[float, Observation]:
+    """The longest time without progress before the cut-over, and the observation at its end."""
+    longest, latest = 0.0, Observation(invoked=math.inf, answered=math.inf, state="planned")
     best: Reached = (-1, -1, -1)
     since = math.inf
-    for look in looks:
-        if look.state in OVER:
+    for observation in observations:
+        if observation.state in OVER:
             break
-        since = min(since, look.answered)
-        if look.answered - since > longest:
-            longest, last = look.answered - since, look
-        if (measure := _reached(look)) > best:
-            best, since = measure, look.answered
-    return longest, last
+        since = min(since, observation.answered)
+        if observation.answered - since > longest:
+            longest, latest = observation.answered - since, observation
+        if (progress := _reached(observation)) > best:
+            best, since = progress, observation.answered
+    return longest, latest
 
 
-def _reached(look: Look) -> Reached:
-    rank = ORDER.index(look.state) if look.state in ORDER else -1
-    return rank, look.chunks, look.documents
+def _reached(observation: Observation) -> Reached:
+    rank = ORDER.index(observation.state) if observation.state in ORDER else -1
+    return rank, observation.chunks, observation.documents

@@ -1,4 +1,4 @@
-"""One client's connection, which survives the restarts of the service."""
+"""One client's connection, which survives restarts of the service."""
 
 import http.client
 import json
@@ -8,16 +8,16 @@ from typing import Any
 
 from benchmarks import client
 
-# The server closes a connection after five idle seconds, maybe while the next request comes.
+# The server closes a connection after five idle seconds, possibly just as a request arrives.
 IDLE_S = 2.0
 
 
 class NotSent(Exception):
-    """Nobody listens: what was asked is surely not done."""
+    """Nobody is listening, so the request was certainly not carried out."""
 
 
 class Lost(Exception):
-    """The connection broke, or no answer came in time: what was asked may be done or not."""
+    """The connection broke or timed out; the request may or may not have been carried out."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Answer:
 
     @property
     def problem(self) -> str:
-        """What the service says of an error."""
+        """The service's description of an error."""
         if not isinstance(self.content, dict):
             return str(self.content)[:200]
         return f"{self.content.get('type', '')} {self.content.get('detail', '')}"[:300]
@@ -39,7 +39,7 @@ class Session:
         self._used = 0.0
 
     def ask(self, method: str, path: str, content: object = None) -> Answer:
-        """Raises NotSent, Lost."""
+        """Send a request. Raises NotSent or Lost."""
         if time.monotonic() - self._used > IDLE_S:
             self._connection.close()
         body = None if content is None else json.dumps(content).encode()

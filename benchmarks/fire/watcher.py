@@ -1,10 +1,10 @@
-"""Looks at the migration again and again."""
+"""Polls the migration's status and records it."""
 
 import time
 from typing import Any
 
-from benchmarks.fire.history import Look
-from benchmarks.fire.scene import Scene
+from benchmarks.fire.context import RunContext
+from benchmarks.fire.history import Observation
 from benchmarks.fire.session import Answer, Lost, NotSent, Session
 
 EVERY_S = 0.2
@@ -12,38 +12,38 @@ TIMEOUT_S = 30.0
 
 
 class Watcher:
-    def __init__(self, scene: Scene, migration: str) -> None:
-        self._scene = scene
-        self._path = f"{scene.path}/migrations/{migration}"
-        self._session = Session(scene.port, TIMEOUT_S)
-        self.shown: dict[str, Any] = {}
+    def __init__(self, context: RunContext, migration: str) -> None:
+        self._context = context
+        self._path = f"{context.path}/migrations/{migration}"
+        self._session = Session(context.port, TIMEOUT_S)
+        self.status: dict[str, Any] = {}
 
     def run(self) -> None:
-        """Until the scene has ended."""
-        while not self._scene.ended.wait(EVERY_S):
-            self.once()
+        """Poll until the phase ends."""
+        while not self._context.ended.wait(EVERY_S):
+            self.observe()
         self.close()
 
     def close(self) -> None:
         self._session.close()
 
-    def once(self) -> None:
-        begun = time.monotonic()
+    def observe(self) -> None:
+        started = time.monotonic()
         answer = self._ask()
         if answer is None or answer.status != 200:
             return
-        shown = self.shown = answer.content
-        progress = shown["progress"]
-        self._scene.history.looked(
-            Look(
-                invoked=begun,
+        status = self.status = answer.content
+        progress = status["progress"]
+        self._context.history.add_observation(
+            Observation(
+                invoked=started,
                 answered=time.monotonic(),
-                state=shown["state"],
+                state=status["state"],
                 documents=progress["documents_done"],
                 chunks=progress["chunks_done"],
                 pending=progress["pending"],
                 workers=progress["workers"],
-                note=" ".join(str(shown[key]) for key in ("waiting", "error") if shown.get(key)),
+                note=" ".join(str(status[key]) for key in ("waiting", "error") if status.get(key)),
             )
         )
 

@@ -1,4 +1,4 @@
-"""A client that writes: it inserts, updates, deletes, makes again and patches its own documents."""
+"""A client that inserts, updates, deletes, recreates and patches documents of its own."""
 
 import contextlib
 import itertools
@@ -7,23 +7,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.fire.context import RunContext
 from benchmarks.fire.history import LOST, NOT_FOUND, Kind, Outcome, Write
-from benchmarks.fire.scene import Scene
 from benchmarks.fire.session import Answer, Lost, NotSent, Session
 from benchmarks.fire.texts import Texts
 
-# A write waits a minute for the database.
+# The service itself waits up to a minute for the database.
 TIMEOUT_S = 90.0
 TRIES = 200
 BATCH = 8
 BUSY = 429
-# After an unknown outcome it is mostly sent again; else something else is done to the document.
-MOVES_ON = 0.25
+# Probability that a request of unknown outcome isn't resent, so that other writes follow it.
+MOVE_ON = 0.25
 ACTIONS = {"insert": 2, "update": 6, "delete": 1, "recreate": 4, "patch": 2, "batch": 2}
 
 
 @dataclass(frozen=True)
-class New:
+class NewDocument:
     doc: str
     text: str
     no: int
@@ -33,25 +33,27 @@ class New:
 
 
 class Writer:
-    """`docs` are its own: nobody else writes them, and it asks for one thing at a time."""
+    """Nobody else writes its `docs`, and it sends one request at a time."""
 
-    def __init__(self, scene: Scene, name: str, docs: Sequence[str], *, inserts: int) -> None:
-        self._scene = scene
+    def __init__(
+        self, context: RunContext, name: str, docs: Sequence[str], *, inserts: int
+    ) -> None:
+        self._context = context
         self._name = name
         self._docs = list(docs)
         self._inserts = inserts
-        self._chance = scene.chance(name)
-        self._texts = Texts(f"{scene.seed}{name}", scene.corpus)
+        self._random = context.random_for(name)
+        self._texts = Texts(f"{context.seed}{name}", context.corpus)
         self._no = 0
-        self._session = Session(scene.port, TIMEOUT_S)
-        self._rate = scene.rates.writes_s / scene.rates.writers
+        self._session = Session(context.port, TIMEOUT_S)
+        self._rate = context.rates.writes_s / context.rates.writers
 
     def run(self) -> None:
-        """Until the scene has ended."""
+        """Write until the phase ends."""
         try:
-            while not self._scene.ended.wait(self._chance.expovariate(self._rate)):
+            while not self._context.ended.wait(self._random.expovariate(self._rate)):
                 names, weights = zip(*ACTIONS.items(), strict=True)
-                getattr(self, self._chance.choices(names, weights)[0])()
+                getattr(self, self._random.choices(names, weights)[0])()
         finally:
             self._session.close()
 
@@ -63,37 +65,37 @@ class Writer:
             self._put([doc])
 
     def update(self) -> None:
-        self._put([self._chance.choice(self._docs)])
+        self._put([self._random.choice(self._docs)])
 
     def batch(self) -> None:
-        """Several in one request: it is not atomic, each of them counts for itself."""
-        self._put(self._chance.sample(self._docs, min(len(self._docs), BATCH)))
+        """Update several in one request, which is not atomic: each succeeds or fails on its own."""
+        self._put(self._random.sample(self._docs, min(len(self._docs), BATCH)))
 
     def delete(self) -> None:
-        self._delete(self._chance.choice(self._docs))
+        self._delete(self._random.choice(self._docs))
 
     def recreate(self) -> None:
-        """Deleted and made again with another text, some of them again and again."""
-        doc = self._chance.choice(self._docs)
-        for _ in range(self._chance.choice((1, 1, 1, 5))):
+        """Delete and recreate a document with another text, sometimes five times in a row."""
+        doc = self._random.choice(self._docs)
+        for _ in range(self._random.choice((1, 1, 1, 5))):
             self._delete(doc)
             self._put([doc])
 
     def recreate_all(self) -> None:
-        """One after the other, until the scene has ended."""
+        """Recreate the documents in turn until the phase ends."""
         with contextlib.closing(self._session):
             for doc in itertools.cycle(self._docs):
-                if self._scene.ended.wait(self._chance.expovariate(self._rate)):
+                if self._context.ended.wait(self._random.expovariate(self._rate)):
                     return
                 self._delete(doc)
                 self._put([doc])
 
     def patch(self) -> None:
-        doc, no = self._chance.choice(self._docs), self._next()
+        doc, no = self._random.choice(self._docs), self._next()
         path, body = self._path(doc), {"metadata": {"no": no}}
         self._until_known(
             lambda: self._session.ask("PATCH", path, body),
-            lambda begun, answer: self._note("patch", doc, begun, answer, no=no),
+            lambda started, answer: self._note("patch", doc, started, answer, no=no),
         )
 
     def _next(self) -> int:
@@ -101,53 +103,55 @@ class Writer:
         return self._no
 
     def _path(self, doc: str) -> str:
-        return f"{self._scene.path}/documents/{doc}"
+        return f"{self._context.path}/documents/{doc}"
 
     def _put(self, docs: Sequence[str]) -> None:
-        new = [New(doc, self._texts.new(), self._next()) for doc in docs]
-        path = f"{self._scene.path}/documents"
-        body = {"documents": [one.to_dict() for one in new]}
-        for one in new:
-            self._scene.shelf.drop(one.doc)
+        documents = [NewDocument(doc, self._texts.new(), self._next()) for doc in docs]
+        path = f"{self._context.path}/documents"
+        body = {"documents": [document.to_dict() for document in documents]}
+        for document in documents:
+            self._context.known_documents.remove(document.doc)
 
-        def note(begun: float, answer: Answer | Exception) -> None:
-            for place, one in enumerate(new):
-                self._note_put(place, one, begun, answer)
+        def note(started: float, answer: Answer | Exception) -> None:
+            for position, document in enumerate(documents):
+                self._note_put(position, document, started, answer)
 
         self._until_known(lambda: self._session.ask("POST", path, body), note)
 
-    def _note_put(self, place: int, one: New, begun: float, answer: Answer | Exception) -> None:
+    def _note_put(
+        self, position: int, document: NewDocument, started: float, answer: Answer | Exception
+    ) -> None:
         if isinstance(answer, Answer) and answer.status == 200:
-            result = answer.content["results"][place]
+            result = answer.content["results"][position]
             if result["status"] == "failed":
                 answer = Answer(422, result)
             elif not result.get("pending"):
-                self._scene.shelf.put(one.doc, one.text)
-        self._note("put", one.doc, begun, answer, text=one.text, no=one.no)
+                self._context.known_documents.put(document.doc, document.text)
+        self._note("put", document.doc, started, answer, text=document.text, no=document.no)
 
     def _delete(self, doc: str) -> None:
-        self._scene.shelf.drop(doc)
+        self._context.known_documents.remove(doc)
         self._until_known(
             lambda: self._session.ask("DELETE", self._path(doc)),
-            lambda begun, answer: self._note("delete", doc, begun, answer),
+            lambda started, answer: self._note("delete", doc, started, answer),
         )
 
     def _note(
         self,
         kind: Kind,
         doc: str,
-        begun: float,
+        started: float,
         answer: Answer | Exception,
         *,
         text: str | None = None,
         no: int | None = None,
     ) -> None:
         outcome, status, detail = _outcome(answer)
-        self._scene.history.wrote(
+        self._context.history.add_writes(
             Write(
                 doc=doc,
                 kind=kind,
-                invoked=begun,
+                invoked=started,
                 answered=time.monotonic(),
                 outcome="ok" if kind == "delete" and status == NOT_FOUND else outcome,
                 status=status,
@@ -162,20 +166,20 @@ class Writer:
         send: Callable[[], Answer],
         note: Callable[[float, Answer | Exception], None],
     ) -> None:
-        """Send it again while it is not done, or nobody knows: bounded, and mostly."""
+        """Resend while the request failed or its outcome is unknown, usually, up to TRIES times."""
         for _ in range(TRIES):
-            begun = time.monotonic()
+            started = time.monotonic()
             answer: Answer | Exception
             try:
                 answer = send()
             except (NotSent, Lost) as error:
                 answer = error
-            note(begun, answer)
+            note(started, answer)
             status = answer.status if isinstance(answer, Answer) else LOST
             if 200 <= status < 500 and status != BUSY:
                 return
-            moves_on = not isinstance(answer, NotSent) and self._chance.random() < MOVES_ON
-            if moves_on or self._scene.ended.wait(self._chance.uniform(0.1, 0.5)):
+            moves_on = not isinstance(answer, NotSent) and self._random.random() < MOVE_ON
+            if moves_on or self._context.ended.wait(self._random.uniform(0.1, 0.5)):
                 return
 
 

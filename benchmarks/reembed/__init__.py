@@ -1,1 +1,1 @@
-"""What a re-embed migration costs: its time, the searches beside it, its cut-over, its way back."""
+"""Cost of a re-embed migration: backfill time, concurrent searches, cut-over and rollback."""

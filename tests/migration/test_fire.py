@@ -1,35 +1,35 @@
-"""Re-embed under fire, the short form: everything is killed while clients write and search."""
+"""A short run under fire: every process is killed while clients write and search."""
 
 from pathlib import Path
 
 import pytest
 
-from benchmarks.fire import repeated, run, wish
-from benchmarks.fire.scene import Rates
+from benchmarks.fire import options, repeated_work, scenario
+from benchmarks.fire.context import Rates
 from tests import databases
 
-# HNSW is built, too, and a killed builder's work is done again.
+# Low enough that HNSW is built too, so that a killed builder's work is redone.
 SETTINGS = {"HNSW_MIN_ROWS": "1000"}
 
 
 @pytest.mark.slow
 def test_nothing_is_lost_stale_or_mixed_whoever_is_killed(model_cache: Path):
-    """Two spaces of equal dimensions: a vector of the other one would be stored and compared."""
-    chosen = wish.Wish(
+    """Two spaces with equal dimensions, so that a vector of the other space would go unnoticed."""
+    run_options = options.RunOptions(
         documents=1500,
         seconds=20,
         pauses_s=(1.0, 3.0),
         soaking_s=6,
         idle_s=2,
-        source=wish.STATIC,
-        target=wish.PROMPTED,
+        source=options.STATIC,
+        target=options.PROMPTED,
         probes=500,
         rates=Rates(writers=4, writes_s=30, searchers=4, searches_s=20),
         settings=SETTINGS,
     )
     with databases.open_directory() as folder:
-        outcome = run.fire(folder, chosen, print, cache=model_cache)
-    assert outcome.faults == [], str(outcome)
-    assert set(outcome.kills()) >= {"api", "postgres", "worker-1", "worker-2"}, str(outcome)
-    assert max(outcome.repeated) <= repeated.MOST, str(outcome)
-    assert sum(outcome.lacking.values()) == 0, str(outcome)
+        result = scenario.run(folder, run_options, print, cache=model_cache)
+    assert result.faults == [], str(result)
+    assert set(result.kills()) >= {"api", "postgres", "worker-1", "worker-2"}, str(result)
+    assert max(result.repeated) <= repeated_work.MAX_CHUNKS, str(result)
+    assert sum(result.waiting.values()) == 0, str(result)

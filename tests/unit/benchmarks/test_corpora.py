@@ -1,3 +1,5 @@
+"""Reading and sampling of corpora."""
+
 import json
 
 import pytest
@@ -16,9 +18,9 @@ def folder(tmp_path):
 
 
 def test_title_and_text_are_embedded_together(folder):
-    found = corpora.documents(folder)
-    assert found[4].whole == "title 4 text 4"
-    assert json.loads(corpora.ndjson(found)[4]) == {"id": "4", "text": "title 4 text 4"}
+    documents = corpora.documents(folder)
+    assert documents[4].whole == "title 4 text 4"
+    assert json.loads(corpora.ndjson(documents)[4]) == {"id": "4", "text": "title 4 text 4"}
 
 
 def test_queries_without_a_judgment_are_left_out(folder):
@@ -27,17 +29,17 @@ def test_queries_without_a_judgment_are_left_out(folder):
     assert judgments == {"q2": {"17": 1, "3": 2}}
 
 
-def test_a_sample_is_always_the_same(folder):
-    found = corpora.documents(folder)
-    assert corpora.sample(found, 5) == corpora.sample(found, 5)
-    assert corpora.sample(found, 5) != corpora.sample(found, 5, seed=1)
-    assert len({document.id for document in corpora.sample(found, 5)}) == 5
-    assert corpora.sample(found, 0) == corpora.sample(found, 99) == found
+def test_a_sample_is_reproducible(folder):
+    documents = corpora.documents(folder)
+    assert corpora.sample(documents, 5) == corpora.sample(documents, 5)
+    assert corpora.sample(documents, 5) != corpora.sample(documents, 5, seed=1)
+    assert len({document.id for document in corpora.sample(documents, 5)}) == 5
+    assert corpora.sample(documents, 0) == corpora.sample(documents, 99) == documents
 
 
-def test_a_smaller_corpus_keeps_what_queries_want(folder):
-    found = corpora.documents(folder)
+def test_a_smaller_corpus_keeps_the_relevant_documents(folder):
+    documents = corpora.documents(folder)
     _, judgments = corpora.judged_queries(folder)
-    kept = {document.id for document in corpora.with_relevant(found, judgments, 4)}
-    assert {"3", "17"} < kept
-    assert len(kept) == 4
+    sampled = {document.id for document in corpora.with_relevant(documents, judgments, 4)}
+    assert {"3", "17"} < sampled
+    assert len(sampled) == 4

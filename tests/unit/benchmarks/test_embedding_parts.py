@@ -1,26 +1,26 @@
-"""What the parts embeddings, latency, int8 and overload make of what they measured."""
+"""How the parts embeddings, latency, int8 and overload turn measurements into table rows."""
 
 import numpy as np
 import pytest
 
-from benchmarks import bare, corpora, int8, latency, load, overload, plan
+from benchmarks import bare_encoder, configuration, corpora, int8, latency, load_generator, overload
 
 
-def judged():
+def corpus():
     documents = {"near": "a", "far": "b", "other": "c"}
-    return int8.Judged(documents, {"q": "?"}, {"q": {"near": 1}})
+    return int8.JudgedCorpus(documents, {"q": "?"}, {"q": {"near": 1}})
 
 
 @pytest.mark.parametrize(("query", "score"), [([1, 0], 1.0), ([0, 1], 0.5)])
-def test_quality_is_that_of_the_nearest_by_cosine(query, score):
+def test_ndcg_ranks_documents_by_cosine(query, score):
     documents = np.array([[1, 0], [-1, 0], [0, 1]], np.float32)
-    found = int8.Vectors(documents, np.array([query], np.float32))
+    vectors = int8.Vectors(documents, np.array([query], np.float32))
     # Second of three: 1 / log2(3).
     expected = score if score == 1.0 else 1 / np.log2(3)
-    assert judged().ndcg(found) == pytest.approx(expected)
+    assert corpus().ndcg(vectors) == pytest.approx(expected)
 
 
-def test_texts_to_calibrate_with_are_lines_of_unlike_lengths():
+def test_calibration_texts_are_single_lines_of_varied_lengths():
     glosses = [corpora.Document(str(no), "", f"a\ngloss {no}") for no in range(4000)]
     texts = int8.calibration(glosses)
     assert len(texts) == int8.CALIBRATION_TEXTS
@@ -31,25 +31,25 @@ def test_texts_to_calibrate_with_are_lines_of_unlike_lengths():
     )
 
 
-def test_of_the_sizes_of_a_batch_the_best_by_median_counts():
-    runs = bare.Runs()
+def test_the_batch_size_with_the_best_median_counts():
+    runs = bare_encoder.Runs()
     for slow, fast in [(1.0, 9.0), (8.0, 2.0), (2.0, 3.0)]:
-        runs.add(bare.Rates({"8": slow, "16": fast}, 0.0, 0.0, "openvino bf16"))
+        runs.add(bare_encoder.Rates({"8": slow, "16": fast}, 0.0, 0.0, "openvino bf16"))
     assert runs.best() == ("16", [9.0, 2.0, 3.0])
 
 
-def the_plan(tmp_path):
-    return plan.Plan(
+def config(tmp_path):
+    return configuration.Config(
         folder=tmp_path,
         scifact_folder=None,
         wordnet_folder=None,
-        sizes=plan.Sizes(),
+        sizes=configuration.Sizes(),
         runs=1,
         settings={},
         infinity=None,
         overload_clients=200,
         overload_s=60,
-        say=print,
+        log=print,
     )
 
 
@@ -63,22 +63,22 @@ def the_plan(tmp_path):
     ],
 )
 def test_any_answer_but_200_and_429_fails_the_overload(statuses, without, met, tmp_path):
-    answers = load.Answers(0.0, 60.0, statuses, without)
+    answers = load_generator.Answers(0.0, 60.0, statuses, without)
     rows = overload._rows(
-        the_plan(tmp_path), overload.Found(answers, 500.0, 900.0, [3.0, 3.0], [3.5, 3.7])
+        config(tmp_path), overload.Results(answers, 500.0, 900.0, [3.0, 3.0], [3.5, 3.7])
     )
     assert [row.is_met for row in rows] == [*met, True, True]
 
 
-def test_a_query_beside_a_load_is_compared_with_its_idle_median():
-    found = latency.Times(
+def test_queries_during_a_load_are_compared_with_the_idle_median():
+    times = latency.Times(
         idle=[3.0, 3.2, 9.0],
         bare=[2.0, 2.1, 2.2],
         loaded=[4.0] * 98 + [15.0, 17.0],
         bulk_alone=[50.0],
         bulk=[42.0],
     )
-    rows = latency._rows(found)
+    rows = latency._rows(times)
     assert [(row.value, row.other) for row in rows] == [
         (3.2, 2.1),
         (9.0, 2.2),

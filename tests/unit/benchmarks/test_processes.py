@@ -1,3 +1,5 @@
+"""Memory of a service's processes."""
+
 import subprocess
 import sys
 
@@ -23,7 +25,7 @@ sys.exit(child.wait())
 
 @pytest.fixture
 def process():
-    """Starts a Python program that is told by a line when to go on."""
+    """Starts Python programs that continue when they read a line."""
     started = []
 
     def start(program):
@@ -42,7 +44,7 @@ def process():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps a process's peak")
-def test_a_peak_between_two_looks_is_kept_by_the_kernel(process):
+def test_the_kernel_keeps_a_peak_between_two_samples(process):
     child = process(PEAK)
     with processes.Watch(child.pid) as watch:
         before = watch.now_mb()
@@ -53,7 +55,7 @@ def test_a_peak_between_two_looks_is_kept_by_the_kernel(process):
     assert watch.peak_mb > before + 70
 
 
-def test_the_memory_of_children_counts(process):
+def test_memory_of_children_counts(process):
     child = process(PARENT)
     alone = psutil.Process(child.pid).memory_info().rss / 1e6
     child.stdin.write("\n")

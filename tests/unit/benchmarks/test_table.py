@@ -1,3 +1,5 @@
+"""The printed table."""
+
 import pytest
 
 from benchmarks import table
@@ -22,7 +24,7 @@ from benchmarks import table
         (None, 45, 50, None),
     ],
 )
-def test_a_row_meets_its_target(target, value, other, met):
+def test_targets_are_checked(target, value, other, met):
     assert table.Row("part", "it", value, other=other, target=target).is_met is met
 
 
@@ -42,7 +44,9 @@ def test_a_row_shows_both_figures_and_their_ratio():
 
 def test_a_row_of_medians_is_in_milliseconds():
     target = table.Target("difference", "<=", 1.5)
-    row = table.medians("part", "it", [1, 9, 2], beside="less", others=[1, 1, 5], target=target)
+    row = table.medians(
+        "part", "it", [1, 9, 2], beside="less", other_values=[1, 1, 5], target=target
+    )
     assert row.cells()[:6] == (
         "part: median, it",
         "2.000 ms",
@@ -65,7 +69,7 @@ def test_the_columns_are_aligned():
     assert lines[2].endswith("yes")
 
 
-def test_a_row_can_be_kept_as_json():
+def test_a_row_can_be_written_as_json():
     row = table.Row("search", "p95", 8, "ms", "parts", 5, table.Target("ratio", "<=", 1.6))
-    kept = row.to_dict()
-    assert (kept["ratio"], kept["target"], kept["met"]) == (1.6, "ratio <= 1.6", True)
+    content = row.to_dict()
+    assert (content["ratio"], content["target"], content["met"]) == (1.6, "ratio <= 1.6", True)

@@ -1,12 +1,12 @@
-"""What clients know of what is stored, and how they take what they are told."""
+"""The clients' knowledge of stored documents, and their reading of answers."""
 
 import random
 
 import pytest
 
 from benchmarks.fire import writer
+from benchmarks.fire.known_documents import KnownDocuments
 from benchmarks.fire.session import Answer, Lost, NotSent
-from benchmarks.fire.shelf import Shelf
 from benchmarks.fire.texts import Texts
 
 
@@ -23,29 +23,29 @@ from benchmarks.fire.texts import Texts
         (Lost("reset"), "unknown"),
     ],
 )
-def test_outcomes(answer, outcome):
+def test_an_answer_determines_the_outcome(answer, outcome):
     assert writer._outcome(answer)[0] == outcome
 
 
-def test_the_shelf_holds_what_is_surely_stored():
-    shelf, chance = Shelf(), random.Random(1)
-    assert shelf.any(chance) is None
-    assert shelf.gone(chance) is None
+def test_known_documents_are_those_certainly_stored():
+    known, random_ = KnownDocuments(), random.Random(1)
+    assert known.pick(random_) is None
+    assert known.pick_former_text(random_) is None
     for no in range(5):
-        shelf.put(f"d{no}", f"text {no}")
-    shelf.put("d3", "another")
-    shelf.drop("d0")
-    shelf.drop("d4")
-    shelf.drop("unknown")
-    assert shelf.all() == {"d1": "text 1", "d2": "text 2", "d3": "another"}
-    assert {shelf.any(chance) for _ in range(50)} == set(shelf.all().items())
-    assert {shelf.gone(chance) for _ in range(50)} == {"text 0", "text 3", "text 4"}
+        known.put(f"d{no}", f"text {no}")
+    known.put("d3", "another")
+    known.remove("d0")
+    known.remove("d4")
+    known.remove("unknown")
+    assert known.texts() == {"d1": "text 1", "d2": "text 2", "d3": "another"}
+    assert {known.pick(random_) for _ in range(50)} == set(known.texts().items())
+    assert {known.pick_former_text(random_) for _ in range(50)} == {"text 0", "text 3", "text 4"}
 
 
 @pytest.mark.parametrize("corpus", [(), ("A gloss.",)])
-def test_texts_are_never_the_same_and_the_same_for_a_seed(corpus):
-    made = [Texts("1a", corpus), Texts("1a", corpus), Texts("1b", corpus)]
-    found = [[one.new() for _ in range(200)] for one in made]
-    assert found[0] == found[1]
-    assert len({*found[0], *found[2]}) == 400
-    assert any(len(text) > 100 for text in found[0])
+def test_texts_are_distinct_and_reproducible_by_seed(corpus):
+    generators = [Texts("1a", corpus), Texts("1a", corpus), Texts("1b", corpus)]
+    batches = [[generator.new() for _ in range(200)] for generator in generators]
+    assert batches[0] == batches[1]
+    assert len({*batches[0], *batches[2]}) == 400
+    assert any(len(text) > 100 for text in batches[0])

@@ -1,4 +1,4 @@
-"""What killed workers had encoded but not written: others have to do it again."""
+"""Counts the chunks that killed workers had encoded but not written, from the workers' logs."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -6,23 +6,23 @@ from pathlib import Path
 
 ENCODED, WRITTEN = "backfill_encoded", "backfill_written"
 # Two batches of 64 chunks may be in flight.
-MOST = 128
+MAX_CHUNKS = 128
 
 
-def chunks(log: Iterable[str]) -> int:
-    """Chunks of the batches that this process encoded and did not write."""
-    flying: dict[str, int] = {}
+def unwritten_chunks(log: Iterable[str]) -> int:
+    """Chunks of the batches that this process encoded but didn't write."""
+    in_flight: dict[str, int] = {}
     for event in events(log):
         batch = str(event.get("batch"))
         if event["event"] == ENCODED:
-            flying[batch] = int(str(event["chunks"]))
+            in_flight[batch] = int(str(event["chunks"]))
         elif event["event"] == WRITTEN:
-            flying.pop(batch, None)
-    return sum(flying.values())
+            in_flight.pop(batch, None)
+    return sum(in_flight.values())
 
 
-def encoded(logs: Iterable[Path]) -> int:
-    """Chunks that all of them encoded, again or not."""
+def encoded_chunks(logs: Iterable[Path]) -> int:
+    """Chunks encoded by all processes, repeated work included."""
     return sum(
         int(str(event["chunks"]))
         for log in logs
@@ -36,7 +36,7 @@ def lines(log: Path) -> list[str]:
 
 
 def events(log: Iterable[str]) -> Iterator[dict[str, object]]:
-    """The lines that are events; the last one may be torn."""
+    """The log lines that are events; the last line may be incomplete."""
     for line in log:
         if not line.startswith("{"):
             continue

@@ -1,4 +1,4 @@
-"""What the tables hold when all is over."""
+"""Reads what the tables contain at the end of a run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ class Document:
 
 @dataclass(frozen=True, eq=False)
 class Vector:
-    """One row; `embedding` is (dimensions,)."""
+    """A row of a vectors table; `embedding` is (dimensions,)."""
 
     key: UUID
     chunk_no: int
@@ -40,7 +40,7 @@ class Vector:
 
 @dataclass(frozen=True)
 class Index:
-    """A live index; `pending` are the keys of documents that it is known to lack."""
+    """A live index; `pending` has the keys of documents whose vectors are known to be missing."""
 
     id: int
     state: str
@@ -51,7 +51,7 @@ class Index:
 
 
 @dataclass(frozen=True)
-class Stored:
+class Snapshot:
     documents: list[Document]
     indexes: list[Index]
 
@@ -65,34 +65,36 @@ def connected(data: Path) -> Iterator[psycopg.Connection]:
 
 
 def waiting(sql: psycopg.Connection) -> list[str]:
-    """What is pending at present, by index, and for how long it is leased: why it stands still."""
-    found = sql.execute(
+    """Pending documents by index and how long they are leased: why a migration may stand still."""
+    rows = sql.execute(
         "SELECT format('index %s (%s): %s pending, %s tries, leased for %s s', p.index_id, i.state,"
         " count(*), max(p.attempts), round(extract(epoch FROM max(p.lease_until) - now())))"
         " FROM pending p JOIN indexes i ON i.id = p.index_id GROUP BY p.index_id, i.state"
     )
-    return [row[0] for row in found.fetchall()]
+    return [row[0] for row in rows.fetchall()]
 
 
-def read(sql: psycopg.Connection, collection: str) -> Stored:
-    """All in one snapshot."""
+def read(sql: psycopg.Connection, collection: str) -> Snapshot:
+    """Read everything in one database snapshot."""
     with sql.transaction():
         sql.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        found = sql.execute("SELECT id FROM collections WHERE name = %s", (collection,)).fetchone()
-        assert found is not None, f"there is no collection {collection}"
+        collection_row = sql.execute(
+            "SELECT id FROM collections WHERE name = %s", (collection,)
+        ).fetchone()
+        assert collection_row is not None, f"collection {collection} doesn't exist"
         documents = sql.execute(
             "SELECT doc_key, id, text, text_hash, (metadata->>'no')::int FROM documents"
             " WHERE collection_id = %s",
-            found,
+            collection_row,
         ).fetchall()
         live = sql.execute(
             "SELECT i.id, i.state, i.space_id, s.fingerprint FROM indexes i"
             " JOIN spaces s ON s.id = i.space_id WHERE i.collection_id = %s"
             " AND i.state <> 'retired' ORDER BY i.id",
-            found,
+            collection_row,
         ).fetchall()
         indexes = [_index(sql, *row) for row in live]
-    return Stored([Document(*row) for row in documents], indexes)
+    return Snapshot([Document(*row) for row in documents], indexes)
 
 
 def _index(

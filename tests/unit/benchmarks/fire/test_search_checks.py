@@ -1,13 +1,13 @@
-"""The oracle catches every fault that an answer can show, and takes none for one that is none."""
+"""The search checks find every kind of fault in answers and report no false ones."""
 
 import math
 
 import pytest
 
-from benchmarks.fire import answers
+from benchmarks.fire import search_checks
 from benchmarks.fire.cutover import Cutover
-from benchmarks.fire.history import Kill, Look
-from benchmarks.fire.windows import Windows
+from benchmarks.fire.history import Kill, Observation
+from benchmarks.fire.restart_windows import RestartWindows
 from tests.unit.benchmarks.fire.conftest import (
     EVERYWHERE,
     NEW,
@@ -21,8 +21,8 @@ from tests.unit.benchmarks.fire.conftest import (
 
 
 def kinds(*events, cutover=EVERYWHERE, kills=()):
-    windows = Windows.of(kills, grace_s=2)
-    return [fault.kind for fault in answers.judge(history(*events), windows, cutover)]
+    windows = RestartWindows.of(kills, grace_s=2)
+    return [fault.kind for fault in search_checks.check(history(*events), windows, cutover)]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def kinds(*events, cutover=EVERYWHERE, kills=()):
         [put("a", 1, 2), delete(3, 4, "unknown"), delete(5, 6, status=404)],
     ],
 )
-def test_clean(events):
+def test_correct_answers_have_no_faults(events):
     assert kinds(*events) == []
 
 
@@ -49,7 +49,7 @@ def test_clean(events):
         ([put("a", 1, 2), put("b", 3, 4), search(5, 6, "a")], "stale"),
         ([put("a", 1, 2), put("b", 3, 4), search(2.1, 2.9, "b")], "stale"),
         ([put("a", 1, 2), patch(3, 3, 4), search(5, 6, "a")], "stale"),
-        # There, but not found by its own text.
+        # Stored, but not found by its own text.
         ([put("a", 1, 2), search(3, 4, ("e", "x"), doc="d", query="a", exact=True)], "stale"),
         ([put("a", 1, 2), delete(3, 4), search(5, 6, "a")], "resurrected"),
         ([put("a", 1, 2), delete(3, 4), put("b", 7, 8), search(5, 6, "a")], "resurrected"),
@@ -59,10 +59,10 @@ def test_clean(events):
         ([put("a", 1, 2), patch(1, 3, 4, "failed", 404)], "lost"),
     ],
 )
-def test_faults(events, kind):
-    made = kinds(*events, put("x", 0, 0.1, doc="e"))
-    assert kind in made
-    assert set(made) <= {kind, "stale"}
+def test_wrong_answers_are_faults(events, kind):
+    fault_kinds = kinds(*events, put("x", 0, 0.1, doc="e"))
+    assert kind in fault_kinds
+    assert set(fault_kinds) <= {kind, "stale"}
 
 
 def test_spaces_and_indexes_belong_together():
@@ -81,24 +81,24 @@ def test_before_the_cut_over_only_the_old_space_answers():
     assert kinds(search(98, 99, side=NEW)) == ["mixed-space"]
 
 
-def test_a_demand_is_refused_only_where_another_space_could_answer():
+def test_expect_space_is_refused_only_if_another_space_could_answer():
     refused = {"status": 409, "expects": NEW.space}
     assert kinds(search(98, 99, **refused), search(150, 151, **refused)) == []
     assert kinds(search(201, 202, **refused)) == ["mixed-space"]
     assert kinds(search(150, 151, side=OLD, expects=NEW.space)) == ["mixed-space"]
 
 
-def test_when_it_was_cut_over_is_read_from_what_was_shown():
-    looks = [
-        Look(invoked=at, answered=at + 1, state=state)
+def test_the_cut_over_time_is_derived_from_observations():
+    observations = [
+        Observation(invoked=at, answered=at + 1, state=state)
         for at, state in [(1, "backfilling"), (3, "ready"), (5, "cutting"), (7, "soaking")]
     ]
-    found = Cutover.of(OLD, NEW, looks)
-    assert (found.not_before, found.known) == (3, 8)
+    cutover = Cutover.of(OLD, NEW, observations)
+    assert (cutover.not_before, cutover.known) == (3, 8)
     assert Cutover.of(OLD, NEW, []).known == math.inf
 
 
-def test_errors_are_excused_while_the_service_is_started_again():
+def test_errors_are_excused_while_the_service_restarts():
     kills = [
         Kill(victim="api", pid=1, at=10, back=14),
         Kill(victim="postgres", pid=2, at=30, back=31),
@@ -111,7 +111,7 @@ def test_errors_are_excused_while_the_service_is_started_again():
     ]
 
 
-def test_the_kill_of_a_worker_excuses_nothing():
+def test_killing_a_worker_excuses_nothing():
     kills = [Kill(victim="worker-1", pid=1, at=10, back=14)]
     assert kinds(search(11, 12, status=503), kills=kills) == ["search-error"]
 

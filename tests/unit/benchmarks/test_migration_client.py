@@ -1,8 +1,10 @@
+"""Durations read from a migration's history."""
+
 import pytest
 
-from benchmarks.reembed import migrating
+from benchmarks.reembed import migration_client
 
-SHOWN = {
+STATUS = {
     "history": [
         {"state": "planned", "at": "2026-01-01T00:00:00Z", "why": None},
         {"state": "backfilling", "at": "2026-01-01T00:00:01.5Z", "why": None},
@@ -14,12 +16,12 @@ SHOWN = {
 
 
 def test_a_state_lasts_until_the_next_one():
-    assert migrating.seconds_in(SHOWN, "backfilling") == 2.5
-    begun, ended = migrating.span(SHOWN, "building")
-    assert ended - begun == 1
+    assert migration_client.seconds_in(STATUS, "backfilling") == 2.5
+    started, ended = migration_client.span(STATUS, "building")
+    assert ended - started == 1
 
 
 @pytest.mark.parametrize("state", ["cutting", "ready"])
-def test_a_state_that_never_was_or_lasts_has_no_length(state):
-    with pytest.raises(migrating.NotReached, match=state):
-        migrating.seconds_in(SHOWN, state)
+def test_a_state_never_entered_or_not_left_has_no_duration(state):
+    with pytest.raises(migration_client.StateNotReached, match=state):
+        migration_client.seconds_in(STATUS, state)

@@ -1,11 +1,11 @@
-"""How a run shall be."""
+"""The options of a run under fire, and its models."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import models
-from benchmarks.fire.scene import Rates
+from benchmarks.fire.context import Rates
 
 BUNDLED, STATIC, PROMPTED = "bundled", "wordllama", "wordllama-prompted"
 MODELS = (BUNDLED, STATIC, PROMPTED)
@@ -13,10 +13,12 @@ PROMPT = "the text is about: "
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
-    """`seconds` under fire at least, of which the backfill is made to take about half.
+class RunOptions:
+    """Options of a run.
 
-    `pauses_s`: between a restart and the next kill. `soaking_s`: under fire after the cut-over.
+    `seconds`: minimum duration under fire; the backfill is throttled to take about half of it.
+    `pauses_s`: range of the pause between a restart and the next kill. `soaking_s`: time under fire
+    after the cut-over.
     """
 
     documents: int = 20_000
@@ -34,17 +36,17 @@ class Wish:
 
     @property
     def max_rate(self) -> float:
-        """Chunks a second."""
+        """Chunks per second."""
         return max(1.0, self.documents / (0.5 * self.seconds))
 
     @property
     def limit_s(self) -> float:
-        """Past it the run is given up."""
+        """The run is abandoned after this many seconds."""
         return 4 * (self.seconds + self.soaking_s) + 300
 
 
 def prepare_models(folder: Path, names: Sequence[str]) -> None:
-    """Those of `names` that are not bundled, made under `folder`, as MODEL_ROOTS wants them."""
+    """Create those of `names` that aren't bundled under `folder`, for MODEL_ROOTS."""
     prompts = {STATIC: "", PROMPTED: PROMPT}
     for name in names:
         if name in prompts and not (folder / name).exists():

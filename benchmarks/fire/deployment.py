@@ -1,4 +1,4 @@
-"""The processes that are shot at: an API, its workers, and the PostgreSQL that they share."""
+"""The processes that get killed: an API, its workers, and the PostgreSQL they share."""
 
 import contextlib
 import signal
@@ -14,27 +14,27 @@ from benchmarks import client, service
 from storage.embedded import layout, postgres, postmaster
 
 API, POSTGRES = "api", "postgres"
-AWAY_S = 120.0
-DEAD_S = 30.0
-# What a worker says once it takes part.
-WORKS = "is ready."
+RESTART_TIMEOUT_S = 120.0
+KILL_TIMEOUT_S = 30.0
+# A worker logs this once it takes part.
+READY_TEXT = "is ready."
 
 
-class NotBack(RuntimeError):
-    """What was killed did not come back."""
+class NotRestarted(RuntimeError):
+    """A killed process didn't come back."""
 
 
 @dataclass
 class Member:
-    """A process of ours: each time that it runs it has a log of its own."""
+    """A process of the deployment; each start gets a log of its own."""
 
     name: str
-    words: Sequence[str]
+    arguments: Sequence[str]
     process: subprocess.Popen[bytes] | None = None
     logs: list[Path] = field(default_factory=list)
 
 
-class Fleet:
+class Deployment:
     """`vecmark serve --no-worker` and workers over one data directory under `folder`."""
 
     def __init__(self, folder: Path, settings: Mapping[str, str], *, workers: int = 2) -> None:
@@ -47,10 +47,10 @@ class Fleet:
             API: Member(API, ["serve", "--no-worker"]),
             **{name: Member(name, ["worker"]) for name in names},
         }
-        # What did not go as it should when all were stopped.
-        self.wrong: list[str] = []
-        # Children of killed processes: nobody else would end them.
-        self._bereaved: list[psutil.Process] = []
+        # What went wrong when everything was stopped.
+        self.problems: list[str] = []
+        # Children of killed processes; nobody else would end them.
+        self._orphans: list[psutil.Process] = []
 
     @property
     def victims(self) -> list[str]:
@@ -61,12 +61,12 @@ class Fleet:
         return [name for name in self.members if name != API]
 
     def start(self, name: str) -> None:
-        """The API is ready when this returns; a worker has begun."""
+        """Start it. The API is ready when this returns; a worker may still be starting."""
         member = self.members[name]
         log = self.folder / f"{name}.{len(member.logs)}.log"
         member.logs.append(log)
         member.process = service.start(
-            [service.program(), *member.words],
+            [service.program(), *member.arguments],
             service.environment(self._settings, self.data),
             self.folder,
             log,
@@ -75,7 +75,7 @@ class Fleet:
             service.await_ready(member.process, self.port, log)
 
     def kill(self, victim: str) -> int:
-        """SIGKILL to one that was started here, by its pid, which is given."""
+        """Send SIGKILL to a process started here and return its pid."""
         if victim == POSTGRES:
             server = self._postgres()
             server.kill()
@@ -83,40 +83,41 @@ class Fleet:
         process = self._running(victim)
         with contextlib.suppress(psutil.NoSuchProcess):
             children = psutil.Process(process.pid).children(recursive=True)
-            self._bereaved += [one for one in children if one.name() != "postgres"]
+            self._orphans += [child for child in children if child.name() != "postgres"]
         process.kill()
-        process.wait(DEAD_S)
+        process.wait(KILL_TIMEOUT_S)
         return process.pid
 
-    def revive(self, victim: str, pid: int) -> None:
-        """Start it again; PostgreSQL is started by those who use it, which is waited for."""
+    def restart(self, victim: str, pid: int) -> None:
+        """Start it again; for PostgreSQL, wait until its users have restarted it."""
         if victim != POSTGRES:
             self.start(victim)
             return
-        self._until(
-            lambda: self._is_another(pid) and self.is_ready(), "PostgreSQL was not started again"
+        self._wait_until(
+            lambda: self._is_another(pid) and self.is_ready(), "PostgreSQL wasn't restarted"
         )
 
-    def await_worker(self, name: str) -> None:
-        """Until it says that it is ready, or has ended."""
+    def wait_for_worker(self, name: str) -> None:
+        """Wait until it logs that it is ready, or exits."""
         log, process = self.members[name].logs[-1], self._running(name)
-        self._until(
-            lambda: WORKS in log.read_text(errors="replace") or process.poll() is not None,
-            f"{name} does not work",
+        self._wait_until(
+            lambda: READY_TEXT in log.read_text(errors="replace") or process.poll() is not None,
+            f"{name} wasn't ready",
         )
 
-    def _until(self, condition: Callable[[], bool], said: str) -> None:
-        deadline = time.monotonic() + AWAY_S
+    def _wait_until(self, condition: Callable[[], bool], failure: str) -> None:
+        deadline = time.monotonic() + RESTART_TIMEOUT_S
         while not condition():
             if time.monotonic() > deadline:
-                raise NotBack(f"{said} within {AWAY_S:g} s")
+                raise NotRestarted(f"{failure} within {RESTART_TIMEOUT_S:g} s")
             time.sleep(0.05)
 
-    def dead(self) -> Iterator[tuple[str, str]]:
-        """Those that ended without having been killed here, and their last words."""
+    def exited(self) -> Iterator[tuple[str, str]]:
+        """Processes that exited without being killed here, each with the end of its log."""
         for name, member in self.members.items():
             if member.process is not None and member.process.poll() is not None:
-                yield name, f"{name} ended with {member.process.returncode}: {self._words(member)}"
+                status = f"exited with status {member.process.returncode}"
+                yield name, f"{name} {status}: {self._last_lines(member)}"
 
     def is_ready(self) -> bool:
         with contextlib.closing(client.Client(self.port)) as http:
@@ -127,62 +128,64 @@ class Fleet:
         return True
 
     def stop(self) -> list[str]:
-        """End all of them; what did not go as it should is told."""
-        wrong = []
+        """Stop all of them; return what went wrong."""
+        problems = []
         running = {
-            name: one.process for name, one in self.members.items() if one.process is not None
+            name: member.process
+            for name, member in self.members.items()
+            if member.process is not None
         }
         for process in running.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
         for name, process in running.items():
-            # A second signal would end one that is about to end by itself.
+            # A second signal would cut short a clean exit that is under way.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(service.STOP_S)
             service.stop(process)
             if process.returncode != 0:
-                wrong.append(f"{name} ended with {process.returncode} when it was stopped")
+                problems.append(f"{name} exited with {process.returncode} when stopped")
         if postmaster.process(self._cluster()) is not None:
-            wrong.append("PostgreSQL was left running by the last who stopped")
+            problems.append("the last process to stop left PostgreSQL running")
             with postgres.EmbeddedPostgres(self.data):
                 pass
-        left = [*self._bereaved, *postmaster.processes(self._cluster())]
-        wrong += [f"{one} was left" for one in left if one.is_running()]
-        for one in left:
+        leftover = [*self._orphans, *postmaster.processes(self._cluster())]
+        problems += [f"{child} was left running" for child in leftover if child.is_running()]
+        for child in leftover:
             with contextlib.suppress(psutil.NoSuchProcess):
-                one.kill()
-        return wrong
+                child.kill()
+        return problems
 
     def _running(self, name: str) -> subprocess.Popen[bytes]:
         process = self.members[name].process
         if process is None:
-            raise NotBack(f"{name} was not started")
+            raise NotRestarted(f"{name} wasn't started")
         return process
 
     def _cluster(self) -> Path:
         return layout.Layout.under(self.data).cluster
 
     def _postgres(self) -> psutil.Process:
-        found = postmaster.process(self._cluster())
-        if found is None:
-            raise NotBack(f"no PostgreSQL runs on {self._cluster()}")
-        return found
+        server = postmaster.process(self._cluster())
+        if server is None:
+            raise NotRestarted(f"no PostgreSQL is running on {self._cluster()}")
+        return server
 
     def _is_another(self, pid: int) -> bool:
-        found = postmaster.process(self._cluster())
-        return found is not None and found.pid != pid
+        server = postmaster.process(self._cluster())
+        return server is not None and server.pid != pid
 
-    def _words(self, member: Member) -> str:
+    def _last_lines(self, member: Member) -> str:
         return " | ".join(member.logs[-1].read_text(errors="replace").splitlines()[-5:])
 
 
 @contextlib.contextmanager
-def running(folder: Path, settings: Mapping[str, str], *, workers: int = 2) -> Iterator[Fleet]:
-    """All of them started, and gone afterwards whatever happened; see `wrong` then."""
-    fleet = Fleet(folder, settings, workers=workers)
+def running(folder: Path, settings: Mapping[str, str], *, workers: int = 2) -> Iterator[Deployment]:
+    """A deployment with everything started, always stopped on exit; then see `problems`."""
+    deployment = Deployment(folder, settings, workers=workers)
     try:
-        for name in fleet.members:
-            fleet.start(name)
-        yield fleet
+        for name in deployment.members:
+            deployment.start(name)
+        yield deployment
     finally:
-        fleet.wrong += fleet.stop()
+        deployment.problems += deployment.stop()

@@ -1,6 +1,7 @@
-"""The encoder alone, in a process without the service: `python -m benchmarks.bare < job`.
+"""The baseline of most parts: the encoder alone, in a process without the service.
 
-The job is a JSON object on stdin, see `Job`; the last line of stdout is the answer, see `Rates`.
+`python -m benchmarks.bare_encoder` reads a `Job` as JSON from stdin; the last line of stdout is
+the answer, see `Rates`.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import child, metrics
+from benchmarks import child_process, metrics
 from embedding import loading, model
 from embedding.encoders import devices, encoder
 from embedding.model_files import description
@@ -24,13 +25,13 @@ from embedding.text import chunking
 
 BATCH_ROWS = (8, 16, 32)
 WARM_TEXTS = 128
-# So many texts are tokenized by one thread at a time.
+# Texts that one thread tokenizes at a time.
 PART = 32
 
 
 @dataclass(frozen=True)
 class Job:
-    """`model` is a name that the service with that data directory knows."""
+    """What to encode and how; `model` is a name known to the service with that data directory."""
 
     texts: list[str]
     data_dir: str
@@ -41,9 +42,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Rates:
-    """Documents a second by the rows of a batch; of the best, milliseconds of CPU a document.
+    """Documents per second by batch size.
 
-    `tokenizing` is the part of the best time that it takes.
+    For the best batch size: `tokenizing` is its share of the time, `cpu_ms` the CPU milliseconds
+    per document.
     """
 
     by_rows: dict[str, float]
@@ -58,22 +60,22 @@ class Rates:
 
 @dataclass
 class Runs:
-    """The rates of several runs, by the rows of a batch."""
+    """The rates of several runs, by batch size."""
 
     by_rows: dict[str, list[float]] = field(default_factory=dict)
 
-    def add(self, found: Rates) -> None:
-        for rows, rate in found.by_rows.items():
+    def add(self, rates: Rates) -> None:
+        for rows, rate in rates.by_rows.items():
             self.by_rows.setdefault(rows, []).append(rate)
 
     def best(self) -> tuple[str, list[float]]:
-        """The rows of a batch whose median is the best, and its rates."""
+        """The batch size with the best median, and its rates."""
         return max(self.by_rows.items(), key=lambda item: metrics.median(item[1]))
 
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """The vectors of all chunks in their order; seconds of all, of the tokenizing, of the CPUs."""
+    """The vectors of all chunks in order, with the seconds taken: total, tokenizing, CPU."""
 
     vectors: NDArray[np.float32]
     seconds: float
@@ -82,19 +84,19 @@ class Encoded:
 
 
 def load(data_dir: Path, name: str = "bundled") -> model.LoadedModel:
-    """A model as the service with that data directory loads it, from the service's own cache."""
+    """Load a model the way the service with that data directory does, from its cache."""
     source = sources.resolve(name, roots=(), models_dir=data_dir / "models")
     described = description.describe(source.name, source.directory, options=source.options)
     return loading.load(described, cache_dir=data_dir / "cache")
 
 
 def rates(job: Job) -> Rates:
-    """Measured in a child process, so that nothing of it is left in this one."""
-    return Rates(**child.ask("benchmarks.bare", asdict(job)))
+    """Measure in a child process, so that no threads or memory stay in this one."""
+    return Rates(**child_process.ask("benchmarks.bare_encoder", asdict(job)))
 
 
 def vectors(data_dir: Path, texts: Sequence[str]) -> NDArray[np.float32]:
-    """The bundled model's vectors of texts that are cut at its limit, (texts, dimensions)."""
+    """The bundled model's vectors of texts cut at its limit, (texts, dimensions)."""
     loaded = load(data_dir)
     try:
         return encode(loaded, texts, "none", BATCH_ROWS[0]).vectors
@@ -105,23 +107,23 @@ def vectors(data_dir: Path, texts: Sequence[str]) -> NDArray[np.float32]:
 def encode(
     loaded: model.LoadedModel, texts: Sequence[str], strategy: chunking.Strategy, batch_rows: int
 ) -> Encoded:
-    """By one thread a CPU: all texts tokenized, then all batches through the encoder itself."""
-    wish = chunking.Chunking(strategy)
+    """Tokenize all texts with one thread per CPU, then run all batches through the encoder."""
+    options = chunking.Chunking(strategy)
     parts = [texts[start : start + PART] for start in range(0, len(texts), PART)]
     started, used = time.perf_counter(), time.process_time()
     with concurrent.futures.ThreadPoolExecutor(devices.cpu_count()) as threads:
-        prepared = list(threads.map(lambda part: loaded.prepare_now(part, wish), parts))
+        prepared = list(threads.map(lambda part: loaded.prepare_now(part, options), parts))
     tokenized = time.perf_counter()
     rows = [
         chunk.ids
         for part in prepared
-        for one in part
-        if isinstance(one, chunking.Prepared)
-        for chunk in one.chunks
+        for result in part
+        if isinstance(result, chunking.Prepared)
+        for chunk in result.chunks
     ]
-    found = _bulk(loaded, rows, batch_rows)
+    vectors = _bulk(loaded, rows, batch_rows)
     return Encoded(
-        found,
+        vectors,
         time.perf_counter() - started,
         tokenized - started,
         time.process_time() - used,
@@ -131,45 +133,45 @@ def encode(
 def query_encoder(
     loaded: model.LoadedModel, runner: asyncio.Runner
 ) -> Callable[[str], NDArray[np.float32]]:
-    """Gives the vector of one query, (dimensions,)."""
+    """A function that returns the vector of one query, (dimensions,)."""
 
     def encode(text: str) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = runner.run(loaded.encode_query(text)).vectors[0]
-        return found
+        vector: NDArray[np.float32] = runner.run(loaded.encode_query(text)).vectors[0]
+        return vector
 
     return encode
 
 
 def _bulk(loaded: model.LoadedModel, rows: encoder.Rows, batch_rows: int) -> NDArray[np.float32]:
-    # Not by the model's own methods: what they add to the encoder is what is measured beside it.
-    encodes = loaded._encoder
+    # Not by the model's own methods: their overhead is part of what the baseline is for.
+    encoder_ = loaded._encoder
     batches = encoder.plan_batches(
         [len(row) for row in rows],
         batch_tokens=batch_rows * (loaded.tokenizer.limit or chunking.DEFAULT_SIZE),
         max_rows=batch_rows,
     )
-    found = np.empty((len(rows), loaded.space.dimensions), np.float32)
+    vectors = np.empty((len(rows), loaded.space.dimensions), np.float32)
 
     def run(batch: list[int]) -> None:
-        # The bundled model has no prompt that pooling would leave out.
-        found[batch] = encoder.unit(encodes.bulk([rows[no] for no in batch], 0))
+        # The bundled model has no prompt for pooling to leave out.
+        vectors[batch] = encoder.unit(encoder_.bulk([rows[no] for no in batch], 0))
 
-    with concurrent.futures.ThreadPoolExecutor(encodes.lanes) as threads:
+    with concurrent.futures.ThreadPoolExecutor(encoder_.lanes) as threads:
         list(threads.map(run, batches))
-    return found
+    return vectors
 
 
 def measure(job: Job) -> Rates:
     loaded = load(Path(job.data_dir), job.model)
-    found: dict[int, Encoded] = {}
+    runs: dict[int, Encoded] = {}
     for rows in job.batch_rows:
-        # The encoder compiles code for each shape that it meets first.
+        # Warm up: the encoder compiles code for each new batch shape.
         encode(loaded, job.texts[:WARM_TEXTS], job.strategy, rows)
-        found[rows] = encode(loaded, job.texts, job.strategy, rows)
+        runs[rows] = encode(loaded, job.texts, job.strategy, rows)
     loaded.close()
-    best = min(found.values(), key=lambda one: one.seconds)
+    best = min(runs.values(), key=lambda run: run.seconds)
     return Rates(
-        by_rows={str(rows): len(job.texts) / one.seconds for rows, one in found.items()},
+        by_rows={str(rows): len(job.texts) / run.seconds for rows, run in runs.items()},
         tokenizing=best.tokenizing_s / best.seconds,
         cpu_ms=1e3 * best.cpu_s / len(job.texts),
         backend=f"{loaded.build['backend']} {loaded.dtype}",

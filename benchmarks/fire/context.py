@@ -1,4 +1,4 @@
-"""What everyone in a run shares."""
+"""What all clients of a run share: where to send requests, the history, the known documents."""
 
 import dataclasses
 import random
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.fire.history import History
-from benchmarks.fire.shelf import Shelf
+from benchmarks.fire.known_documents import KnownDocuments
 
 
 @dataclass(frozen=True)
 class Rates:
-    """How many clients there are, and what all of a kind together ask for in a second."""
+    """Number of clients of each kind, and requests per second of all of that kind together."""
 
     writers: int = 4
     writes_s: float = 20.0
@@ -21,8 +21,8 @@ class Rates:
 
 
 @dataclass
-class Scene:
-    """`spaces` are those that searches may demand; `ended` tells everybody to stop."""
+class RunContext:
+    """`spaces` are those that searches may expect; `ended` tells every client to stop."""
 
     port: int
     collection: str
@@ -31,17 +31,17 @@ class Scene:
     rates: Rates = Rates()
     spaces: tuple[str, ...] = ()
     history: History = field(default_factory=History)
-    shelf: Shelf = field(default_factory=Shelf)
+    known_documents: KnownDocuments = field(default_factory=KnownDocuments)
     ended: threading.Event = field(default_factory=threading.Event)
 
     @property
     def path(self) -> str:
         return f"/v1/collections/{self.collection}"
 
-    def act(self) -> "Scene":
-        """The same with an end of its own."""
+    def new_phase(self) -> "RunContext":
+        """The same context with an `ended` event of its own."""
         return dataclasses.replace(self, ended=threading.Event())
 
-    def chance(self, who: str) -> random.Random:
-        """The same for the same seed, another for everyone."""
-        return random.Random(f"{self.seed} {who}")
+    def random_for(self, name: str) -> random.Random:
+        """A generator of one client: the same for the same seed, different for each name."""
+        return random.Random(f"{self.seed} {name}")

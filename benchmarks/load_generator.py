@@ -1,7 +1,7 @@
-"""Clients of `POST /v1/embeddings`, in a process of their own: `python -m benchmarks.load < job`.
+"""Clients of `POST /v1/embeddings` in a process of their own.
 
-The job is a JSON object on stdin, see `Job`; the last line of stdout is the answer, see `Answers`.
-They send what is made beforehand, and look at the answers when the time is taken.
+`python -m benchmarks.load_generator` reads a `Job` as JSON from stdin; the last line of stdout is
+the answer, see `Answers`. Bodies are built before and answers decoded after the timed section.
 """
 
 import base64
@@ -19,39 +19,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import child, client
+from benchmarks import child_process, client
 
 PATH = "/v1/embeddings"
-TEXTS = 64  # a request
+TEXTS = 64  # per request
 CLIENTS = 4
 OK, BUSY = 200, 429
-MODULE = "benchmarks.load"
+MODULE = "benchmarks.load_generator"
 
 
 @dataclass(frozen=True)
 class Job:
-    """`clients` share the bodies: each is sent once, or all again and again for `seconds`."""
+    """`clients` share the bodies: each is sent once, or all repeatedly for `seconds`."""
 
     port: int
     bodies: list[str]
     clients: int = CLIENTS
     seconds: float = 0.0
-    # Where to write the vectors as a .npy, in the order of the texts; of bodies sent once only.
+    # File for the vectors as .npy, in the order of the texts; only if each body is sent once.
     vectors: str = ""
 
 
 @dataclass
 class Answers:
-    """`started` and `ended` by the machine's monotonic clock, which its processes share.
+    """`started` and `ended` are by the monotonic clock, which all processes of a machine share.
 
-    `statuses` counts the answers; where there was none the key is what happened.
+    `statuses` counts answers by status, and requests without an answer by exception name.
     """
 
     started: float = 0.0
     ended: float = 0.0
     statuses: dict[str, int] = field(default_factory=dict)
     without_retry_after: int = 0
-    # The words of the first answer that was neither 200 nor 429.
+    # Text of the first answer that was neither 200 nor 429.
     odd: str = ""
 
     @property
@@ -60,7 +60,7 @@ class Answers:
 
 
 def bodies(texts: Sequence[str], *, model: str, **more: object) -> list[str]:
-    """Requests of so many texts each, `more` being what else they say."""
+    """Request bodies of TEXTS texts each, with `more` fields."""
     return [
         json.dumps({"model": model, "input": list(texts[start : start + TEXTS]), **more})
         for start in range(0, len(texts), TEXTS)
@@ -68,22 +68,22 @@ def bodies(texts: Sequence[str], *, model: str, **more: object) -> list[str]:
 
 
 def rate(job: Job, texts: int) -> float:
-    """Texts a second; Refused where a request was not answered by 200."""
+    """Texts per second. Raises Refused if a request wasn't answered by 200."""
     return texts / all_answered(run(job)).seconds
 
 
 def run(job: Job) -> Answers:
-    return Answers(**child.ask(MODULE, asdict(job)))
+    return Answers(**child_process.ask(MODULE, asdict(job)))
 
 
-def all_answered(found: Answers) -> Answers:
-    if found.statuses.keys() != {str(OK)}:
-        raise client.Refused(f"POST {PATH}: {found.statuses}; {found.odd}")
-    return found
+def all_answered(answers: Answers) -> Answers:
+    if answers.statuses.keys() != {str(OK)}:
+        raise client.Refused(f"POST {PATH}: {answers.statuses}; {answers.odd}")
+    return answers
 
 
 class _Run:
-    """What the clients share while they run."""
+    """State that the clients share while they run."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -98,16 +98,16 @@ class _Run:
         self._numbers = itertools.cycle(numbers) if job.seconds else numbers
         self._ready = threading.Barrier(job.clients + 1)
 
-    def all(self) -> Answers:
-        clients = [threading.Thread(target=self._client) for _ in range(self.job.clients)]
-        for one in clients:
-            one.start()
+    def run(self) -> Answers:
+        threads = [threading.Thread(target=self._client) for _ in range(self.job.clients)]
+        for thread in threads:
+            thread.start()
         started = time.monotonic()
         if self.job.seconds:
             self.until = started + self.job.seconds
         self._ready.wait()
-        for one in clients:
-            one.join()
+        for thread in threads:
+            thread.join()
         ended = time.monotonic()
         statuses = dict(self.statuses)
         return Answers(started, ended, statuses, self.without_retry_after, self.odd)
@@ -149,14 +149,14 @@ def _answered(connection: http.client.HTTPConnection, body: bytes) -> http.clien
     try:
         connection.request("POST", PATH, body=body, headers=client.JSON)
     except ConnectionError:
-        # Refused before all was sent: what it answered may be there all the same.
+        # It closed before reading the whole body; its answer may have arrived all the same.
         if connection.sock is None:
             raise
     return connection.getresponse()
 
 
 def vectors(raw: bytes) -> NDArray[np.float32]:
-    """The vectors of an answer, (texts, dimensions), in the order of its indexes."""
+    """The vectors of an answer, (texts, dimensions), ordered by `index`."""
     items = sorted(json.loads(raw)["data"], key=lambda item: item["index"])
     return np.stack([_vector(item["embedding"]) for item in items])
 
@@ -169,11 +169,11 @@ def _vector(embedding: Any) -> NDArray[np.float32]:
 
 def measure(job: Job) -> Answers:
     running = _Run(job)
-    found = running.all()
-    if job.vectors and found.statuses.keys() == {str(OK)}:
+    result = running.run()
+    if job.vectors and result.statuses.keys() == {str(OK)}:
         answers = [vectors(raw) for _, raw in sorted(running.answers.items())]
         np.save(job.vectors, np.concatenate(answers))
-    return found
+    return result
 
 
 if __name__ == "__main__":
