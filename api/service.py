@@ -148,8 +148,8 @@ def _worker_tasks(service: Service) -> list[Coroutine[Any, Any, None]]:
         service.models,
         backlog=service.backlog,
         builder=builder,
-        presence=service.replica,
+        replica=service.replica,
         hnsw_min_rows=settings.hnsw_min_rows,
-        retired=service.sweeper.wake,
+        on_retired=service.sweeper.wake,
     )
     return [keeper.run(), service.backlog.run(), service.sweeper.run(), worker.run()]

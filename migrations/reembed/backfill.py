@@ -1,4 +1,4 @@
-"""The backfill: ranges of documents, embedded for the target by any number of workers."""
+"""The backfill: any number of workers embed ranges of documents for the target index."""
 
 import asyncio
 import contextlib
@@ -13,24 +13,33 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from embedding.scheduling.queue import Urgency
 from indexing import catalog, retries
 from indexing.documents import text_vectors
+from indexing.documents.backlog import Backlog
 from indexing.documents.text_vectors import WrittenVectors
 from indexing.models.loaded import Loaded
 from indexing.models.pool import ModelPool
 from migrations.reembed import errors, leadership
+from migrations.reembed import migration as reembed
 from migrations.reembed.migration import Migration
 from migrations.reembed.throttle import Throttle
-from storage import documents, fence, migration_ranges, pending
+from storage import collections, documents, fence, migration_ranges, pending
 from storage import engine as database
 from storage.indexes import IndexRow
 from storage.migration_ranges import Range, SourceDocument
 
 log = structlog.get_logger()
 
-# Two batches are in flight: while one is written and the next is read, the other is encoded.
+# Two batches are in flight: one is encoded while the other is written and the next is read.
 LANES = 2
-# Read and cut into chunks at once, so that batches are made of texts of like length.
+# Documents per range; small collections are also split, so that workers can share them.
+_RANGE_DOCUMENTS = 500
+_MAX_RANGES = 1024
+_MIN_RANGES = 4
+# Read and chunked together, so that batches contain texts of similar length.
 _WINDOW = 512
 _WINDOW_BYTES = 1_000_000
+# With steady writes a few are always pending; they are embedded before the cutover.
+_FEW_PENDING = 64
+_MISSING_AT_ONCE = 5000
 
 Piece = tuple[SourceDocument, text_vectors.Cut]
 
@@ -45,20 +54,70 @@ class _Run:
     throttle: Throttle
 
 
+async def create_ranges(conn: AsyncConnection, migration: Migration) -> None:
+    """Split the collection's documents into ranges that workers can claim."""
+    total = await collections.count_documents(conn, migration.collection.id)
+    count = min(_MAX_RANGES, max(_MIN_RANGES, total // _RANGE_DOCUMENTS))
+    await migration_ranges.create(conn, migration.id, count)
+
+
 class Backfill:
-    def __init__(self, engine: AsyncEngine, models: ModelPool, owner: str) -> None:
+    """One worker's part in the backfills of migrations."""
+
+    def __init__(
+        self, engine: AsyncEngine, models: ModelPool, backlog: Backlog, owner: str
+    ) -> None:
         self._engine = engine
         self._models = models
+        self._backlog = backlog
         self._owner = owner
 
-    async def run(self, found: Migration, throttle: Throttle) -> bool:
-        """Work on ranges until there is none to take; whether there was one.
+    async def work(self, migration: Migration, throttle: Throttle) -> bool:
+        """Embed ranges, or what was written meanwhile; returns whether there was any work.
 
-        Raises ModelMissing, EmbeddingError; LeaseLost is told to nobody: another goes on there.
+        Raises ModelMissing, EmbeddingError.
         """
-        target = found.target_index
+        return await self._run_ranges(migration, throttle) or await self.drain_pending(
+            migration, throttle
+        )
+
+    async def drain_pending(self, migration: Migration, throttle: Throttle) -> bool:
+        """Embed some of what was written meanwhile, throttled as the ranges are."""
+        begun = time.monotonic()
+        done = await self._backlog.work_off(migration.target_index)
+        if done.documents:
+            throttle.record_batch(done.chunks, time.monotonic() - begun)
+            await throttle.wait_for_turn(done.chunks)
+        return done.documents > 0
+
+    async def finish(self, migration: Migration, epoch: int) -> bool:
+        """Enter `building` if a query finds nothing missing; the caller leads with `epoch`.
+
+        Returns False while ranges or pending texts are left, True if the state changed or missing
+        documents were made pending.
+        """
+        target, collection_id = migration.target_index, migration.collection.id
+        async with self._engine.begin() as conn:
+            ranges_left = (await migration_ranges.totals(conn, migration.id)).unfinished
+            counts = await pending.counts(conn, target.id)
+            if ranges_left or counts.waiting > _FEW_PENDING:
+                return False
+            # Reads every document, so only when the rest is done.
+            missing = await pending.add_missing(conn, target.id, collection_id, _MISSING_AT_ONCE)
+        if missing:
+            return True
+        async with self._engine.begin() as conn:
+            await reembed.change_state(conn, migration, "building", epoch=epoch)
+        return True
+
+    async def _run_ranges(self, migration: Migration, throttle: Throttle) -> bool:
+        """Work on ranges until none can be claimed; returns whether there was one.
+
+        A lost lease is ignored: another worker continues that range.
+        """
+        target = migration.target_index
         with self._models.held(target) as loaded:
-            run = _Run(found, target, loaded, throttle)
+            run = _Run(migration, target, loaded, throttle)
             async with asyncio.TaskGroup() as group:
                 lanes = [group.create_task(self._lane(run), name="backfill") for _ in range(LANES)]
             return any(lane.result() for lane in lanes)
@@ -67,23 +126,23 @@ class Backfill:
         worked = False
         while not run.throttle.stopped:
             async with self._engine.begin() as conn:
-                held = await migration_ranges.claim(
+                claimed = await migration_ranges.claim(
                     conn, run.migration.id, owner=self._owner, lease_s=leadership.LEASE_S
                 )
-            if held is None:
+            if claimed is None:
                 break
             worked = True
             with contextlib.suppress(errors.LeaseLost):
-                async with self._holding(held):
-                    await self._range(run, held)
+                async with self._lease(claimed):
+                    await self._embed_range(run, claimed)
         return worked
 
     @contextlib.asynccontextmanager
-    async def _holding(self, held: Range) -> AsyncIterator[None]:
-        """Keep the lease while in the block; whatever ends it, another may take the range then."""
+    async def _lease(self, claimed: Range) -> AsyncIterator[None]:
+        """Keep the lease during the block; after it, another worker may claim the range."""
 
         async def renew(conn: AsyncConnection) -> bool:
-            return await migration_ranges.renew(conn, held, leadership.LEASE_S)
+            return await migration_ranges.renew(conn, claimed, leadership.LEASE_S)
 
         try:
             async with leadership.keep_lease(self._engine, renew):
@@ -91,45 +150,47 @@ class Backfill:
         finally:
             with contextlib.suppress(*database.FAILURES):
                 async with self._engine.begin() as conn:
-                    await migration_ranges.release(conn, held)
+                    await migration_ranges.release(conn, claimed)
 
-    async def _range(self, run: _Run, held: Range) -> None:
-        after = held.position
-        if held.is_suspect and (window := await self._window(run, held, after)):
+    async def _embed_range(self, run: _Run, claimed: Range) -> None:
+        after = claimed.position
+        if claimed.is_suspect and (window := await self._read_window(run, claimed, after)):
             await self._set_apart(run, window)
             after = window[-1].doc_key
-            await self._advance(held, after)
-        while window := await self._window(run, held, after):
-            for batch in text_vectors.batches(await self._cut(run, window)):
-                await self._batch(run, held, batch)
+            await self._advance(claimed, after)
+        while window := await self._read_window(run, claimed, after):
+            for batch in text_vectors.batches(await self._chunk(run, window)):
+                await self._embed_batch(run, claimed, batch)
                 if run.throttle.stopped:
                     return
             after = window[-1].doc_key
-            await self._advance(held, after)
-        await self._advance(held, None)
+            await self._advance(claimed, after)
+        await self._advance(claimed, None)
 
     async def _set_apart(self, run: _Run, window: Sequence[SourceDocument]) -> None:
-        """Pending texts are leased one by one in the end, so the one that ends workers is found."""
-        hashes = {one.doc_key: one.text_hash for one in window}
+        """Make texts pending: in the end those are leased one by one, which finds the killer."""
+        hashes = {document.doc_key: document.text_hash for document in window}
 
         async def work() -> None:
             async with self._engine.begin() as conn:
                 await fence.enter(conn, run.migration.collection.id)
                 present = await documents.lock(conn, list(hashes))
-                same = {key: hash_ for key, hash_ in hashes.items() if present.get(key) == hash_}
-                await pending.add(conn, run.target.id, same)
+                unchanged = {
+                    key: hash_ for key, hash_ in hashes.items() if present.get(key) == hash_
+                }
+                await pending.add(conn, run.target.id, unchanged)
 
         await retries.writing(work)
         log.warning("range_set_apart", migration=str(run.migration.id), documents=len(window))
 
-    async def _window(
-        self, run: _Run, held: Range, after: uuid.UUID | None
+    async def _read_window(
+        self, run: _Run, claimed: Range, after: uuid.UUID | None
     ) -> list[SourceDocument]:
         return await retries.read(
             self._engine,
             lambda conn: migration_ranges.next_documents(
                 conn,
-                held,
+                claimed,
                 collection_id=run.migration.collection.id,
                 index_id=run.target.id,
                 after=after,
@@ -138,52 +199,58 @@ class Backfill:
             ),
         )
 
-    async def _cut(self, run: _Run, window: Sequence[SourceDocument]) -> list[Piece]:
+    async def _chunk(self, run: _Run, window: Sequence[SourceDocument]) -> list[Piece]:
         texts = [source.text for source in window]
-        found = await run.loaded.model.prepare(texts, catalog.chunking_of(run.target))
-        return list(zip(window, found, strict=True))
+        chunked = await run.loaded.model.prepare(texts, catalog.chunking_of(run.target))
+        return list(zip(window, chunked, strict=True))
 
-    async def _advance(self, held: Range, after: uuid.UUID | None) -> None:
+    async def _advance(self, claimed: Range, after: uuid.UUID | None) -> None:
         async def work() -> None:
             async with self._engine.begin() as conn:
-                if not await migration_ranges.advance(conn, held, after, finished=after is None):
-                    raise errors.LeaseLost(f"range {held.no}")
+                if not await migration_ranges.advance(conn, claimed, after, finished=after is None):
+                    raise errors.LeaseLost(f"range {claimed.no}")
 
         await retries.writing(work)
 
-    async def _batch(self, run: _Run, held: Range, batch: Sequence[Piece]) -> None:
+    async def _embed_batch(self, run: _Run, claimed: Range, batch: Sequence[Piece]) -> None:
         chunks = sum(text_vectors.chunks(prepared) for _, prepared in batch)
         await run.throttle.wait_for_turn(chunks)
         if run.throttle.stopped:
             return
         begun = time.monotonic()
-        name = uuid.uuid4().hex[:8]
-        told = {"migration": str(run.migration.id), "chunks": chunks, "batch": name}
-        done = await text_vectors.encode_chunks(
+        fields = {
+            "migration": str(run.migration.id),
+            "chunks": chunks,
+            "batch": uuid.uuid4().hex[:8],
+        }
+        encoded = await text_vectors.encode_chunks(
             run.loaded, [prepared for _, prepared in batch], Urgency.BACKFILL
         )
-        log.info("backfill_encoded", **told)
-        filled = [
-            WrittenVectors(source.doc_key, source.text_hash, one)
-            for (source, _), one in zip(batch, done, strict=True)
+        log.info("backfill_encoded", **fields)
+        embedded = [
+            WrittenVectors(source.doc_key, source.text_hash, vectors)
+            for (source, _), vectors in zip(batch, encoded, strict=True)
         ]
-        await retries.writing(lambda: self._write(run, held, filled))
-        log.info("backfill_written", **told)
+        await retries.writing(lambda: self._write(run, claimed, embedded))
+        log.info("backfill_written", **fields)
         run.throttle.record_batch(chunks, time.monotonic() - begun)
 
-    async def _write(self, run: _Run, held: Range, filled: Sequence[WrittenVectors]) -> None:
-        """Nothing where the lease was lost: a worker that was asleep for long writes no row."""
+    async def _write(self, run: _Run, claimed: Range, embedded: Sequence[WrittenVectors]) -> None:
+        """Raises LeaseLost and writes nothing if the lease was lost, say by a suspended worker."""
         async with self._engine.begin() as conn:
             live = await fence.enter(conn, run.migration.collection.id)
             if run.target.id not in {index.id for index in live}:
                 raise errors.LeaseLost(f"the index {run.target.id} is no longer written")
-            written = await text_vectors.write_texts(conn, run.target, filled)
-            good = [one for one in written if one.chunks]
+            written = await text_vectors.write_texts(conn, run.target, embedded)
+            succeeded = [result for result in written if result.chunks]
             await pending.complete(
-                conn, run.target.id, [(one.doc_key, one.text_hash) for one in good]
+                conn, run.target.id, [(result.doc_key, result.text_hash) for result in succeeded]
             )
-            counted = await migration_ranges.record_progress(
-                conn, held, documents=len(written), chunks=sum(one.chunks for one in good)
+            is_ours = await migration_ranges.record_progress(
+                conn,
+                claimed,
+                documents=len(written),
+                chunks=sum(result.chunks for result in succeeded),
             )
-            if not counted:
-                raise errors.LeaseLost(f"range {held.no}")
+            if not is_ours:
+                raise errors.LeaseLost(f"range {claimed.no}")

@@ -1,4 +1,4 @@
-"""The flip: which index answers changes in one short transaction, forwards or back."""
+"""Switching the index that searches use, forward or back, in one short fenced transaction."""
 
 import asyncio
 import dataclasses
@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from embedding.scheduling.queue import Urgency
 from indexing.documents.backlog import Backlog
-from migrations.reembed import errors, migration
+from migrations.reembed import errors
+from migrations.reembed import migration as reembed
 from migrations.reembed.migration import Migration
 from storage import collections, fence, indexes, migrations, pending, replicas
 from storage import engine as database
@@ -21,22 +22,22 @@ from storage.indexes import IndexRow
 
 log = structlog.get_logger()
 
-# Writes that are under way take longer than this only where they hold many rows.
+# The wait for writes in progress; only writes of many rows take longer.
 _FIRST_WAIT_MS = 250
-_LONGEST_WAIT_MS = 2000
-_NOTE_AT_ONCE = 5000
-_FEW = 32
+_MAX_WAIT_MS = 2000
 _PAUSE_S = 0.05
+_MISSING_AT_ONCE = 5000
+_FEW = 32
 
 Work = Callable[[AsyncConnection], Awaitable[None]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Blocker:
-    """Why the flip can't be made yet; `failed`: it never will without somebody's help."""
+    """Why an index can't serve searches yet; `is_permanent` if somebody has to act."""
 
     reason: str
-    failed: bool = False
+    is_permanent: bool = False
 
 
 async def catch_up(
@@ -47,44 +48,49 @@ async def catch_up(
     to_few: bool = False,
     until: float = math.inf,
 ) -> int:
-    """Embed what the index lacks, found by the coverage query; how many documents there were.
+    """Embed what the index lacks, migration by the coverage query; returns how many documents.
 
-    `to_few`: until there are few, where every write brings another; `until` by time.monotonic().
+    With `to_few`, stop when few are left, since every write adds another; `until` is by
+    time.monotonic().
     """
-    worked = 0
-    least = _FEW if to_few else 1
+    embedded = 0
+    enough = _FEW if to_few else 1
     while True:
-        while (done := (await backlog.work_off(index, Urgency.WRITE)).documents) >= least:
-            worked += done
+        while (done := (await backlog.work_off(index, Urgency.WRITE)).documents) >= enough:
+            embedded += done
             if time.monotonic() > until:
-                return worked
-        worked += done
+                return embedded
+        embedded += done
         async with engine.begin() as conn:
-            noted = await pending.add_missing(conn, index.id, index.collection_id, _NOTE_AT_ONCE)
-        if not noted:
-            return worked
+            missing = await pending.add_missing(
+                conn, index.id, index.collection_id, _MISSING_AT_ONCE
+            )
+        if not missing:
+            return embedded
 
 
 async def find_blocker(
     conn: AsyncConnection, index: IndexRow, *, waive_failed: bool
 ) -> Blocker | None:
-    """What keeps `index` from answering now: pending texts, or a process without its model."""
+    """What keeps `index` from serving searches: pending texts, or a process without its model."""
     counts = await pending.counts(conn, index.id)
     if counts.failed and not waive_failed:
-        named = await pending.failed(conn, index.id, 3)
-        shown = "; ".join(f"{id_}: {why}" for id_, why in named)
+        examples = "; ".join(
+            f"{id_}: {why}" for id_, why in await pending.failed(conn, index.id, 3)
+        )
         return Blocker(
-            f"{counts.failed:,} texts can't be embedded by {index.model_id} ({shown})", failed=True
+            f"{counts.failed:,} texts can't be embedded by {index.model_id} ({examples})",
+            is_permanent=True,
         )
     if counts.waiting:
         return Blocker(f"{counts.waiting:,} texts are still to be embedded")
-    lacking = [
-        one.name
-        for one in await replicas.live(conn)
-        if one.serves and index.space_id not in one.spaces
+    unready = [
+        replica.name
+        for replica in await replicas.live(conn)
+        if replica.serves and index.space_id not in replica.spaces
     ]
-    if lacking:
-        return Blocker(f"{', '.join(lacking)} has not loaded {index.model_id} yet")
+    if unready:
+        return Blocker(f"{', '.join(unready)} has not loaded {index.model_id} yet")
     return None
 
 
@@ -95,7 +101,7 @@ async def read_coverage(engine: AsyncEngine, index: IndexRow) -> pending.IndexCo
 
 async def begin_cutting(
     engine: AsyncEngine,
-    found: Migration,
+    migration: Migration,
     *,
     epoch: int | None,
     why: str | None = None,
@@ -103,87 +109,94 @@ async def begin_cutting(
 ) -> None:
     """From now on every write embeds for both indexes, so that nothing can pile up.
 
-    `options`: what was waived or forced for it.
+    `options` are stored with the migration: what was waived or forced.
     """
 
     async def work(conn: AsyncConnection) -> None:
         if options:
-            await migrations.set_options(conn, found.id, options)
-        await indexes.set_state(conn, found.target_index.id, "cutting")
-        await migration.change_state(conn, found, "cutting", epoch=epoch, why=why)
+            await migrations.set_options(conn, migration.id, options)
+        await indexes.set_state(conn, migration.target_index.id, "cutting")
+        await reembed.change_state(conn, migration, "cutting", epoch=epoch, why=why)
 
     await run_fenced(engine, work)
 
 
-async def cut_over(engine: AsyncEngine, found: Migration, *, epoch: int) -> Blocker | None:
-    """Forwards: the target answers, the source is retained. What hinders it, if anything does."""
-    options = found.options
-    hinders: list[Blocker] = []
+async def cut_over(engine: AsyncEngine, migration: Migration, *, epoch: int) -> Blocker | None:
+    """Switch searches to the target and retain the source; returns what blocks it, if anything."""
+    options = migration.options
+    source, target = migration.source_index, migration.target_index
+    blocker: Blocker | None = None
 
     async def work(conn: AsyncConnection) -> None:
-        hinders.clear()
-        hinder = await find_blocker(conn, found.target_index, waive_failed=options.waive_failed)
-        if hinder is not None:
-            hinders.append(hinder)
+        nonlocal blocker
+        blocker = await find_blocker(conn, target, waive_failed=options.waive_failed)
+        if blocker is not None:
             return
-        await _switch(conn, found, frm=found.source_index, to=found.target_index)
-        await indexes.set_state(conn, found.source_index.id, "retained")
+        await _switch(conn, migration, source, target)
+        await indexes.set_state(conn, source.id, "retained")
         until = func.now() + timedelta(seconds=options.retain_s)
-        await migration.change_state(conn, found, "soaking", epoch=epoch, retained_until=until)
+        await reembed.change_state(conn, migration, "soaking", epoch=epoch, retained_until=until)
 
     await run_fenced(engine, work)
-    return hinders[0] if hinders else None
+    return blocker
 
 
-async def roll_back(engine: AsyncEngine, found: Migration, *, force: str | None, why: str) -> None:
-    """Backwards: the retained source answers again, the target is retired.
+async def roll_back(
+    engine: AsyncEngine, migration: Migration, *, force: str | None, why: str
+) -> None:
+    """Switch searches back to the retained source, and retire the target.
 
-    Raises RollbackRefused where the source lacks anything, TransitionRefused, LeaseLost.
+    Raises RollbackRefused if the source lacks anything, TransitionRefused, LeaseLost.
     """
+    source, target = migration.source_index, migration.target_index
 
     async def work(conn: AsyncConnection) -> None:
-        hinder = await find_blocker(conn, found.source_index, waive_failed=force is not None)
-        if hinder is not None:
-            raise errors.RollbackRefused(hinder.reason)
-        await _switch(conn, found, frm=found.target_index, to=found.source_index)
-        await indexes.set_state(conn, found.target_index.id, "retired")
-        await migration.change_state(conn, found, "rolled_back", why=why, retained_until=None)
+        blocker = await find_blocker(conn, source, waive_failed=force is not None)
+        if blocker is not None:
+            raise errors.RollbackRefused(blocker.reason)
+        await _switch(conn, migration, target, source)
+        await indexes.set_state(conn, target.id, "retired")
+        await reembed.change_state(conn, migration, "rolled_back", why=why, retained_until=None)
 
     await run_fenced(engine, work)
 
 
-async def _switch(conn: AsyncConnection, found: Migration, *, frm: IndexRow, to: IndexRow) -> None:
+async def _switch(
+    conn: AsyncConnection, migration: Migration, active: IndexRow, successor: IndexRow
+) -> None:
     if not await collections.switch_active(
-        conn, found.collection.id, from_index=frm.id, to_index=to.id
+        conn, migration.collection.id, from_index=active.id, to_index=successor.id
     ):
-        raise errors.LeaseLost(f"the index {frm.id} is not the active one any more")
-    await indexes.set_state(conn, to.id, "active")
+        raise errors.LeaseLost(f"index {active.id} is no longer the active one")
+    await indexes.set_state(conn, successor.id, "active")
 
 
-async def retire_source(engine: AsyncEngine, found: Migration, *, why: str) -> None:
-    """The time of grace is over: the sweeper drops the table, no search is waited for."""
+async def retire_source(engine: AsyncEngine, migration: Migration, *, why: str) -> None:
+    """End the retention period, without waiting for searches: the sweeper drops the table later."""
 
     async def work(conn: AsyncConnection) -> None:
-        await indexes.set_state(conn, found.source_index.id, "retired")
-        await migration.change_state(conn, found, "done", why=why, retained_until=None)
+        await indexes.set_state(conn, migration.source_index.id, "retired")
+        await reembed.change_state(conn, migration, "done", why=why, retained_until=None)
 
     await run_fenced(engine, work)
 
 
-async def drop_target(engine: AsyncEngine, found: Migration) -> None:
+async def drop_target(engine: AsyncEngine, migration: Migration) -> None:
+    """Cancel the migration; its target is retired, and the sweeper drops the table."""
+
     async def work(conn: AsyncConnection) -> None:
-        await indexes.set_state(conn, found.target_index.id, "retired")
-        await collections.set_building(conn, found.collection.id, None)
-        await migration.change_state(conn, found, "cancelled")
+        await indexes.set_state(conn, migration.target_index.id, "retired")
+        await collections.set_building(conn, migration.collection.id, None)
+        await reembed.change_state(conn, migration, "cancelled")
 
     await run_fenced(engine, work)
 
 
 async def run_fenced(engine: AsyncEngine, work: Work) -> None:
-    """One transaction while no write is under way; a little more patient every time.
+    """Run `work` in one transaction while no write is in progress.
 
-    Writers that come meanwhile wait behind it, so the wait for those under way is short, and it
-    grows, so that steady long writes can't keep it off for ever.
+    New writes queue behind it, so it waits only briefly for those in progress, then retries with
+    a longer wait, so that steady long writes can't block it forever.
     """
     wait_ms = _FIRST_WAIT_MS
     while True:
@@ -195,7 +208,7 @@ async def run_fenced(engine: AsyncEngine, work: Work) -> None:
         except database.FAILURES as error:
             if not database.is_conflict(error):
                 raise
-            wait_ms = min(2 * wait_ms, _LONGEST_WAIT_MS)
+            wait_ms = min(2 * wait_ms, _MAX_WAIT_MS)
             log.info("fence_retried", next_wait_ms=wait_ms)
             await asyncio.sleep(_PAUSE_S)
         else:

@@ -1,4 +1,7 @@
-"""Leases held while something is done: renewed beside it, by the database's clock."""
+"""Leases, renewed in the background while work runs, and the one worker that leads a migration.
+
+Leases expire by the database's clock.
+"""
 
 import asyncio
 import contextlib
@@ -13,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from embedding.errors import EmbeddingError, EncoderDied, Overloaded
 from indexing import errors as indexing
 from indexing.errors import ModelMissing
-from migrations.reembed import errors, migration
+from migrations.reembed import errors
+from migrations.reembed import migration as reembed
 from migrations.reembed.migration import Migration
 from storage import engine as database
 from storage import migrations
@@ -21,42 +25,33 @@ from storage.errors import IndexChanged
 
 log = structlog.get_logger()
 
-# A worker that was killed holds others up for so long.
+# Other workers wait this long for a worker that was killed.
 LEASE_S = 15.0
 _RENEW_EVERY_S = 4.0
-# The database was away: the lease should not end before it is renewed.
-_AGAIN_S = 1.0
+# After a failed renewal: short, so that the lease does not expire first.
+_RETRY_S = 1.0
 
 Renew = Callable[[AsyncConnection], Awaitable[bool]]
 
 
 @contextlib.asynccontextmanager
 async def keep_lease(engine: AsyncEngine, renew: Renew) -> AsyncIterator[None]:
-    """Renew beside the block, which is ended where the lease became another's.
+    """Renew a lease while the block runs; if it is lost, cancel the block and raise LeaseLost.
 
-    Raises LeaseLost then. What is written in between is guarded by its epoch.
+    Between two renewals the lease's epoch protects what is written.
     """
     block = asyncio.current_task()
     assert block is not None, "leases are held by tasks"
-    others = block.cancelling()
-    ended = False
+    cancellations_before = block.cancelling()
+    is_lost = False
 
-    async def work() -> None:
-        nonlocal ended
-        is_ours, pause_s = True, _RENEW_EVERY_S
-        while is_ours:
-            await asyncio.sleep(pause_s)
-            pause_s = _RENEW_EVERY_S
-            try:
-                async with engine.begin() as conn:
-                    is_ours = await renew(conn)
-            except database.FAILURES as error:  # tried again; by then it may be another's
-                pause_s = _AGAIN_S
-                log.info("lease_not_renewed", reason=type(error).__name__)
-        ended = True
+    async def renew_until_lost() -> None:
+        nonlocal is_lost
+        await _renew_until_lost(engine, renew)
+        is_lost = True
         block.cancel()
 
-    task = asyncio.create_task(work(), name="lease")
+    task = asyncio.create_task(renew_until_lost(), name="lease")
     try:
         try:
             yield
@@ -64,43 +59,63 @@ async def keep_lease(engine: AsyncEngine, renew: Renew) -> AsyncIterator[None]:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
     except asyncio.CancelledError as error:
-        # As asyncio.timeout does: a cancellation by somebody else goes on.
-        if ended and block.uncancel() <= others:
-            raise errors.LeaseLost("the lease is another's, or it was ordered otherwise") from error
+        # As asyncio.timeout does: pass on a cancellation that isn't ours.
+        if is_lost and block.uncancel() <= cancellations_before:
+            raise errors.LeaseLost(
+                "another worker took over the lease, or a command ended it"
+            ) from error
         raise
 
 
+async def _renew_until_lost(engine: AsyncEngine, renew: Renew) -> None:
+    is_held, pause_s = True, _RENEW_EVERY_S
+    while is_held:
+        await asyncio.sleep(pause_s)
+        pause_s = _RENEW_EVERY_S
+        try:
+            async with engine.begin() as conn:
+                is_held = await renew(conn)
+        except database.FAILURES as error:  # by the next try another may have taken it
+            pause_s = _RETRY_S
+            log.info("lease_not_renewed", reason=type(error).__name__)
+
+
 @contextlib.asynccontextmanager
-async def lead(engine: AsyncEngine, found: Migration, owner: str) -> AsyncIterator[int | None]:
-    """Be the one who moves a migration on: the epoch, or None where another is or has done it."""
+async def lead(engine: AsyncEngine, migration: Migration, owner: str) -> AsyncIterator[int | None]:
+    """Lead a migration while the block runs, so that only `owner` changes its state.
+
+    Yields the lease's epoch, or None if another worker leads or has changed the state.
+    """
     async with engine.begin() as conn:
         epoch = await migrations.claim(
-            conn, found.id, state=found.state, owner=owner, lease_s=LEASE_S
+            conn, migration.id, state=migration.state, owner=owner, lease_s=LEASE_S
         )
     if epoch is None:
         yield None
         return
+
+    async def renew(conn: AsyncConnection) -> bool:
+        return await migrations.renew(conn, migration.id, epoch, LEASE_S)
+
     try:
-        async with keep_lease(
-            engine, lambda conn: migrations.renew(conn, found.id, epoch, LEASE_S)
-        ):
+        async with keep_lease(engine, renew):
             yield epoch
     finally:
         with contextlib.suppress(*database.FAILURES):
             async with engine.begin() as conn:
-                await migrations.release(conn, found.id, epoch)
+                await migrations.release(conn, migration.id, epoch)
 
 
-_PASSING = (indexing.Busy, indexing.ModelMissing, Overloaded, EncoderDied, IndexChanged)
+_TRANSIENT = (indexing.Busy, indexing.ModelMissing, Overloaded, EncoderDied, IndexChanged)
 
 
 def is_transient(error: Exception) -> bool:
-    """What is tried again: something was away or full for a moment, or another won.
+    """Whether to try again: something was unavailable or full, or another worker was faster.
 
-    Another worker may have the model that this one lost.
+    That includes a missing model: another worker may have it.
     """
     return (
-        isinstance(error, _PASSING)
+        isinstance(error, _TRANSIENT)
         or database.is_unavailable(error)
         or database.is_conflict(error)
         or database.is_gone(error)
@@ -108,70 +123,72 @@ def is_transient(error: Exception) -> bool:
 
 
 def failure_reason(error: Exception) -> str:
-    """What happened, and what to do."""
+    """What happened and, if known, what to do."""
     if isinstance(error, indexing.IndexingError | EmbeddingError | errors.MigrationError):
         return str(error)
     if isinstance(error, DBAPIError):
-        return _of_database(error)
+        return _database_reason(error)
     return f"{type(error).__name__}: {error}"
 
 
-def _of_database(error: DBAPIError) -> str:
-    said = str(error.orig).strip()
-    if isinstance(error.orig, psycopg.errors.DiskFull) and "shared memory" in said:
+def _database_reason(error: DBAPIError) -> str:
+    message = str(error.orig).strip()
+    if isinstance(error.orig, psycopg.errors.DiskFull) and "shared memory" in message:
         return (
-            f"too little shared memory for the HNSW build ({said}): give the container more "
-            "(`--shm-size 1g`), then resume"
+            f"too little shared memory for the HNSW build ({message}): give the container more "
+            "(`--shm-size 1g`) and resume"
         )
     if isinstance(error.orig, psycopg.errors.DiskFull):
-        return f"the disk is full ({said}): free some space, then resume"
-    return said
+        return f"the disk is full ({message}): free some space and resume"
+    return message
 
 
 class Leader:
-    """A worker as the leader of migrations, of each while it holds the lease."""
+    """Leads migrations on behalf of one worker, each while it holds the migration's lease."""
 
     def __init__(self, engine: AsyncEngine, owner: str) -> None:
         self._engine = engine
         self._owner = owner
-        # Under which a step was ended by an error: another may lead by now.
+        # Of steps that ended with an error: by now another worker may lead.
         self._epochs: dict[UUID, int] = {}
 
     @contextlib.asynccontextmanager
-    async def lead(self, found: Migration) -> AsyncIterator[int]:
-        """Raises LeaseLost where another worker leads, or has moved it on."""
-        self._epochs.pop(found.id, None)
-        async with lead(self._engine, found, self._owner) as epoch:
+    async def lead(self, migration: Migration) -> AsyncIterator[int]:
+        """Raises LeaseLost if another worker leads the migration, or has changed its state."""
+        self._epochs.pop(migration.id, None)
+        async with lead(self._engine, migration, self._owner) as epoch:
             if epoch is None:
-                raise errors.LeaseLost(f"another worker leads {found.id}, or has moved it on")
-            self._epochs[found.id] = epoch
+                raise errors.LeaseLost(
+                    f"another worker leads migration {migration.id}, or has changed its state"
+                )
+            self._epochs[migration.id] = epoch
             yield epoch
-            del self._epochs[found.id]
+            del self._epochs[migration.id]
 
-    async def handle_failure(self, found: Migration, error: Exception) -> None:
-        """A step ended so: what was away for a moment is tried again; all else is told."""
-        epoch = self._epochs.pop(found.id, None)
+    async def handle_failure(self, migration: Migration, error: Exception) -> None:
+        """After a step that raised `error`: leave it to be tried again, or fail the migration."""
+        epoch = self._epochs.pop(migration.id, None)
         reason = failure_reason(error)
         if is_transient(error):
-            log.info("migration_retried", migration=str(found.id), reason=reason[:300])
+            log.info("migration_retried", migration=str(migration.id), reason=reason[:300])
             if isinstance(error, ModelMissing) or database.is_gone(error):
-                await self._wait_for(found, reason)
+                await self._record_waiting(migration, reason)
             return
-        log.error("migration_failed", migration=str(found.id), reason=reason, exc_info=error)
+        log.error("migration_failed", migration=str(migration.id), reason=reason, exc_info=error)
         with contextlib.suppress(errors.LeaseLost):
             async with self._engine.begin() as conn:
-                await migration.change_state(
+                await reembed.change_state(
                     conn,
-                    found,
+                    migration,
                     "failed",
                     epoch=epoch,
                     why=reason[:500],
-                    resume_state=found.state,
+                    resume_state=migration.state,
                     error=reason[:2000],
                 )
 
-    async def _wait_for(self, found: Migration, reason: str) -> None:
-        """It may not come back by itself, so people are told."""
+    async def _record_waiting(self, migration: Migration, reason: str) -> None:
+        """Shown in the status, since it may not recover without help."""
         with contextlib.suppress(*database.FAILURES):
             async with self._engine.begin() as conn:
-                await migrations.record_waiting(conn, found.id, reason[:300])
+                await migrations.record_waiting(conn, migration.id, reason[:300])

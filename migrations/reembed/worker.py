@@ -1,4 +1,4 @@
-"""A worker's task: takes part in every migration that is under way."""
+"""A worker's background task: takes part in every migration that has work to do."""
 
 import asyncio
 import functools
@@ -14,7 +14,8 @@ from indexing.documents.backlog import Backlog
 from indexing.hnsw.builder import HnswBuilder
 from indexing.models.pool import ModelPool
 from indexing.replica import Replica
-from migrations.reembed import migration, states
+from migrations.reembed import migration as reembed
+from migrations.reembed import states
 from migrations.reembed.building import TargetBuilder
 from migrations.reembed.steps import MigrationSteps
 from storage import engine as database
@@ -26,7 +27,7 @@ _EVERY_S = 0.5
 
 
 class MigrationWorker:
-    """Any number of workers share the work through the database."""
+    """Runs the migrations' steps; any number of workers share the work through the database."""
 
     def __init__(
         self,
@@ -35,19 +36,20 @@ class MigrationWorker:
         *,
         backlog: Backlog,
         builder: HnswBuilder,
-        presence: Replica,
+        replica: Replica,
         hnsw_min_rows: int,
-        retired: Callable[[], None],
+        on_retired: Callable[[], None],
     ) -> None:
+        """`on_retired` is called when an index table is no longer needed."""
         self._engine = engine
-        self._drive = MigrationSteps(
+        self._steps = MigrationSteps(
             engine,
             models,
             owner=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}",
             backlog=backlog,
-            building=TargetBuilder(engine, builder, min_rows=hnsw_min_rows),
-            presence=presence,
-            retired=retired,
+            builder=TargetBuilder(engine, builder, min_rows=hnsw_min_rows),
+            replica=replica,
+            on_retired=on_retired,
         )
         self._tasks: dict[uuid.UUID, asyncio.Task[None]] = {}
 
@@ -61,19 +63,19 @@ class MigrationWorker:
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def tick(self) -> None:
-        """Begin to drive each that has something to do and is not driven here yet."""
+        """Start a task for each migration that has work to do and has no task here yet."""
         async with self._engine.connect() as conn:
             rows = await migrations.find_workable(conn, *states.WORKER_STATES)
             new = [row for row in rows if row.id not in self._tasks]
-            found = [await migration.from_row(conn, row) for row in new]
-        for one in found:
-            if one is None or one.is_idle:
+            startable = [await reembed.from_row(conn, row) for row in new]
+        for migration in startable:
+            if migration is None or migration.is_idle:
                 continue
-            task = asyncio.create_task(self._drive.run(one), name=f"migration {one.id}")
-            self._tasks[one.id] = task
-            task.add_done_callback(functools.partial(self._done, one.id))
+            task = asyncio.create_task(self._steps.run(migration), name=f"migration {migration.id}")
+            self._tasks[migration.id] = task
+            task.add_done_callback(functools.partial(self._on_task_done, migration.id))
 
-    def _done(self, migration_id: uuid.UUID, task: asyncio.Task[None]) -> None:
+    def _on_task_done(self, migration_id: uuid.UUID, task: asyncio.Task[None]) -> None:
         del self._tasks[migration_id]
         if task.cancelled():
             return

@@ -152,9 +152,9 @@ def runner_of(service: Service):
         service.models,
         backlog=service.backlog,
         builder=HnswBuilder(service.engine, service.models, target_recall=0.95, workers=0),
-        presence=service.replica,
+        replica=service.replica,
         hnsw_min_rows=service.settings.hnsw_min_rows,
-        retired=service.sweeper.wake,
+        on_retired=service.sweeper.wake,
     )
 
 
