@@ -20,6 +20,7 @@ from storage.tables import documents
 MAX_EF_SEARCH = 1000
 MIN_EF_SEARCH = 100
 _MAX_EXACT_ROWS = 1_000_000
+_EF_SEARCH = "hnsw.ef_search"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +112,7 @@ async def nearest(conn: AsyncConnection, index: IndexRow, query: Query) -> Neare
     plan = _first_plan(conn.dialect, index, query)
     while True:
         if not plan.exact:
-            await _tune(connection, max(index.ef_search or MIN_EF_SEARCH, plan.rows))
+            await _set_ef_search(conn, max(index.ef_search or MIN_EF_SEARCH, plan.rows))
         scanned, hits = await _run(connection, index, query, plan)
         exhausted = plan.exact and scanned < plan.rows
         if len(hits) >= query.limit or exhausted or plan.rows >= _MAX_EXACT_ROWS:
@@ -133,12 +134,18 @@ def _first_plan(dialect: Dialect, index: IndexRow, query: Query) -> _Plan:
     return _Plan(exact, rows, condition, parameters)
 
 
-async def _tune(connection: psycopg.AsyncConnection, ef_search: int) -> None:
-    """Set ef_search for this connection, once: a SET LOCAL would cost three round trips more."""
-    if getattr(connection, "vecmark_ef_search", None) == ef_search:
+async def _set_ef_search(conn: AsyncConnection, ef_search: int) -> None:
+    """Set it for the connection, unless it is set already.
+
+    SET LOCAL would need a transaction: three more round trips for each search. SQLAlchemy keeps
+    `conn.info` for as long as the connection to the server, in the pool and out of it, and empties
+    it with a reconnect.
+    """
+    if conn.info.get(_EF_SEARCH) == ef_search:
         return
-    await connection.execute("SELECT set_config('hnsw.ef_search', %s, false)", (str(ef_search),))
-    connection.vecmark_ef_search = ef_search  # type: ignore[attr-defined]
+    connection = await engine.driver(conn)
+    await connection.execute("SELECT set_config(%s, %s, false)", (_EF_SEARCH, str(ef_search)))
+    conn.info[_EF_SEARCH] = ef_search
 
 
 async def _run(
@@ -201,7 +208,7 @@ async def nearest_distances(
     if ef_search is None:
         distance = f"({distance}) + 0"
     else:
-        await _tune(connection, ef_search)
+        await _set_ef_search(conn, ef_search)
     async with connection.cursor(binary=True) as cursor:
         await cursor.execute(
             f"SELECT {distance} FROM {index.table} ORDER BY {distance} LIMIT {k:d}",
