@@ -18,7 +18,7 @@ from indexing.catalog import index_chunking
 from storage import collections, fence, indexes, pending, vector_tables, vectors
 from storage import engine as database
 from storage.adoption import staging
-from storage.adoption.source_tables import SourceRow
+from storage.adoption.source_rows import SourceRow
 from storage.adoption.staging import HalfMade
 
 log = structlog.get_logger()

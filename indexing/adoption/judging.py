@@ -18,7 +18,7 @@ from indexing.adoption.candidates import Candidate
 from indexing.adoption.matching import Bounds, Match, Progress, TableSample
 from indexing.models.loader import Opener
 from storage import spaces
-from storage.adoption.source_tables import TableCounts
+from storage.adoption.source_rows import TableCounts
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from embedding.errors import NoTokens
 from embedding.model import LoadedModel
 from embedding.text import chunking, tokenizer
 from indexing.adoption.candidates import Candidate
-from storage.adoption.source_tables import SourceRow
+from storage.adoption.source_rows import SourceRow
 
 _AT_ONCE = 64
 # Of the way from vectors of other texts to equal ones: E5 gives 0.75 to any two texts, so that a

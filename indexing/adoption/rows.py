@@ -14,7 +14,7 @@ from embedding.errors import NoTokens
 from embedding.text import chunking
 from indexing.adoption import matching
 from storage import documents
-from storage.adoption.source_tables import SourceRow
+from storage.adoption.source_rows import SourceRow
 from storage.documents import NewDocumentRow
 from storage.vectors import VectorRow
 

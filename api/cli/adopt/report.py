@@ -13,7 +13,8 @@ from indexing.adoption.candidates import Candidate
 from indexing.adoption.judging import AdoptionVerdict
 from indexing.adoption.matching import Match, TableSample
 from indexing.adoption.rows import RowTally
-from storage.adoption.source_tables import SourceTable, TableCounts
+from storage.adoption.source_rows import TableCounts
+from storage.adoption.source_tables import SourceTable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,7 @@ class AdoptReport:
         self.label, self.counts = table.label, counts
         self._found |= {
             "source": table.label,
-            "type": table.embedding.shown,
+            "type": table.embedding.type_name,
             "dimensions": sample.dimensions,
             "rows": counts.rows,
             "texts": counts.texts,
@@ -88,8 +89,8 @@ class AdoptReport:
         }
         self._line(
             f"{table.label}: {output.count(counts.rows, 'row')}, {counts.vectors:,} with a vector"
-            f" ({table.embedding.shown}, {sample.dimensions} dimensions), {counts.texts:,} with a"
-            " text"
+            f" ({table.embedding.type_name}, {sample.dimensions} dimensions), {counts.texts:,} with"
+            " a text"
         )
         without = f", {sample.left_out} more have a vector that can't be" if sample.left_out else ""
         self._line(f"Compared: {output.count(len(sample.rows), 'random row')}{without}")

@@ -19,8 +19,9 @@ from indexing.adoption.candidates import Candidate
 from indexing.adoption.judging import AdoptionVerdict, Judge
 from indexing.adoption.matching import Match, TableSample
 from indexing.models import verification
-from storage.adoption import source_tables
-from storage.adoption.source_tables import Connection, SourceTable
+from storage.adoption import source_connections, source_rows, source_tables
+from storage.adoption.source_connections import Connection
+from storage.adoption.source_tables import SourceTable
 
 _NAMED = 10
 
@@ -33,7 +34,7 @@ async def adopt(chosen: settings.Settings, asked: Request, told: AdoptReport) ->
         engine = await stack.enter_async_context(lifespan.store(chosen, _step))
         await importing.require_free(engine, asked.collection)
         url = asked.source or engine.url.render_as_string(hide_password=False)
-        source = await stack.enter_async_context(source_tables.connected(url))
+        source = await stack.enter_async_context(source_connections.connect(url))
         where = model_settings.from_settings(chosen)
         models = await asyncio.to_thread(_candidates, where, asked.claimed)
         table, sample = await _read(chosen, asked, source, told)
@@ -64,8 +65,8 @@ async def _read(
         metadata_columns=asked.metadata_columns,
     )
     table = await source_tables.find(source, wish)
-    counts = await source_tables.count(source, table)
-    found = await source_tables.sample(source, table, asked.sample, max_chars=chosen.max_text_chars)
+    counts = await source_rows.count(source, table)
+    found = await source_rows.sample(source, table, asked.sample, max_chars=chosen.max_text_chars)
     sample = matching.sampled(found, table.dimensions, max_chars=chosen.max_text_chars)
     told.read(table, counts, sample)
     if not sample.rows:
@@ -162,7 +163,7 @@ class _Making:
             evidence=evidence,
         )
         title = f"Adopting {table.label}"
-        pages = source_tables.pages(source, table, max_chars=limit)
+        pages = source_rows.read_pages(source, table, max_chars=limit)
         with progress.show(title, told.counts.rows, quiet=told.quiet) as bar:
             async with contextlib.aclosing(pages):
                 tally = await importing.run(self._engine, model, target, pages, bar.advance)

@@ -138,7 +138,7 @@ async def test_of_two_that_match_the_first_is_taken_and_the_other_told(
         ({"table": "nowhere.notes"}, r"no table nowhere\.notes"),
         ({"id_column": "key"}, r"public\.notes has no column key; it has: id \(bigint\), content"),
         ({"text_column": "id"}, r"the column id of public\.notes is bigint; the texts"),
-        ({"embedding_column": "content"}, r"is text; pgvector's vector and halfvec"),
+        ({"embedding_column": "content"}, r"is text; only pgvector's vector and halfvec can"),
         ({"metadata_columns": ("meta",)}, r"has no column meta"),
     ],
 )

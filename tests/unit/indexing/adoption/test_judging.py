@@ -8,7 +8,7 @@ import pytest
 from indexing.adoption import judging, matching, rows
 from indexing.adoption.candidates import Candidate
 from indexing.adoption.matching import Bounds, Match
-from storage.adoption.source_tables import SourceRow
+from storage.adoption.source_rows import SourceRow
 
 
 @pytest.mark.parametrize(
