@@ -1,4 +1,4 @@
-"""Where a migration stands: proven figures, rates of the workers, and what happens next."""
+"""The status of a migration: progress, the workers' rates, and what happens next."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -23,14 +23,14 @@ class Build(Struct, frozen=True, kw_only=True):
 
 
 class Lag(Struct, frozen=True, kw_only=True):
-    """What a rollback would have to embed first (`pending`), and what it could not (`failed`)."""
+    """Texts that a rollback would embed first (`pending`), and those it couldn't (`failed`)."""
 
     pending: int
     failed: int
 
 
 class MigrationProgress(Struct, frozen=True, kw_only=True):
-    """`rate` in chunks a second over the last ten; `pace`: 1 where nothing holds it back."""
+    """`rate` in chunks per second over the last ten seconds; `pace`: 1 if nothing slows it."""
 
     documents: int
     documents_done: int
@@ -53,8 +53,8 @@ class MigrationStatus:
     next: str
 
 
-async def read(conn: AsyncConnection, found: Migration) -> MigrationStatus:
-    target = found.target
+async def read(conn: AsyncConnection, migration: Migration) -> MigrationStatus:
+    target = migration.target
     counts = pending.PendingCounts(0, 0)
     failed: list[tuple[str, str]] = []
     build = None
@@ -63,33 +63,40 @@ async def read(conn: AsyncConnection, found: Migration) -> MigrationStatus:
         failed = await pending.failed(conn, target.id, _FAILED_SHOWN)
         build = await hnsw.progress(conn, target.id)
     lag = None
-    if found.is_soaking and found.source is not None:
-        behind = await pending.counts(conn, found.source.id)
+    if migration.is_soaking and migration.source is not None:
+        behind = await pending.counts(conn, migration.source.id)
         lag = Lag(pending=behind.waiting, failed=behind.failed)
-    others = await replicas.live(conn)
-    progress = await _progress(conn, found, counts, build, others)
-    told = following(found, counts, lag)
-    waits = found.is_idle or found.awaits_cutover
-    if found.state in states.WORKER_STATES and not waits and not any(one.works for one in others):
-        told = f"{_NOBODY} {told}"
-    return MigrationStatus(progress, lag, failed, told)
+    live = await replicas.live(conn)
+    progress = await _progress(conn, migration, counts, build, live)
+    following = describe_next(migration, counts, lag)
+    needs_worker = migration.state in states.WORKER_STATES and not (
+        migration.is_idle or migration.awaits_cutover
+    )
+    if needs_worker and not any(replica.works for replica in live):
+        following = f"{_NO_WORKER} {following}"
+    return MigrationStatus(progress, lag, failed, following)
 
 
 async def _progress(
     conn: AsyncConnection,
-    found: Migration,
+    migration: Migration,
     counts: pending.PendingCounts,
     build: hnsw.BuildProgress | None,
-    others: Sequence[ReplicaRow],
+    live: Sequence[ReplicaRow],
 ) -> MigrationProgress:
-    documents = await collections.count_documents(conn, found.collection.id)
-    totals = await migration_ranges.totals(conn, found.id)
-    told = [fact for one in others if isinstance(fact := one.facts.get(str(found.id)), Mapping)]
-    rate = sum(float(one["rate"]) for one in told) if told else None
-    # What a worker wrote twice, or was deleted since, is counted all the same; after the cut-over
-    # writes keep it whole.
-    is_whole = found.is_soaking or found.state in {"done", "rolled_back"}
-    done = documents if is_whole else min(totals.documents, documents)
+    documents = await collections.count_documents(conn, migration.collection.id)
+    totals = await migration_ranges.totals(conn, migration.id)
+    reports = [
+        facts
+        for replica in live
+        if isinstance(facts := replica.facts.get(str(migration.id)), Mapping)
+    ]
+    rate = sum(float(report["rate"]) for report in reports) if reports else None
+    # `totals` also counts what was written twice or deleted since, and after the cutover writes
+    # keep the target complete.
+    is_complete = migration.is_soaking or migration.state in {"done", "rolled_back"}
+    done = documents if is_complete else min(totals.documents, documents)
+    is_backfilling = migration.state == "backfilling"
     return MigrationProgress(
         documents=documents,
         documents_done=done,
@@ -97,76 +104,82 @@ async def _progress(
         pending=counts.waiting,
         failed=counts.failed,
         rate=rate,
-        eta_s=_eta_s(documents - done, totals, rate) if found.state == "backfilling" else None,
-        workers=max(totals.workers, int(_is_led(found))),
-        pace=min((float(one["pace"]) for one in told), default=None),
-        query_p95_ms=throttle.slowest_p95_ms(others),
+        eta_s=_eta_s(documents - done, totals, rate) if is_backfilling else None,
+        workers=max(totals.workers, int(_is_led(migration))),
+        pace=min((float(report["pace"]) for report in reports), default=None),
+        query_p95_ms=throttle.slowest_p95_ms(live),
         build=None if build is None else Build(phase=build.phase, share=build.share),
     )
 
 
-def _is_led(found: Migration) -> bool:
-    until = found.row.lease_until
-    return until is not None and until > found.now
+def _is_led(migration: Migration) -> bool:
+    until = migration.row.lease_until
+    return until is not None and until > migration.now
 
 
-def _eta_s(left: int, totals: migration_ranges.Totals, rate: float | None) -> float | None:
+def _eta_s(
+    documents_left: int, totals: migration_ranges.Totals, rate: float | None
+) -> float | None:
     if not rate or not totals.documents:
         return None
-    return left * totals.chunks / totals.documents / rate
+    return documents_left * totals.chunks / totals.documents / rate
 
 
-_NOBODY = "Nobody works on it: start `vecmark worker`, or a `vecmark serve` that may work."
+_NO_WORKER = (
+    "No worker is running: start `vecmark worker`, or `vecmark serve` without `--no-worker`."
+)
 _NEXT: Mapping[State, str] = {
-    "planned": "A worker begins with the backfill as soon as it has loaded the target.",
-    "backfilling": "Workers embed what the target lacks; then its HNSW index is built. What a "
-    "worker that died had in hand is taken over within 15 seconds.",
-    "building": "The HNSW index is built; then the target is verified.",
-    "verifying": "Coverage, recall and the gates are measured; then it is ready, or blocked.",
-    "ready": "The cut-over begins at once.",
-    "cutting": "Writes embed for both indexes. The flip is made as soon as nothing is pending and "
-    "every serving process has loaded the target.",
-    "paused": "Nothing is done while it is paused.",
-    "failed": "Mend what the error names.",
-    "done": "It is over; the old index is gone.",
+    "planned": "A worker starts the backfill as soon as it has loaded the target's model.",
+    "backfilling": "Workers embed what the target lacks; then its HNSW index is built. The work of "
+    "a worker that dies is taken over within 15 seconds.",
+    "building": "The HNSW index is being built; then the target is verified.",
+    "verifying": "Coverage, recall and the gates are measured; then it is ready or blocked.",
+    "ready": "The cutover begins now.",
+    "cutting": "Writes embed for both indexes. Searches switch to the target once nothing is "
+    "pending and every serving process has loaded its model.",
+    "paused": "Nothing happens while it is paused.",
+    "failed": "Fix what the error names.",
+    "done": "It is over; the old index was dropped.",
     "cancelled": "It is over; the collection stayed as it was.",
-    "rolled_back": "It is over; the old index answers again.",
+    "rolled_back": "It is over; searches use the old index again.",
 }
 
 
-def following(found: Migration, counts: pending.PendingCounts, lag: Lag | None) -> str:
-    """What happens next, also after a crash; or what a person has to do."""
-    if found.state == "soaking":
-        return _soaking(found, lag)
-    if found.state == "blocked":
-        return _blocked(found, counts)
-    if found.awaits_cutover:
-        return f"It waits for {_command(found, 'cutover')}."
-    if found.state in {"paused", "failed"}:
-        goes_on = f"{_command(found, 'resume')} goes on with {found.resume_state}."
-        return f"{_NEXT[found.state]} {goes_on}"
-    return _NEXT[found.state]
+def describe_next(migration: Migration, counts: pending.PendingCounts, lag: Lag | None) -> str:
+    """What happens next, even after a crash, or what a person has to do."""
+    if migration.state == "soaking":
+        return _next_when_soaking(migration, lag)
+    if migration.state == "blocked":
+        return _next_when_blocked(migration, counts)
+    if migration.awaits_cutover:
+        return f"It waits for {_command(migration, 'cutover')}."
+    if migration.state in {"paused", "failed"}:
+        resume = f"{_command(migration, 'resume')} continues with {migration.resume_state}."
+        return f"{_NEXT[migration.state]} {resume}"
+    return _NEXT[migration.state]
 
 
-def _command(found: Migration, words: str, options: str = "") -> str:
-    return cli_hints.migrate_command(found.collection.name, words, options)
+def _command(migration: Migration, subcommand: str, options: str = "") -> str:
+    return cli_hints.migrate_command(migration.collection.name, subcommand, options)
 
 
-def _blocked(found: Migration, counts: pending.PendingCounts) -> str:
-    overrule = _command(found, "cutover", "--force REASON")
+def _next_when_blocked(migration: Migration, counts: pending.PendingCounts) -> str:
+    overrule = _command(migration, "cutover", "--force REASON")
     if counts.failed:
-        overrule = _command(found, "cutover", "--waive-failed") + " (they will not be found)"
+        waive = _command(migration, "cutover", "--waive-failed")
+        overrule = f"{waive} (searches won't find these texts)"
     return (
-        f"Nothing was switched. Mend what the report names and {_command(found, 'resume')}, or "
-        f"{overrule}, or {_command(found, 'cancel')}."
+        f"Nothing was switched. Fix what the report names and {_command(migration, 'resume')}, or "
+        f"{overrule}, or {_command(migration, 'cancel')}."
     )
 
 
-def _soaking(found: Migration, lag: Lag | None) -> str:
-    until = found.row.retained_until
+def _next_when_soaking(migration: Migration, lag: Lag | None) -> str:
+    until = migration.row.retained_until
     when = "" if until is None else f" until {until:%Y-%m-%d %H:%M} UTC"
-    behind = "" if lag is None or not lag.pending else f" after {lag.pending:,} pending texts"
+    first = "" if lag is None or not lag.pending else f" after embedding {lag.pending:,} texts"
     return (
-        f"The target answers. The old index is kept fresh{when} and then dropped; "
-        f"{_command(found, 'rollback')} goes back{behind}, {_command(found, 'retire')} ends it now."
+        f"Searches now use the new index. The old one is kept up to date{when}, then dropped; "
+        f"{_command(migration, 'rollback')} returns to it{first}, "
+        f"{_command(migration, 'retire')} drops it now."
     )

@@ -248,14 +248,14 @@ async def test_what_was_written_meanwhile_is_held_back_by_the_rate_too(idle: Ser
     assert await sql(idle, "SELECT next_batch_at IS NOT NULL FROM migrations") == [(True,)]
 
 
-async def test_it_is_told_when_nobody_works(idle: Service, moving: Migration):
+async def test_the_status_says_when_no_worker_runs(idle: Service, moving: Migration):
     async with idle.engine.connect() as conn:
-        told = (await status.read(conn, moving)).next
-    assert told.startswith("Nobody works on it: start `vecmark worker`")
+        status_text = (await status.read(conn, moving)).next
+    assert status_text.startswith("No worker is running: start `vecmark worker`")
     await idle.commands.pause(moving)
     async with idle.engine.connect() as conn:
-        told = (await status.read(conn, await look(idle, moving.id))).next
-    assert "Nobody works" not in told
+        status_text = (await status.read(conn, await look(idle, moving.id))).next
+    assert "No worker" not in status_text
 
 
 async def test_a_range_on_which_workers_die_is_taken_apart(idle: Service, moving: Migration):
