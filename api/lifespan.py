@@ -22,6 +22,7 @@ from api.settings import Settings
 from embedding import loading as model_loading
 from embedding.model import LoadedModel
 from indexing import retries
+from indexing.models.loader import finish_load
 from indexing.models.pool import ModelPool
 from migrations import schema
 from storage import engine as database
@@ -34,7 +35,6 @@ Announce = Callable[[str], None]
 Loading = concurrent.futures.Future[LoadedModel]
 
 _WATCH_EVERY_S = 1.0
-_LOADING_GRACE_S = 30.0
 
 
 @contextlib.asynccontextmanager
@@ -68,7 +68,7 @@ async def open_parts(
         announce(f"loading the model {settings.model}")
         # Beside the start of the database: each takes a second of its own.
         loading = loading or model_loading.begin_loading(model_settings.from_settings(settings))
-        stack.push_async_callback(_ended, loading)
+        stack.push_async_callback(finish_load, asyncio.wrap_future(loading))
         died: dict[str, str] = {}
         engine = await stack.enter_async_context(_database(settings, announce, died))
         models = ModelPool(engine, model_settings.from_settings(settings), settings.model_memory)
@@ -77,14 +77,6 @@ async def open_parts(
         service = api_service.build(settings, engine, models, died, serves=serves)
         await stack.enter_async_context(_running(api_service.background_tasks(service), died))
         yield service
-
-
-async def _ended(loading: Loading) -> None:
-    """Wait for a load that a stop overtook: native threads that outlive Python abort it."""
-    done, _ = await asyncio.wait({asyncio.wrap_future(loading)}, timeout=_LOADING_GRACE_S)
-    for load in done:
-        # Retrieved: what hindered the load was told by `Models`, or no longer matters.
-        _ = load.cancelled() or load.exception()
 
 
 @contextlib.asynccontextmanager

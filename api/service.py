@@ -78,7 +78,7 @@ class Service:
             try:
                 return await self.catalog.create(name, loaded, resolved)
             finally:
-                self.models.claim(loaded)
+                self.models.keep(loaded)
 
     def using(self, name: str | None) -> contextlib.AbstractAsyncContextManager[Loaded]:
         """The default model, or the one that `name` names: loaded on demand, kept in the block.
@@ -111,7 +111,7 @@ def build(
         models=models,
         catalog=catalog,
         indexer=Indexer(engine, models, catalog),
-        searcher=Searcher(engine, models, catalog, searches=query_log, presence=replica),
+        searcher=Searcher(engine, models, catalog, query_log=query_log, replica=replica),
         query_log=query_log,
         replica=replica,
         sweeper=sweeper,

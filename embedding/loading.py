@@ -2,7 +2,7 @@
 
 import concurrent.futures
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,29 +80,41 @@ class ModelSettings:
         return sources.resolve(name, roots=self.roots, models_dir=self.models_dir)
 
 
-def load_from(places: ModelSettings, described: description.ModelDescription) -> model.LoadedModel:
+def load_from(
+    settings: ModelSettings, described: description.ModelDescription
+) -> model.LoadedModel:
     """Blocks, for many seconds where the model has to be converted. Raises EmbeddingError."""
     return load(
         described,
-        cache_dir=places.cache_dir,
-        device=places.device,
-        max_queued_tokens=places.max_queued_tokens,
+        cache_dir=settings.cache_dir,
+        device=settings.device,
+        max_queued_tokens=settings.max_queued_tokens,
     )
 
 
-def begin_loading(places: ModelSettings) -> "concurrent.futures.Future[model.LoadedModel]":
-    """Load the default model on a thread of its own, so that a start can do other things."""
-    begun: concurrent.futures.Future[model.LoadedModel] = concurrent.futures.Future()
+def begin_loading(settings: ModelSettings) -> concurrent.futures.Future[LoadedModel]:
+    """Load the default model beside the caller, so that a start can do other things."""
+
+    def load_default() -> LoadedModel:
+        source = settings.source(settings.default)
+        described = sources.descriptions.get(source, settings.options.over(source.options))
+        return load_from(settings, described)
+
+    return on_thread(load_default)
+
+
+def on_thread(load: Callable[[], LoadedModel]) -> concurrent.futures.Future[LoadedModel]:
+    """Load a model on a thread of its own."""
+    loading: concurrent.futures.Future[LoadedModel] = concurrent.futures.Future()
 
     def work() -> None:
-        if not begun.set_running_or_notify_cancel():
+        if not loading.set_running_or_notify_cancel():
             return
         try:
-            source = places.source(places.default)
-            described = sources.descriptions.get(source, places.options.over(source.options))
-            begun.set_result(load_from(places, described))
+            loading.set_result(load())
         except BaseException as error:
-            begun.set_exception(error)
+            loading.set_exception(error)
 
-    threading.Thread(target=work, name="load-default", daemon=True).start()
-    return begun
+    # A daemon: a conversion under way must not keep the process from ending.
+    threading.Thread(target=work, name="load-model", daemon=True).start()
+    return loading

@@ -34,7 +34,7 @@ class Replica:
         self,
         engine: AsyncEngine,
         models: ModelPool,
-        searches: QueryLog,
+        query_log: QueryLog,
         *,
         serves: bool,
         works: bool = True,
@@ -42,7 +42,7 @@ class Replica:
         """It `serves` searches, `works` on migrations, or both."""
         self._engine = engine
         self._models = models
-        self._searches = searches
+        self._query_log = query_log
         self._serves = serves
         self._id = uuid.uuid4()
         self._until = 0.0
@@ -55,7 +55,7 @@ class Replica:
     def is_registered(self) -> bool:
         return time.monotonic() < self._until
 
-    async def require(self) -> None:
+    async def require_registered(self) -> None:
         """Before anything is served. Raises Busy where the row could not be renewed."""
         if self.is_registered:
             return
@@ -72,18 +72,18 @@ class Replica:
     async def run(self) -> None:
         """Until cancelled; then others need not wait for it."""
         try:
-            await tasks.every(_EVERY_S, self.beat, name="replica")
+            await tasks.every(_EVERY_S, self.heartbeat, name="replica")
         finally:
             self._until = 0.0
             with contextlib.suppress(*database.FAILURES):
                 async with asyncio.timeout(1), self._engine.begin() as conn:
                     await replicas.unregister(conn, self._id)
 
-    async def beat(self) -> None:
+    async def heartbeat(self) -> None:
         """Register, or stay registered."""
         begun = time.monotonic()
         loaded = sorted({one.space_id for one in self._models.loaded})
-        facts = {**self.facts, "query_p95_ms": self._searches.p95_ms()}
+        facts = {**self.facts, "query_p95_ms": self._query_log.p95_ms()}
         row = replicas.ReplicaRow(self._id, self.name, self._serves, loaded, facts)
         async with self._engine.begin() as conn:
             await replicas.heartbeat(conn, row, _TTL_S)

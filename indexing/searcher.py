@@ -48,25 +48,25 @@ class Searcher:
         models: ModelPool,
         catalog: Catalog,
         *,
-        searches: QueryLog,
-        presence: Replica,
+        query_log: QueryLog,
+        replica: Replica,
     ) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._models = models
         self._catalog = catalog
-        self._searches = searches
-        self._presence = presence
+        self._query_log = query_log
+        self._replica = replica
 
     async def by_text(self, name: str, text: str, wish: SearchQuery) -> SearchAnswer:
         """Raises CollectionNotFound, SpaceMismatch, ModelMissing, NoTokens, Busy."""
-        await self._presence.require()
+        await self._replica.require_registered()
         started = time.perf_counter()
         for _ in range(_MAX_ATTEMPTS):
             collection = await self._expected(name, wish)
             try:
                 encoded = await self._encode(collection, text)
                 found = await self._nearest(collection, encoded.vectors[0], wish)
-                self._searches.note(collection.row.id, text, time.perf_counter() - started)
+                self._query_log.note(collection.row.id, text, time.perf_counter() - started)
                 return dataclasses.replace(found, query_cut=encoded.cut[0])
             except IndexChanged:
                 self._catalog.forget(name)
@@ -78,7 +78,7 @@ class Searcher:
 
     async def similar(self, name: str, document_id: str, wish: SearchQuery) -> SearchAnswer:
         """Documents near the centre of one document's chunks, without it. No model is needed."""
-        await self._presence.require()
+        await self._replica.require_registered()
         for _ in range(_MAX_ATTEMPTS):
             collection = await self._expected(name, wish)
             key = documents.key(collection.row.id, document_id)

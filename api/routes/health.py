@@ -71,10 +71,10 @@ def _tasks(service: Service) -> str:
 
 def _replica(service: Service) -> str:
     """Whether others count on this process, and it has what they count on."""
-    presence = service.replica
-    if not presence.is_registered:
+    replica = service.replica
+    if not replica.is_registered:
         return "not registered with the database for some seconds: searches wait"
-    loading = presence.lacking - service.models.given_up
+    loading = replica.lacking - service.models.given_up
     if loading:
         return f"{len(loading)} model(s) that collections are searched with are being loaded"
     return "ok"

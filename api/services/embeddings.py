@@ -184,5 +184,5 @@ async def available_models(service: Service) -> list[str]:
 
 
 def _at_hand(service: Service) -> set[str]:
-    places = service.models.places
+    places = service.models.settings
     return {source.name for source in sources.candidates(places.roots, places.models_dir)}

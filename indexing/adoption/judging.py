@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from embedding.errors import EmbeddingError
 from embedding.loading import ModelSettings
@@ -16,7 +16,9 @@ from embedding.model import LoadedModel
 from indexing.adoption import differences, matching
 from indexing.adoption.candidates import Candidate
 from indexing.adoption.matching import Bounds, Match, Progress, TableSample
-from indexing.models.loader import Opener
+from indexing.models.loaded import LoadedModels
+from indexing.models.loader import ModelLoader
+from indexing.models.memory import MemoryBudget
 from storage import spaces
 from storage.adoption.source_rows import TableCounts
 
@@ -34,8 +36,10 @@ class AdoptionVerdict:
 class Judge:
     """Has one model in memory at a time; an async context manager."""
 
-    def __init__(self, places: ModelSettings, bounds: Bounds) -> None:
-        self._opener = Opener(places)
+    def __init__(self, engine: AsyncEngine, settings: ModelSettings, bounds: Bounds) -> None:
+        loaded = LoadedModels()
+        budget = MemoryBudget(engine, loaded, limit=None)
+        self._loader = ModelLoader(engine, settings, loaded, budget)
         self._bounds = bounds
         self._open: tuple[Candidate, LoadedModel] | None = None
 
@@ -49,7 +53,7 @@ class Judge:
         trace: TracebackType | None,
     ) -> None:
         await self._close()
-        await self._opener.close()
+        await self._loader.close()
 
     async def open(self, candidate: Candidate) -> LoadedModel:
         """Raises EmbeddingError."""
@@ -58,7 +62,7 @@ class Judge:
         await self._close()
         if candidate.described is None:
             raise ValueError(candidate.name)
-        model = await self._opener.open(candidate.described)
+        model = await self._loader.open(candidate.described)
         self._open = (candidate, model)
         return model
 
@@ -92,7 +96,7 @@ class Judge:
         described = candidate.described
         if described is None:
             return False
-        found = await self._opener.find({described.space.fingerprint}, described.options)
+        found = await self._loader.find({described.space.fingerprint}, described.options)
         return found is not None
 
 

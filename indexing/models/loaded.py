@@ -1,4 +1,4 @@
-"""The models in memory, each found by its stored space, and who is using them."""
+"""The models in memory: each found by its stored space, and how many requests use it."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ class Use:
 class Loaded:
     """A model that may write and serve: its canaries (all of them if `full`) did not move.
 
-    `fingerprint` is that of the stored space, which the model's own may only be linked to.
+    `fingerprint` is that of the stored space; the model may have another one that is linked to it.
     """
 
     model: model.LoadedModel
@@ -50,20 +50,24 @@ class Loaded:
         return self.use.last_used
 
     def space_of(self, encoded: Encoded) -> int:
-        """The stored space that a result belongs to. Raises LoadRefused for a foreign one."""
+        """The stored space that a result belongs to. Raises LoadRefused for another space."""
         if encoded.fingerprint != self.model.space.fingerprint:
             raise errors.LoadRefused(
-                f"{self.name} gave a vector of the space {encoded.fingerprint}"
+                f"{self.name} returned a vector of another space ({encoded.fingerprint})"
             )
         return self.space_id
 
 
 class LoadedModels:
-    """`default` is the model of new collections, and None while it cannot be used."""
+    """`default` is the model of new collections, and None while it cannot be used.
+
+    `needed`: ids of the spaces that live indexes are searched in.
+    """
 
     def __init__(self) -> None:
         self._by_space: dict[int, Loaded] = {}
         self.default: Loaded | None = None
+        self.needed: frozenset[int] = frozenset()
         self._unpinned = asyncio.Event()
 
     def __iter__(self) -> Iterator[Loaded]:
@@ -72,44 +76,51 @@ class LoadedModels:
     def get(self, space_id: int) -> Loaded | None:
         return self._by_space.get(space_id)
 
-    def of(self, fingerprint: str) -> Loaded | None:
-        """The model that makes vectors of this space, be it by a link."""
+    def by_fingerprint(self, fingerprint: str) -> Loaded | None:
+        """The model that makes vectors of this space, by itself or through a link."""
         return next(
             (
-                one
-                for one in self._by_space.values()
-                if fingerprint in (one.model.space.fingerprint, one.fingerprint)
+                loaded
+                for loaded in self._by_space.values()
+                if fingerprint in (loaded.model.space.fingerprint, loaded.fingerprint)
             ),
             None,
         )
 
+    @property
+    def serving(self) -> list[Loaded]:
+        """The default and the models of live indexes."""
+        return [
+            loaded for loaded in self if loaded.space_id in self.needed or self.is_default(loaded)
+        ]
+
     def holds(self, loaded: Loaded) -> bool:
-        return any(one.model is loaded.model for one in self) or self.is_default(loaded)
+        return any(known.model is loaded.model for known in self) or self.is_default(loaded)
 
     def is_default(self, loaded: Loaded) -> bool:
         return self.default is not None and self.default.model is loaded.model
 
     @property
     def memory_bytes(self) -> int:
-        return sum(one.memory_bytes for one in self._by_space.values())
+        return sum(loaded.memory_bytes for loaded in self._by_space.values())
 
     def add(self, loaded: Loaded) -> None:
         self._by_space[loaded.space_id] = loaded
 
     def remove(self, loaded: Loaded) -> None:
-        for key, one in list(self._by_space.items()):
-            if one.model is loaded.model:
+        for key, known in list(self._by_space.items()):
+            if known.model is loaded.model:
                 del self._by_space[key]
         if self.is_default(loaded):
             self.default = None
 
     def replace(self, loaded: Loaded, **changes: Any) -> Loaded | None:
-        """Another record of the same model; None where it is not held any more."""
-        held = next((one for one in self if one.model is loaded.model), None)
-        if held is None:
+        """Change the record of this model; None if it was unloaded meanwhile."""
+        known = next((known for known in self if known.model is loaded.model), None)
+        if known is None:
             return None
-        changed = dataclasses.replace(held, **changes)
-        del self._by_space[held.space_id]
+        changed = dataclasses.replace(known, **changes)
+        del self._by_space[known.space_id]
         self._by_space.setdefault(changed.space_id, changed)
         if self.is_default(loaded):
             self.default = changed

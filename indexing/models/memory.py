@@ -1,4 +1,4 @@
-"""How much memory models take: estimated before one is loaded, and what this machine has."""
+"""Memory for models: what one will take, what this machine has, and the budget of them all."""
 
 import asyncio
 import contextlib
@@ -15,6 +15,10 @@ from indexing import errors, retries
 from indexing.models.loaded import Loaded, LoadedModels
 from storage import host, spaces
 
+log = structlog.get_logger()
+
+# How long a load waits for requests that use the models it needs unloaded.
+_PATIENCE_S = 30.0
 # Half: PostgreSQL, its builds of HNSW and requests under way need the rest.
 SHARE = 0.5
 _MEGABYTE = 10**6
@@ -56,7 +60,7 @@ def _parameters(modules: object) -> int:
     if not isinstance(modules, list):
         return 0
     weights = [module["weights"] for module in modules if "weights" in module]
-    return sum(int(one["parameters"]) for one in weights if isinstance(one, Mapping))
+    return sum(int(part["parameters"]) for part in weights if isinstance(part, Mapping))
 
 
 def _tokenizer_bytes(model: description.ModelDescription) -> int:
@@ -65,38 +69,37 @@ def _tokenizer_bytes(model: description.ModelDescription) -> int:
     return max((file.stat().st_size for file in files if file.is_file()), default=0)
 
 
-log = structlog.get_logger()
-
-# How long a load waits for requests that use what would have to go.
-_PATIENCE_S = 30.0
-
-
 class MemoryBudget:
-    """Never taken away: the default, models of live indexes, and while a request uses it any."""
+    """Frees memory by unloading the model that was used least recently.
+
+    Never unloaded: the default, the models of live indexes, and any model while a request uses it.
+    """
 
     def __init__(self, engine: AsyncEngine, loaded: LoadedModels, limit: int | None) -> None:
         self._engine = engine
         self._loaded = loaded
         self.limit = int(host.available_memory() * SHARE) if limit is None else limit
-        self._claimed: set[int] = set()
+        # New live indexes, which a look at the database begun before may have missed.
+        self._announced: set[int] = set()
 
-    def claim(self, space_id: int) -> None:
-        """A live index of the space was made just now; said before its model is let go of."""
-        self._claimed.add(space_id)
+    def keep(self, space_id: int) -> None:
+        """A live index of the space was made; call this while its model is still pinned."""
+        self._announced.add(space_id)
 
-    async def make(self, name: str, needs: int, *, patience_s: float = _PATIENCE_S) -> None:
+    async def reserve(self, name: str, needs: int, *, patience_s: float = _PATIENCE_S) -> None:
         """Unload models until `needs` bytes are free for `name`. Raises NoMemory, Busy."""
         deadline = time.monotonic() + patience_s
         while (excess := self._loaded.memory_bytes + needs - self.limit) > 0:
             kept = await self._kept()
-            movable = [one for one in self._loaded if not self._stays(one, kept)]
-            if sum(one.memory_bytes for one in movable) < excess:
+            movable = [loaded for loaded in self._loaded if not self._stays(loaded, kept)]
+            if sum(loaded.memory_bytes for loaded in movable) < excess:
                 raise self._full(name, needs, kept)
-            free = [one for one in movable if not one.use.pins]
+            free = [loaded for loaded in movable if not loaded.use.pins]
             if free:
-                await self._unload(min(free, key=lambda one: one.last_used), name)
+                await self._unload(min(free, key=lambda loaded: loaded.last_used), name)
             else:
-                log.info("load_waits", model=name, for_requests_of=[one.name for one in movable])
+                names = [loaded.name for loaded in movable]
+                log.info("load_waits", model=name, for_requests_of=names)
                 try:
                     async with asyncio.timeout(deadline - time.monotonic()):
                         await self._loaded.unpinned()
@@ -105,10 +108,10 @@ class MemoryBudget:
 
     async def _kept(self) -> set[int]:
         """Spaces that live indexes need."""
-        known = frozenset(self._claimed)
-        kept = {*await retries.reading(self._in_use), *self._claimed}
-        # What was claimed before the question is part of the answer from now on.
-        self._claimed -= known
+        known = frozenset(self._announced)
+        kept = {*await retries.reading(self._in_use), *self._announced}
+        # What was announced before the query is part of its result from now on.
+        self._announced -= known
         return kept
 
     async def _in_use(self) -> list[int]:
@@ -134,11 +137,11 @@ class MemoryBudget:
         )
 
     def _taken(self, kept: set[int]) -> Iterator[str]:
-        for one in self._loaded:
-            if self._loaded.is_default(one):
+        for loaded in self._loaded:
+            if self._loaded.is_default(loaded):
                 why = "the default"
-            elif one.space_id in kept:
+            elif loaded.space_id in kept:
                 why = "collections need it"
             else:
-                why = "requests use it" if one.use.pins else "not enough by itself"
-            yield f"{one.name} ({shown(one.memory_bytes)}, {why})"
+                why = "requests use it" if loaded.use.pins else "not enough by itself"
+            yield f"{loaded.name} ({shown(loaded.memory_bytes)}, {why})"

@@ -1,25 +1,39 @@
-"""What the names in requests stand for: looked up on a thread of its own, believed for a second."""
+"""What the names in requests stand for: a loaded model, or files that are loaded on demand."""
 
 import asyncio
 import concurrent.futures
 import dataclasses
+import functools
+import re
 import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from embedding import loading
-from embedding.errors import ModelNotFound
+from embedding.errors import EmbeddingError, ModelNotFound
+from embedding.model_files import description
 from embedding.registry import sources
-from indexing import errors
+from indexing import errors, retries
+from indexing.models.loaded import Loaded, LoadedModels
+from indexing.models.loader import ModelLoader
+from storage import spaces
 
-FINGERPRINT = "fp1:"
+log = structlog.get_logger()
+
+_PREFIX = "fp1:"
+_FINGERPRINT = re.compile(r"fp1:[0-9a-f]{64}")
 # Files that are replaced behind a name are noticed after this.
 _BELIEVED_S = 1.0
 # A model that can't be loaded is tried again after this, or as soon as its files change.
 _FAILED_S = 30.0
-_LONGEST = 256
+_MAX_NAME_CHARS = 256
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class ModelFiles:
     """A model's files as they were at one time."""
 
     source: sources.ModelSource
@@ -28,27 +42,124 @@ class Place:
 
 @dataclasses.dataclass
 class _Meaning:
-    place: Place
+    files: ModelFiles
     fingerprint: str
     checked: float
 
 
 @dataclasses.dataclass(frozen=True)
 class _Failure:
-    place: Place | None
+    files: ModelFiles | None
     error: Exception
     until: float
 
 
 class ModelResolver:
-    """Keeps names of models that could be loaded, and failures for as long as they count."""
+    """Remembers names of models that could be loaded, and failures for 30 s.
 
-    def __init__(self, places: loading.ModelSettings) -> None:
-        self._places = places
+    `on_load` is called with each model that a name or a fingerprint had loaded.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        settings: loading.ModelSettings,
+        loaded: LoadedModels,
+        *,
+        loader: ModelLoader,
+        on_load: Callable[[Loaded], None],
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._loaded = loaded
+        self._loader = loader
+        self._on_load = on_load
         self._meanings: dict[str, _Meaning] = {}
         self._failures: dict[str, _Failure] = {}
+        self._under_way: dict[str, asyncio.Task[Loaded]] = {}
         # Not the loop's own threads: loads and hashing may have taken all of them.
         self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="model-names")
+
+    async def resolve(self, name: str) -> Loaded:
+        """The model that a request names; no lock, thread or file if it was looked up just now.
+
+        Raises EmbeddingError, ModelUnknown, ModelMissing, LoadRefused, NoMemory, Busy.
+        """
+        if name.startswith(_PREFIX):
+            known = self._loaded.by_fingerprint(name)
+            return known or await self._shared(name, self._by_fingerprint)
+        fingerprint = self.fresh(name)
+        known = None if fingerprint is None else self._loaded.by_fingerprint(fingerprint)
+        return known or await self._shared(name, self._by_name)
+
+    async def describe(self, name: str) -> description.ModelDescription:
+        """What the name stands for now, by its files. Raises as `resolve` does."""
+        if name.startswith(_PREFIX):
+            return (await self._shared(name, self._by_fingerprint)).model.description
+        files = await self.locate(name)
+        return await self._loader.describe(files.source)
+
+    def _shared(
+        self, name: str, load: Callable[[str], Coroutine[Any, Any, Loaded]]
+    ) -> Awaitable[Loaded]:
+        """One load for all who wait for the name; it goes on when they have left."""
+        task = self._under_way.get(name)
+        if task is None:
+            task = asyncio.create_task(load(name), name=f"model {name}")
+            self._under_way[name] = task
+            task.add_done_callback(functools.partial(self._forget_load, name))
+        return asyncio.shield(task)
+
+    def _forget_load(self, name: str, task: asyncio.Task[Loaded]) -> None:
+        del self._under_way[name]
+        if not task.cancelled():
+            task.exception()  # retrieved: raised to those who still wait
+
+    async def _by_name(self, name: str) -> Loaded:
+        try:
+            files = await self.locate(name)
+        except (ModelNotFound, errors.ModelUnknown):
+            # What collections need is listed, and served whatever became of its files.
+            listed = [loaded for loaded in self._loaded.serving if loaded.name == name]
+            if len(listed) == 1:
+                return listed[0]
+            raise
+        fingerprint = self.recall(name, files)
+        known = None if fingerprint is None else self._loaded.by_fingerprint(fingerprint)
+        if known is not None:
+            return known
+        try:
+            loaded = await self._loader.by_source(files.source)
+        except (EmbeddingError, errors.LoadRefused) as error:
+            log.warning("model_unusable", model=name, reason=str(error))
+            self.remember_failure(name, files, error)
+            raise
+        self.remember(name, files, loaded.model.space.fingerprint)
+        self._on_load(loaded)
+        return loaded
+
+    async def _by_fingerprint(self, fingerprint: str) -> Loaded:
+        self.recall(fingerprint, None)
+        row, links = await retries.reading(functools.partial(self._stored, fingerprint))
+        if row is None:
+            raise errors.ModelUnknown(
+                f"no space {fingerprint!r} is stored; see `vecmark models list`"
+            )
+        try:
+            loaded = await self._loader.by_row(row, links, on_demand=True)
+        except (EmbeddingError, errors.LoadRefused, errors.ModelMissing) as error:
+            self.remember_failure(fingerprint, None, error)
+            raise
+        self._on_load(loaded)
+        return loaded
+
+    async def _stored(self, fingerprint: str) -> tuple[spaces.SpaceRow | None, dict[str, int]]:
+        if not _FINGERPRINT.fullmatch(fingerprint):
+            return None, {}
+        async with self._engine.connect() as conn:
+            linked = await spaces.by_link(conn, fingerprint)
+            row = linked or await spaces.by_fingerprint(conn, fingerprint)
+            return row, await spaces.links(conn)
 
     def fresh(self, name: str) -> str | None:
         """The fingerprint that the name stood for within the last second."""
@@ -57,50 +168,57 @@ class ModelResolver:
             return None
         return known.fingerprint
 
-    async def locate(self, name: str) -> Place:
-        """Find the files now. Raises ModelUnknown for what is no name, ModelNotFound."""
+    async def locate(self, name: str) -> ModelFiles:
+        """Find the files now. Raises ModelUnknown if it can't be a name, ModelNotFound."""
         refuse_paths(name)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._locate, name)
 
-    def _locate(self, name: str) -> Place:
+    def _locate(self, name: str) -> ModelFiles:
         try:
-            source = self._places.source(name)
-            return Place(source, sources.stamp_of(source.directory))
+            source = self._settings.source(name)
+            return ModelFiles(source, sources.stamp_of(source.directory))
         except OSError as error:
             raise ModelNotFound(f"no model {name!r}: {error.strerror}") from error
 
-    def recall(self, name: str, place: Place | None) -> str | None:
-        """The fingerprint of these very files. Raises what hindered their last load."""
+    def recall(self, name: str, files: ModelFiles | None) -> str | None:
+        """The fingerprint of these very files. Raises the error of their last load, if recent."""
         failure = self._failures.get(name)
-        if failure is not None and failure.place == place and failure.until > time.monotonic():
+        if failure is not None and failure.files == files and failure.until > time.monotonic():
             raise failure.error.with_traceback(None)
         known = self._meanings.get(name)
-        if known is None or known.place != place:
+        if known is None or known.files != files:
             return None
         known.checked = time.monotonic()
         return known.fingerprint
 
-    def remember(self, name: str, place: Place, fingerprint: str) -> None:
+    def remember(self, name: str, files: ModelFiles, fingerprint: str) -> None:
         self._failures.pop(name, None)
-        self._meanings[name] = _Meaning(place, fingerprint, time.monotonic())
+        self._meanings[name] = _Meaning(files, fingerprint, time.monotonic())
 
-    def remember_failure(self, name: str, place: Place | None, error: Exception) -> None:
+    def remember_failure(self, name: str, files: ModelFiles | None, error: Exception) -> None:
         now = time.monotonic()
         self._meanings.pop(name, None)
-        self._failures = {key: one for key, one in self._failures.items() if one.until > now}
-        self._failures[name] = _Failure(place, error, now + _FAILED_S)
+        self._failures = {
+            key: failure for key, failure in self._failures.items() if failure.until > now
+        }
+        self._failures[name] = _Failure(files, error, now + _FAILED_S)
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """Cancel the loads under way."""
+        loads = list(self._under_way.values())
+        for load in loads:
+            load.cancel()
+        await asyncio.gather(*loads, return_exceptions=True)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 def refuse_paths(name: str) -> None:
-    """A request never names a path, so that none is probed; ModelUnknown."""
+    """A request never names a path, so that none is probed. Raises ModelUnknown."""
     is_path = name.startswith(("/", ".", "~")) or {"", ".", ".."} & set(name.split("/")[1:])
-    if is_path or len(name) > _LONGEST:
+    if is_path or len(name) > _MAX_NAME_CHARS:
         raise errors.ModelUnknown(
-            "a request names a model by the name that it was added with (`vecmark models add"
-            " DIRECTORY`), by its folder's name under VECMARK_MODEL_ROOTS, by a hub id or by a"
-            f" space's fingerprint, not by a path ({name[:_LONGEST]!r})"
+            "a request names a model by the name it was added under (`vecmark models add"
+            " DIRECTORY`), its folder's name under VECMARK_MODEL_ROOTS, a hub id or a space's"
+            f" fingerprint, not by a path ({name[:_MAX_NAME_CHARS]!r})"
         )

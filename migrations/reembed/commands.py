@@ -157,8 +157,8 @@ class MigrationCommands:
         if not self._models.has(source.space_id):
             raise errors.RollbackRefused(
                 f"the files of {source.model_id} (space {source.fingerprint}) are not on this "
-                f"machine, but searches need them; looked in {self._models.places}. Put them back "
-                "and restart"
+                f"machine, but searches need them; looked in {self._models.settings}. Put them "
+                "back and restart"
             )
         drained, until = 0, time.monotonic() + self._drain_s
         while True:

@@ -146,7 +146,7 @@ class Starter:
             await self._refuse_second(collection, error)
             raise
         finally:
-            self._models.claim(loaded)
+            self._models.keep(loaded)
         if migration_id is None:
             raise LookupError(collection.row.name)
         return migration_id

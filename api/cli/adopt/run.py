@@ -38,7 +38,7 @@ async def adopt(chosen: settings.Settings, asked: Request, told: AdoptReport) ->
         where = model_settings.from_settings(chosen)
         models = await asyncio.to_thread(_candidates, where, asked.claimed)
         table, sample = await _read(chosen, asked, source, told)
-        judge = await stack.enter_async_context(Judge(where, bounds))
+        judge = await stack.enter_async_context(Judge(engine, where, bounds))
         match = await _judge(judge, models, sample, told)
         await _tell_others(engine, match, told)
         if not await judge.is_findable(match.candidate):

@@ -43,8 +43,8 @@ async def moved(service: Service, slow: Catalog) -> AsyncIterator[Searcher]:
         service.engine,
         service.models,
         slow,
-        searches=QueryLog(keeps=False),
-        presence=service.replica,
+        query_log=QueryLog(keeps=False),
+        replica=service.replica,
     )
 
 

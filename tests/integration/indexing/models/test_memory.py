@@ -58,7 +58,7 @@ async def collection(database: AsyncEngine, opened: ModelPool, name: str, model:
     async with opened.using(model) as loaded:
         chunking = Chunking().resolve(loaded.model.tokenizer, loaded.model.space.document_prompt)
         await Catalog(database).create(name, loaded, chunking)
-        opened.claim(loaded)
+        opened.keep(loaded)
 
 
 async def test_the_least_recently_used_goes(

@@ -47,10 +47,10 @@ async def write(
 
 
 async def nearest(database: AsyncEngine, opened: ModelPool, query: str) -> str:
-    searches = QueryLog(keeps=False)
-    presence = Replica(database, opened, searches, serves=True)
-    await presence.beat()
-    searcher = Searcher(database, opened, Catalog(database), searches=searches, presence=presence)
+    query_log = QueryLog(keeps=False)
+    replica = Replica(database, opened, query_log, serves=True)
+    await replica.heartbeat()
+    searcher = Searcher(database, opened, Catalog(database), query_log=query_log, replica=replica)
     return (await searcher.by_text("texts", query, SearchQuery())).nearest.hits[0].id
 
 
