@@ -39,12 +39,12 @@ class CollectionCounts:
 
 
 def is_name(name: str) -> bool:
-    """Whether a collection can be called so."""
+    """Whether a collection can have this name."""
     return _NAME.fullmatch(name) is not None
 
 
 async def find(conn: AsyncConnection, name: str) -> CollectionRow:
-    """Raises CollectionNotFound, also for what can be no name, such as one with a NUL."""
+    """Raises CollectionNotFound, also for an invalid name, such as one that contains a NUL."""
     if not is_name(name):
         raise errors.CollectionNotFound(name)
     row = (await conn.execute(select(collections).where(collections.c.name == name))).first()
@@ -54,7 +54,7 @@ async def find(conn: AsyncConnection, name: str) -> CollectionRow:
 
 
 async def page(conn: AsyncConnection, after: str | None, limit: int) -> list[CollectionRow]:
-    """Collections by name, those after `after`."""
+    """Collections sorted by name, starting after `after`."""
     query = select(collections).where(collections.c.active_index_id.is_not(None))
     if after is not None:
         query = query.where(collections.c.name > after)
@@ -63,7 +63,7 @@ async def page(conn: AsyncConnection, after: str | None, limit: int) -> list[Col
 
 
 async def create(conn: AsyncConnection, name: str) -> UUID:
-    """A new collection, not found by anyone before `activate`; IntegrityError if it exists."""
+    """A new collection, invisible until `activate`. Raises IntegrityError if the name exists."""
     query = insert(collections).values(name=name).returning(collections.c.id)
     return (await conn.execute(query)).scalar_one()
 
@@ -87,13 +87,13 @@ async def set_building(conn: AsyncConnection, collection_id: UUID, index_id: int
 async def switch_active(
     conn: AsyncConnection, collection_id: UUID, *, from_index: int, to_index: int
 ) -> bool:
-    """The cut-over itself; False where `from_index` is not the active index any more."""
-    done = await conn.execute(
+    """The cutover itself; False if `from_index` is no longer the active index."""
+    result = await conn.execute(
         update(collections)
         .where(collections.c.id == collection_id, collections.c.active_index_id == from_index)
         .values(active_index_id=to_index, building_index_id=None)
     )
-    return done.rowcount == 1
+    return result.rowcount == 1
 
 
 async def by_id(conn: AsyncConnection, collection_id: UUID) -> CollectionRow | None:
@@ -123,9 +123,9 @@ async def count_documents(conn: AsyncConnection, collection_id: UUID) -> int:
 
 
 async def remove(conn: AsyncConnection, collection_id: UUID) -> None:
-    """Take the collection away from everyone; its rows and tables are swept afterwards.
+    """Make the collection disappear; its documents and tables are swept afterwards.
 
-    The caller holds the fence closed: no write under way can commit into it any more.
+    The caller has closed the fence, so no write in progress can still commit into it.
     """
     await conn.execute(delete(collections).where(collections.c.id == collection_id))
     await conn.execute(
@@ -136,7 +136,7 @@ async def remove(conn: AsyncConnection, collection_id: UUID) -> None:
 
 
 async def sweep(conn: AsyncConnection, limit: int) -> int:
-    """Delete up to `limit` documents whose collection is gone; how many there were."""
+    """Delete up to `limit` documents whose collection is gone; returns how many."""
     orphans = (
         select(documents.c.doc_key)
         .where(
@@ -144,13 +144,13 @@ async def sweep(conn: AsyncConnection, limit: int) -> int:
         )
         .limit(limit)
     )
-    done = await conn.execute(delete(documents).where(documents.c.doc_key.in_(orphans)))
-    gone = select(indexes.c.id).where(indexes.c.id == pending.c.index_id)
-    await conn.execute(delete(pending).where(~gone.exists()))
-    # A process may note what was searched after the collection was deleted.
-    there = select(collections.c.id).where(collections.c.id == queries.c.collection_id)
-    await conn.execute(delete(queries).where(~there.exists()))
-    # Ranges of a collection's migrations go with it.
-    known = select(migrations.c.id).where(migrations.c.id == migration_ranges.c.migration_id)
-    await conn.execute(delete(migration_ranges).where(~known.exists()))
-    return done.rowcount
+    result = await conn.execute(delete(documents).where(documents.c.doc_key.in_(orphans)))
+    index = select(indexes.c.id).where(indexes.c.id == pending.c.index_id)
+    await conn.execute(delete(pending).where(~index.exists()))
+    # A process can record queries after the collection was deleted.
+    collection = select(collections.c.id).where(collections.c.id == queries.c.collection_id)
+    await conn.execute(delete(queries).where(~collection.exists()))
+    # The ranges of a deleted collection's migrations.
+    migration = select(migrations.c.id).where(migrations.c.id == migration_ranges.c.migration_id)
+    await conn.execute(delete(migration_ranges).where(~migration.exists()))
+    return result.rowcount

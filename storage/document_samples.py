@@ -1,4 +1,4 @@
-"""Documents to judge an index by: picked at random, or named."""
+"""Documents by which an index is judged: a random sample, or documents named by keys."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from storage.tables import documents
 
 @dataclasses.dataclass(frozen=True)
 class SampledText:
-    """The beginning of a document's text; `size`: bytes of all of it."""
+    """The beginning of a document's text; `size` is the whole text's in bytes."""
 
     beginning: str
     size: int
@@ -27,10 +27,10 @@ async def count(conn: AsyncConnection, collection_id: UUID) -> int:
 async def texts(
     conn: AsyncConnection, collection_id: UUID, *, start: UUID, count: int, chars: int
 ) -> list[SampledText]:
-    """Up to `count` documents, those whose keys follow `start`, at most `chars` of each.
+    """Up to `count` documents whose keys follow `start`, with at most `chars` of each text.
 
-    Keys are hashes, so documents next to each other by key have nothing in common: from a random
-    `start` this is a random sample, for the price of reading it.
+    Keys are hashes, so documents with neighbouring keys have nothing in common: from a random
+    `start` this is a random sample that costs no more than reading it.
     """
     rows = await conn.execute(
         text(f"SELECT left(text, {chars:d}), octet_length(text) FROM {_following(count)}"),
@@ -42,7 +42,7 @@ async def texts(
 async def sizes(
     conn: AsyncConnection, collection_id: UUID, *, start: UUID, count: int
 ) -> list[int]:
-    """Bytes of the texts of the documents that `texts` would give; no text is decompressed."""
+    """Bytes of the texts that `texts` would return, without decompressing any."""
     rows = await conn.execute(
         text(f"SELECT octet_length(text) FROM {_following(count)}"),
         {"collection": collection_id, "start": start},
@@ -61,7 +61,7 @@ def _following(count: int) -> str:
 
 
 async def existing_keys(conn: AsyncConnection, doc_keys: Iterable[UUID]) -> set[UUID]:
-    """Those that there are."""
+    """The keys that belong to a document."""
     rows = await conn.execute(
         text("SELECT doc_key FROM documents WHERE doc_key = ANY(CAST(:keys AS uuid[]))"),
         {"keys": list(doc_keys)},

@@ -1,4 +1,4 @@
-"""Documents: texts with an id chosen by the client."""
+"""Documents: texts with metadata and an id chosen by the client."""
 
 import dataclasses
 import hashlib
@@ -18,7 +18,7 @@ from storage.tables import documents
 
 @dataclasses.dataclass(frozen=True)
 class NewDocumentRow:
-    """A document as it is to be stored; `metadata` is a JSON object, already encoded."""
+    """A document to store; `metadata` is an encoded JSON object."""
 
     doc_key: UUID
     id: str
@@ -29,9 +29,9 @@ class NewDocumentRow:
 
 @dataclasses.dataclass(frozen=True)
 class StoredState:
-    """What is stored for a document now, as far as a write needs to know it.
+    """What is stored for a document, as far as a write needs to know.
 
-    `counts`: its vectors in the index asked for are those of its present text.
+    `counts`: its vectors in the index are those of its present text.
     """
 
     text_hash: bytes
@@ -54,7 +54,7 @@ class DocumentRow:
 
 @dataclasses.dataclass(frozen=True)
 class DocumentSummary:
-    """A document in a list: without its text."""
+    """A document as lists show it, without its text."""
 
     id: str
     version: int
@@ -65,7 +65,7 @@ class DocumentSummary:
 
 
 def key(collection_id: UUID, document_id: str) -> UUID:
-    """The primary key, made from the client's id: uniqueness needs no second index."""
+    """The primary key, derived from the client's id: uniqueness needs no second index."""
     return uuid.uuid5(collection_id, document_id)
 
 
@@ -77,7 +77,7 @@ def text_hash(text_: str) -> bytes:
 async def states(
     conn: AsyncConnection, index_id: int, new: Sequence[NewDocumentRow]
 ) -> dict[UUID, StoredState]:
-    """What is stored for each of `new` that exists, judged against the index `index_id`."""
+    """The state of each of the `new` documents that exists already, by its key."""
     table = vector_tables.name(index_id)
     rows = await conn.execute(
         text(
@@ -105,12 +105,12 @@ _LOCK = text(
 
 
 async def lock(conn: AsyncConnection, doc_keys: Sequence[UUID]) -> dict[UUID, bytes]:
-    """Lock those that exist, in the order of their keys; their text hashes."""
+    """Lock the documents that exist, in the order of their keys; returns their text hashes."""
     rows = await conn.execute(_LOCK, {"keys": list(doc_keys)})
     return {row.doc_key: row.text_hash for row in rows}
 
 
-# A client that sends the same again, or a healed vector, is no change.
+# Sending the same document again, or healing its vectors, is not a change.
 _CHANGED = "(documents.text_hash <> excluded.text_hash OR documents.metadata <> excluded.metadata)"
 _UPSERT = text(
     "INSERT INTO documents (doc_key, collection_id, id, text_hash, text, metadata)"
@@ -128,7 +128,7 @@ _UPSERT = text(
 async def upsert(
     conn: AsyncConnection, collection_id: UUID, new: Sequence[NewDocumentRow]
 ) -> dict[UUID, int]:
-    """Store `new` (no key twice); the version that each has now: 1 where it was created."""
+    """Store documents (no key twice); returns each one's version, which is 1 if it is new."""
     if not new:
         return {}
     rows = await conn.execute(
@@ -146,7 +146,7 @@ async def upsert(
 
 
 async def get(conn: AsyncConnection, collection: CollectionRow, document_id: str) -> DocumentRow:
-    """Raises DocumentNotFound. `chunks` are those that count in the active index."""
+    """Raises DocumentNotFound. `chunks` counts those that count in the active index."""
     table = vector_tables.name(collection.active_index_id)
     row = (
         await conn.execute(
@@ -166,7 +166,7 @@ async def get(conn: AsyncConnection, collection: CollectionRow, document_id: str
 async def page(
     conn: AsyncConnection, collection_id: UUID, after: UUID | None, limit: int
 ) -> list[tuple[UUID, DocumentSummary]]:
-    """Documents in the order of their keys, those after `after`."""
+    """Documents sorted by key, starting after `after`."""
     rows = await conn.execute(
         text(
             "SELECT doc_key, id, version, metadata, length(text) AS chars, created_at, updated_at"
@@ -183,7 +183,7 @@ async def patch_metadata(
     conn: AsyncConnection, collection: CollectionRow, document_id: str, metadata: dict[str, object]
 ) -> None:
     """Replace the metadata; the text and its vectors stay. Raises DocumentNotFound."""
-    done = await conn.execute(
+    result = await conn.execute(
         text(
             "UPDATE documents SET metadata = n.metadata,"
             " version = version + (documents.metadata <> n.metadata)::int, updated_at = now()"
@@ -194,12 +194,12 @@ async def patch_metadata(
             "metadata": msgspec.json.encode(metadata).decode(),
         },
     )
-    if done.rowcount == 0:
+    if result.rowcount == 0:
         raise errors.DocumentNotFound(collection.name, document_id)
 
 
 async def remove(conn: AsyncConnection, doc_keys: Sequence[UUID]) -> list[UUID]:
-    """Delete the documents, not yet their vectors; the keys of those that existed."""
+    """Delete the documents but not their vectors; returns the keys of those that existed."""
     ordered = sorted(doc_keys)
     await lock(conn, ordered)
     query = delete(documents).where(documents.c.doc_key.in_(ordered))
@@ -209,7 +209,7 @@ async def remove(conn: AsyncConnection, doc_keys: Sequence[UUID]) -> list[UUID]:
 async def matching(
     conn: AsyncConnection, collection_id: UUID, condition: filters.Filter, limit: int
 ) -> list[UUID]:
-    """Keys of up to `limit` documents whose metadata fulfil the filter."""
+    """Keys of up to `limit` documents whose metadata match the filter."""
     query = (
         select(documents.c.doc_key)
         .where(documents.c.collection_id == collection_id, filters.clause(condition))

@@ -1,4 +1,4 @@
-"""The pool of connections to PostgreSQL, and the checks before it is used."""
+"""The pool of connections to PostgreSQL, its checks, and what a failed statement means."""
 
 from collections.abc import Callable
 
@@ -15,11 +15,11 @@ from storage import errors
 # Older releases can corrupt an HNSW index under VACUUM with concurrent INSERTs (0.8.3, 0.8.4).
 MIN_PGVECTOR = (0, 8, 4)
 
-# What a statement can raise: hot paths talk to psycopg below SQLAlchemy.
+# What a statement can raise; hot paths use psycopg directly, below SQLAlchemy.
 FAILURES: tuple[type[Exception], ...] = (SQLAlchemyError, psycopg.Error, OSError)
 
 _CONNECT_TIMEOUT_S = 5
-# A wait for a lock, or a transaction left open, is a fault of ours: it must end by itself.
+# A long wait for a lock or an open transaction is our own fault, and must end by itself.
 _SESSION = (
     "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s "
     "-c application_name=vecmark -c jit=off -c plan_cache_mode=auto"
@@ -27,15 +27,15 @@ _SESSION = (
 
 
 def psycopg_url(url: str) -> str:
-    """`url` with the driver that the service uses; `postgres://` is taken too.
+    """`url` with the driver that the service uses; `postgres://` is accepted, too.
 
-    Raises StorageError where it is no PostgreSQL URL.
+    Raises StorageError if it is not a PostgreSQL URL.
     """
     try:
         parsed = make_url(url)
     except Exception as error:
         raise errors.StorageError(
-            "the database URL cannot be read; it looks like "
+            "the database URL is not valid; the form is "
             "postgresql://user:password@host:5432/database"
         ) from error
     if parsed.get_backend_name() not in {"postgresql", "postgres"}:
@@ -51,7 +51,7 @@ def create_engine(url: str, *, pool_size: int) -> AsyncEngine:
     engine = create_async_engine(
         psycopg_url(url),
         pool_size=pool_size,
-        # The parameters of a failed statement are documents' texts: never in a log.
+        # The parameters of a failed statement can be documents' texts, which must not be logged.
         hide_parameters=True,
         max_overflow=0,
         pool_timeout=10,
@@ -71,13 +71,13 @@ def create_engine(url: str, *, pool_size: int) -> AsyncEngine:
 
 
 async def check_extension(conn: AsyncConnection) -> str:
-    """pgvector's version; raises ExtensionUnusable where it is missing or too old."""
+    """pgvector's version. Raises ExtensionUnusable if it is missing or too old."""
     version = (
         await conn.execute(text("SELECT extversion FROM pg_extension WHERE extname = 'vector'"))
     ).scalar_one_or_none()
     if version is None:
         raise errors.ExtensionUnusable(
-            "the extension `vector` (pgvector) is not in this database; run `vecmark db upgrade`"
+            "this database has no extension `vector` (pgvector); run `vecmark db upgrade`"
         )
     if tuple(int(part) for part in version.split(".")[:3]) < MIN_PGVECTOR:
         raise errors.ExtensionUnusable(
@@ -103,7 +103,7 @@ def _sqlstate(error: BaseException) -> str | None:
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether the database went away, so that the same work can be tried again."""
+    """Whether the database was unreachable, so that the same work can be tried again."""
     if isinstance(error, ConnectionError | TimeoutError | PoolTimeout):
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
@@ -120,12 +120,12 @@ _CONFLICTS: Callable[[str | None], bool] = {"40001", "40P01", "55P03"}.__contain
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Whether the transaction lost against another and should be made again."""
+    """Whether the transaction lost against another one and should be repeated."""
     return _CONFLICTS(_sqlstate(error))
 
 
 def is_gone(error: BaseException) -> bool:
-    """Whether a table that the statement names was dropped meanwhile."""
+    """Whether a table in the statement was dropped meanwhile."""
     return _sqlstate(error) == "42P01"
 
 

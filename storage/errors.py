@@ -1,17 +1,17 @@
-"""What can go wrong in storage.
+"""The errors that storage raises.
 
 StorageError
 ├── ExtensionUnusable      pgvector is missing or too old
-├── SchemaBehind           the database's schema is not the one that this program needs
+├── SchemaBehind           the database's schema is older than this program needs
 ├── SchemaAhead            a newer program has upgraded the database
 ├── CollectionNotFound
-├── CollectionExists       with other properties than asked for
+├── CollectionExists       the collection exists with other properties than requested
 ├── DocumentNotFound
 ├── IndexChanged           the active index is not the one that the caller encoded for
-├── DocumentChanged        a document changed between planning a write and making it
-├── FilterInvalid          a metadata filter cannot be understood
-├── SourceUnusable         a table to adopt is not there, or is not as it was said to be
-└── ClusterError           the embedded PostgreSQL cannot be made, started or reached
+├── DocumentChanged        a document changed after the write was planned
+├── FilterInvalid          a metadata filter is not valid
+├── SourceUnusable         a table to adopt is missing, or does not match its description
+└── ClusterError           the embedded PostgreSQL cannot be created, started or reached
 """
 
 
@@ -30,15 +30,15 @@ class SchemaBehind(StorageError):
 class SchemaAhead(StorageError):
     def __init__(self, current: str | None, head: str) -> None:
         super().__init__(
-            f"the schema of this database is at {current}, this program knows it up to {head}: "
-            "install the newer version that made it"
+            f"the schema of this database is at {current}, but this program supports it only up to "
+            f"{head}: install the newer version of Vecmark that upgraded it"
         )
 
 
 class CollectionNotFound(StorageError):
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"there is no collection {name!r}; make it with POST /v1/collections or "
+            f"there is no collection {name!r}; create it with POST /v1/collections or "
             f"`vecmark collections create {name}`"
         )
         self.name = name
@@ -50,7 +50,7 @@ class CollectionExists(StorageError):
 
 class DocumentNotFound(StorageError):
     def __init__(self, collection: str, document: str) -> None:
-        super().__init__(f"the collection {collection!r} holds no document {document!r}")
+        super().__init__(f"the collection {collection!r} has no document {document!r}")
 
 
 class IndexChanged(StorageError):

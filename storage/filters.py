@@ -1,7 +1,7 @@
 """Filters over metadata: `{"year": {"$gte": 2020}, "$or": [{"lang": "en"}, {"lang": "de"}]}`.
 
-A plain value means equality; several fields, and several operators of one field, all have to
-hold. A comparison only holds between values of one JSON kind, so no value can raise in SQL.
+A plain value means equality. Several fields, and several operators of one field, must all match. A
+comparison only matches values of the same JSON type, so no value can cause an error in SQL.
 """
 
 import dataclasses
@@ -28,10 +28,10 @@ _COMPARE: dict[str, Callable[[ColumnElement[object], object], ColumnElement[bool
 
 @dataclasses.dataclass
 class _Budget:
-    """What the whole filter may still hold; values count where they are in lists."""
+    """How many more conditions, and values in lists, the whole filter can have."""
 
     conditions: int = 200
-    # PostgreSQL takes 65,535 parameters in a statement.
+    # PostgreSQL accepts 65,535 parameters in a statement.
     values: int = 10_000
 
     def spend(self, where: str, *, values: int = 0) -> None:
@@ -52,7 +52,7 @@ def _object(condition: object, where: str, depth: int, budget: _Budget) -> Colum
     if depth > _MAX_DEPTH:
         raise errors.FilterInvalid(where, f"nested deeper than {_MAX_DEPTH} levels")
     if not isinstance(condition, Mapping) or not condition:
-        raise errors.FilterInvalid(where, "an object with at least one field is needed")
+        raise errors.FilterInvalid(where, "must be an object with at least one field")
     parts = []
     for name, value in condition.items():
         budget.spend(where)
@@ -62,7 +62,7 @@ def _object(condition: object, where: str, depth: int, budget: _Budget) -> Colum
         elif name == "$not":
             parts.append(not_(_object(value, at, depth + 1, budget)))
         elif name.startswith("$"):
-            raise errors.FilterInvalid(at, "unknown operator; known here: $and, $or, $not")
+            raise errors.FilterInvalid(at, "unknown operator; use $and, $or or $not here")
         else:
             parts.append(_field(name, value, at, budget))
     return and_(*parts)
@@ -70,7 +70,7 @@ def _object(condition: object, where: str, depth: int, budget: _Budget) -> Colum
 
 def _list(name: str, value: object, where: str, depth: int, budget: _Budget) -> ColumnElement[bool]:
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-        raise errors.FilterInvalid(where, "a list with at least one filter is needed")
+        raise errors.FilterInvalid(where, "must be a list with at least one filter")
     parts = [_object(part, f"{where}[{no}]", depth + 1, budget) for no, part in enumerate(value)]
     return and_(*parts) if name == "$and" else or_(*parts)
 
@@ -80,47 +80,47 @@ def _json(value: object) -> ColumnElement[object]:
 
 
 def _field(name: str, value: object, where: str, budget: _Budget) -> ColumnElement[bool]:
-    found: ColumnElement[object] = documents.c.metadata_[bindparam(None, name, unique=True)]
+    stored: ColumnElement[object] = documents.c.metadata_[bindparam(None, name, unique=True)]
     if not isinstance(value, Mapping):
-        return func.coalesce(found == _json(value), literal(value=False))
+        return func.coalesce(stored == _json(value), literal(value=False))
     if not value:
-        raise errors.FilterInvalid(where, "an operator such as $eq or $gte is needed")
+        raise errors.FilterInvalid(where, "must have an operator such as $eq or $gte")
     parts = []
     for operator, operand in value.items():
         budget.spend(where, values=len(operand) if isinstance(operand, list) else 1)
-        parts.append(_operation(found, operator, operand, f"{where}.{operator}"))
+        parts.append(_operation(stored, operator, operand, f"{where}.{operator}"))
     return and_(*parts)
 
 
 def _operation(
-    found: ColumnElement[object], operator: str, operand: object, where: str
+    stored: ColumnElement[object], operator: str, operand: object, where: str
 ) -> ColumnElement[bool]:
-    no = literal(value=False)
+    no_match = literal(value=False)
     if operator == "$eq":
-        return func.coalesce(found == _json(operand), no)
+        return func.coalesce(stored == _json(operand), no_match)
     if operator == "$ne":
-        return func.coalesce(found != _json(operand), literal(value=True))
+        return func.coalesce(stored != _json(operand), literal(value=True))
     if operator in {"$in", "$nin"}:
         if not isinstance(operand, Sequence) or isinstance(operand, str):
-            raise errors.FilterInvalid(where, "a list of values is needed")
-        among = func.coalesce(found.in_([_json(one) for one in operand]), no)
+            raise errors.FilterInvalid(where, "must be a list of values")
+        among = func.coalesce(stored.in_([_json(value) for value in operand]), no_match)
         return among if operator == "$in" else not_(among)
     if operator == "$exists":
         if not isinstance(operand, bool):
-            raise errors.FilterInvalid(where, "true or false is needed")
-        return found.is_not(None) if operand else found.is_(None)
+            raise errors.FilterInvalid(where, "must be true or false")
+        return stored.is_not(None) if operand else stored.is_(None)
     if operator in _COMPARE:
-        return _comparison(found, operator, operand, where)
+        return _comparison(stored, operator, operand, where)
     known = "$eq, $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists"
-    raise errors.FilterInvalid(where, f"unknown operator; known are {known}")
+    raise errors.FilterInvalid(where, f"unknown operator; use one of {known}")
 
 
 def _comparison(
-    found: ColumnElement[object], operator: str, operand: object, where: str
+    stored: ColumnElement[object], operator: str, operand: object, where: str
 ) -> ColumnElement[bool]:
     if isinstance(operand, bool) or not isinstance(operand, int | float | str):
-        raise errors.FilterInvalid(where, "a number or a string is needed")
+        raise errors.FilterInvalid(where, "must be a number or a string")
     kind = "string" if isinstance(operand, str) else "number"
-    # jsonb compares values of one kind by their worth; CASE keeps the kinds apart.
-    compared = _COMPARE[operator](found, _json(operand))
-    return case((func.jsonb_typeof(found) == kind, compared), else_=literal(value=False))
+    # jsonb orders values of one type naturally; CASE keeps the types apart.
+    compared = _COMPARE[operator](stored, _json(operand))
+    return case((func.jsonb_typeof(stored) == kind, compared), else_=literal(value=False))

@@ -1,4 +1,4 @@
-"""The HNSW index over a table of vectors: built concurrently, its leftovers found, its state."""
+"""The HNSW index over a table of vectors: claimed, built concurrently, watched, cleaned up."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from storage import vector_tables, vectors
 from storage.indexes import IndexRow
 
-# In memory a graph of m=16 takes about 1.3 times its size on disk; past the setting every further
-# row is inserted on disk, many times slower.
+# In memory a graph of m=16 takes about 1.3 times its size on disk. Rows that exceed the setting are
+# inserted on disk, many times slower.
 _BYTES_PER_ROW = 1200
 _MAX_MEMORY_MB = 2048
 _MIN_MEMORY_MB = 64
@@ -20,7 +20,7 @@ _MIN_MEMORY_MB = 64
 
 @dataclasses.dataclass(frozen=True)
 class BuildProgress:
-    """Blocks and tuples of the build under way, as PostgreSQL reports them."""
+    """Blocks or tuples of a build in progress, as PostgreSQL reports them."""
 
     phase: str
     done: int
@@ -36,30 +36,30 @@ def name(index_id: int) -> str:
 
 
 async def claim(conn: AsyncConnection, index_id: int) -> bool:
-    """Take the build of this index upon us; False where another process has."""
-    done = await conn.execute(
+    """Claim the build of this index; False if another process has it."""
+    result = await conn.execute(
         text("UPDATE indexes SET hnsw = 'building' WHERE id = :id AND hnsw = 'none'"),
         {"id": index_id},
     )
-    return done.rowcount == 1
+    return result.rowcount == 1
 
 
 async def release_abandoned(conn: AsyncConnection, index_id: int) -> bool:
-    """Give back a build whose process died; True where it was so."""
+    """Release a build whose process died; True if there was one."""
     if await progress(conn, index_id) is not None:
         return False
-    done = await conn.execute(
+    result = await conn.execute(
         text("UPDATE indexes SET hnsw = 'none' WHERE id = :id AND hnsw = 'building'"),
         {"id": index_id},
     )
-    return done.rowcount == 1
+    return result.rowcount == 1
 
 
 async def build(engine: AsyncEngine, index: IndexRow, *, workers: int, rows: int) -> None:
-    """CREATE INDEX CONCURRENTLY, after what a crash left of an earlier one is dropped.
+    """CREATE INDEX CONCURRENTLY, after dropping what a crash left of an earlier build.
 
-    Where the shared memory is too small for a parallel build (64 MB in a container), it is built
-    by one worker. Writes go on meanwhile.
+    Without parallel workers if the shared memory is too small for them (64 MB in a container).
+    Writes continue meanwhile.
     """
     memory = min(_MAX_MEMORY_MB, max(_MIN_MEMORY_MB, rows * _bytes_per_row(index) // 1_000_000))
     async with engine.connect() as plain:
@@ -113,7 +113,7 @@ async def is_valid(conn: AsyncConnection, index_id: int) -> bool:
 
 
 async def progress(conn: AsyncConnection, index_id: int) -> BuildProgress | None:
-    """The build under way, or None."""
+    """The build in progress, or None."""
     query = text(
         "SELECT phase, CASE WHEN tuples_total > 0 THEN tuples_done ELSE blocks_done END,"
         " CASE WHEN tuples_total > 0 THEN tuples_total ELSE blocks_total END"
@@ -125,7 +125,7 @@ async def progress(conn: AsyncConnection, index_id: int) -> BuildProgress | None
 
 
 async def count_inserted(conn: AsyncConnection, index_ids: Sequence[int]) -> dict[int, int]:
-    """Rows ever inserted into their tables, by every process: whether they are growing fast."""
+    """Rows ever inserted into each index's table, by every process: shows which grow fast."""
     query = text(
         "SELECT n.id, coalesce(pg_stat_get_tuples_inserted(to_regclass(n.name)), 0)"
         " FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[])) AS n(id, name)"

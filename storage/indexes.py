@@ -15,7 +15,7 @@ LIVE = ("building", "cutting", "active", "retained")
 
 @dataclasses.dataclass(frozen=True)
 class IndexRow:
-    """An index and the facts of its space that a write or a search needs."""
+    """An index, with what a write or a search needs to know about its space."""
 
     id: int
     collection_id: UUID
@@ -41,7 +41,7 @@ class IndexRow:
 
 @dataclasses.dataclass(frozen=True)
 class IndexChunking:
-    """How an index cuts texts, by the names of its columns; sizes are in tokens."""
+    """How an index cuts texts into chunks; `size` and `overlap` are in tokens."""
 
     strategy: str
     size: int | None
@@ -100,7 +100,7 @@ async def create(
 
 
 async def live(conn: AsyncConnection, collection_id: UUID) -> list[IndexRow]:
-    """The indexes that every write of the collection has to keep in step."""
+    """The indexes that every write to the collection must keep in step."""
     query = (
         _query()
         .join(collections, collections.c.id == indexes.c.collection_id)
@@ -120,7 +120,7 @@ async def in_state(conn: AsyncConnection, *states: str) -> list[IndexRow]:
 
 
 async def with_due_texts(conn: AsyncConnection, *states: str) -> list[IndexRow]:
-    """Those for which a pending text is to be embedded now."""
+    """Indexes with a pending text that can be embedded now."""
     free = or_(pending.c.lease_until.is_(None), pending.c.lease_until < func.now())
     due = exists().where(pending.c.index_id == indexes.c.id, pending.c.error.is_(None), free)
     query = _query().where(indexes.c.state.in_(states), due).order_by(indexes.c.id)
@@ -128,7 +128,7 @@ async def with_due_texts(conn: AsyncConnection, *states: str) -> list[IndexRow]:
 
 
 async def set_state(conn: AsyncConnection, index_id: int, state: str) -> None:
-    """The caller holds the fence closed: writes go by the states of live indexes."""
+    """The caller has closed the fence: writes depend on the states of live indexes."""
     await conn.execute(update(indexes).where(indexes.c.id == index_id).values(state=state))
 
 

@@ -1,4 +1,4 @@
-"""The ranges of document keys that the workers of a re-embed migration share."""
+"""The ranges of document keys that a re-embed migration's workers share out by leases."""
 
 import dataclasses
 from uuid import UUID
@@ -10,8 +10,8 @@ from storage import vector_tables
 from storage.tables import migration_ranges
 
 _KEYS = 1 << 128
-# A text may be what ends the workers.
-_SUSPECT = 2
+# A range that was claimed more often without progress may hold a text that kills its workers.
+_MAX_UNSUSPICIOUS_ATTEMPTS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Range:
 
     @property
     def is_suspect(self) -> bool:
-        """Those who had it were cut off again and again before they had written anything."""
-        return self.attempts > _SUSPECT
+        """Its workers ended repeatedly before they had written anything."""
+        return self.attempts > _MAX_UNSUSPICIOUS_ATTEMPTS
 
 
 @dataclasses.dataclass(frozen=True)
 class Totals:
-    """What the ranges of one migration have come to; `workers` hold leases just now."""
+    """The progress of all ranges of a migration; `workers` is how many hold leases now."""
 
     documents: int
     chunks: int
@@ -53,7 +53,10 @@ class SourceDocument:
 
 
 async def create(conn: AsyncConnection, migration_id: UUID, count: int) -> None:
-    """Keys are digests (uuid5): equal parts of the key space hold about equally many documents."""
+    """Split the key space into equal parts.
+
+    Keys are digests (uuid5), so equal parts hold about equally many documents.
+    """
     bounds = [_KEYS * no // count for no in range(count + 1)]
     rows = [
         {
@@ -70,12 +73,12 @@ async def create(conn: AsyncConnection, migration_id: UUID, count: int) -> None:
 async def claim(
     conn: AsyncConnection, migration_id: UUID, *, owner: str, lease_s: float
 ) -> Range | None:
-    """Lease a range that nobody works on; None where there is none just now."""
-    found = await conn.execute(
+    """Lease a range that nobody works on; None if there is none now."""
+    result = await conn.execute(
         text(
             "UPDATE migration_ranges r SET lease_owner = :owner, lease_epoch = r.lease_epoch + 1,"
             " attempts = r.attempts + 1, lease_until = now() + make_interval(secs => :lease)"
-            # A scalar subquery is run once; as a joined one it may be run for every row.
+            # A scalar subquery runs once; a joined one can run for every row.
             " WHERE r.migration_id = :id AND r.no = (SELECT no FROM migration_ranges"
             "  WHERE migration_id = :id AND NOT finished"
             "  AND (lease_until IS NULL OR lease_until < now())"
@@ -84,27 +87,27 @@ async def claim(
         ),
         {"id": migration_id, "owner": owner, "lease": lease_s},
     )
-    row = found.first()
+    row = result.first()
     return None if row is None else Range(*row)
 
 
-async def renew(conn: AsyncConnection, held: Range, lease_s: float) -> bool:
-    """False where another worker has taken the range over."""
-    done = await conn.execute(
+async def renew(conn: AsyncConnection, leased: Range, lease_s: float) -> bool:
+    """Extend the lease; False if another worker has taken over the range."""
+    result = await conn.execute(
         text(
             "UPDATE migration_ranges SET lease_until = now() + make_interval(secs => :lease)"
             " WHERE migration_id = :id AND no = :no AND lease_epoch = :epoch"
         ),
-        {"lease": lease_s, "id": held.migration_id, "no": held.no, "epoch": held.epoch},
+        {"lease": lease_s, "id": leased.migration_id, "no": leased.no, "epoch": leased.epoch},
     )
-    return done.rowcount == 1
+    return result.rowcount == 1
 
 
 async def record_progress(
-    conn: AsyncConnection, held: Range, *, documents: int, chunks: int
+    conn: AsyncConnection, leased: Range, *, documents: int, chunks: int
 ) -> bool:
-    """Note what this transaction writes; False where the lease was lost: then roll back."""
-    done = await conn.execute(
+    """Count what this transaction writes; False if the lease was lost: then roll back."""
+    result = await conn.execute(
         text(
             "UPDATE migration_ranges SET attempts = 0,"
             " done = done + :documents, chunks = chunks + :chunks"
@@ -113,19 +116,19 @@ async def record_progress(
         {
             "documents": documents,
             "chunks": chunks,
-            "id": held.migration_id,
-            "no": held.no,
-            "epoch": held.epoch,
+            "id": leased.migration_id,
+            "no": leased.no,
+            "epoch": leased.epoch,
         },
     )
-    return done.rowcount == 1
+    return result.rowcount == 1
 
 
 async def advance(
-    conn: AsyncConnection, held: Range, position: UUID | None, *, finished: bool
+    conn: AsyncConnection, leased: Range, position: UUID | None, *, finished: bool
 ) -> bool:
-    """All up to `position` is done; False where the lease was lost."""
-    done = await conn.execute(
+    """Record that everything up to `position` is done; False if the lease was lost."""
+    result = await conn.execute(
         text(
             "UPDATE migration_ranges SET attempts = 0, cursor = coalesce(:position, cursor),"
             " finished = :finished, lease_until = CASE WHEN :finished THEN NULL ELSE lease_until"
@@ -134,22 +137,22 @@ async def advance(
         {
             "position": position,
             "finished": finished,
-            "id": held.migration_id,
-            "no": held.no,
-            "epoch": held.epoch,
+            "id": leased.migration_id,
+            "no": leased.no,
+            "epoch": leased.epoch,
         },
     )
-    return done.rowcount == 1
+    return result.rowcount == 1
 
 
-async def release(conn: AsyncConnection, held: Range) -> None:
-    """Let another worker take it at once."""
+async def release(conn: AsyncConnection, leased: Range) -> None:
+    """Let another worker claim it immediately, without counting an attempt."""
     await conn.execute(
         text(
             "UPDATE migration_ranges SET lease_until = NULL, attempts = greatest(attempts - 1, 0)"
             " WHERE migration_id = :id AND no = :no AND lease_epoch = :epoch"
         ),
-        {"id": held.migration_id, "no": held.no, "epoch": held.epoch},
+        {"id": leased.migration_id, "no": leased.no, "epoch": leased.epoch},
     )
 
 
@@ -167,7 +170,7 @@ async def totals(conn: AsyncConnection, migration_id: UUID) -> Totals:
 
 async def next_documents(
     conn: AsyncConnection,
-    held: Range,
+    leased: Range,
     *,
     collection_id: UUID,
     index_id: int,
@@ -175,9 +178,9 @@ async def next_documents(
     limit: int,
     max_bytes: int,
 ) -> list[SourceDocument]:
-    """The next documents of the range that the index lacks, by key; one at least if there is any.
+    """The next documents of the range that the index lacks, sorted by key.
 
-    Together about `max_bytes` of text: one document can have megabytes.
+    Together they have about `max_bytes` of text, but a single document can have more.
     """
     table = vector_tables.name(index_id)
     rows = await conn.execute(
@@ -195,8 +198,8 @@ async def next_documents(
         ),
         {
             "collection": collection_id,
-            "low": held.low,
-            "high": held.high,
+            "low": leased.low,
+            "high": leased.high,
             "after": after,
             "most": max_bytes,
         },

@@ -1,4 +1,4 @@
-"""Rows of re-embed migrations: their state, who moves them on, what they have to tell."""
+"""Rows of re-embed migrations: state, lease, options, report."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from storage.tables import migrations
 
 @dataclasses.dataclass(frozen=True)
 class MigrationRow:
-    """`resume_state`: where one that is paused, blocked or failed goes on."""
+    """`resume_state`: the state in which a paused, blocked or failed migration continues."""
 
     id: UUID
     collection_id: UUID
@@ -53,7 +53,7 @@ async def create(
     sides: Mapping[str, object],
     golden: Sequence[Mapping[str, object]] | None,
 ) -> UUID:
-    """A planned migration; IntegrityError where the collection has one that is not over."""
+    """A planned migration. Raises IntegrityError if the collection has an open one."""
     query = (
         insert(migrations)
         .values(
@@ -67,9 +67,9 @@ async def create(
         )
         .returning(migrations.c.id)
     )
-    made = (await conn.execute(query)).scalar_one()
-    await _record_step(conn, made, "planned", None)
-    return made
+    migration_id = (await conn.execute(query)).scalar_one()
+    await _record_step(conn, migration_id, "planned", None)
+    return migration_id
 
 
 async def by_id(conn: AsyncConnection, migration_id: UUID) -> MigrationRow | None:
@@ -79,7 +79,7 @@ async def by_id(conn: AsyncConnection, migration_id: UUID) -> MigrationRow | Non
 
 
 async def of_collection(conn: AsyncConnection, collection_id: UUID) -> list[MigrationRow]:
-    """The newest first."""
+    """Newest first."""
     query = (
         select(migrations)
         .where(migrations.c.collection_id == collection_id)
@@ -89,7 +89,7 @@ async def of_collection(conn: AsyncConnection, collection_id: UUID) -> list[Migr
 
 
 async def find_open(conn: AsyncConnection, collection_id: UUID) -> MigrationRow | None:
-    """The one that is not over."""
+    """The collection's migration that has not ended."""
     query = select(migrations).where(
         migrations.c.collection_id == collection_id, migrations.c.state.not_in(ENDED)
     )
@@ -98,7 +98,7 @@ async def find_open(conn: AsyncConnection, collection_id: UUID) -> MigrationRow 
 
 
 async def find_workable(conn: AsyncConnection, *states: str) -> list[MigrationRow]:
-    """Without those whose time of grace lasts: there may be one for every collection."""
+    """Migrations in these states, without those that still soak: every collection can have one."""
     is_soaking = (migrations.c.state == "soaking") & (migrations.c.retained_until > func.now())
     query = select(migrations).where(migrations.c.state.in_(states), ~is_soaking)
     return [_row(row) for row in await conn.execute(query.order_by(migrations.c.created_at))]
@@ -114,9 +114,9 @@ async def change_state(
     why: str | None = None,
     **values: object,
 ) -> bool:
-    """Change the state, where it still is `from_state` and (if given) the lease's epoch is `epoch`.
+    """Change the state if it still is `from_state` and, if given, the lease's epoch is `epoch`.
 
-    Without an epoch it is somebody's order: it ends the lease of whoever leads.
+    Without an epoch it is a person's command, which ends the lease of the worker that leads.
     """
     columns = migrations.c
     query = update(migrations).where(columns.id == migration_id, columns.state == from_state)
@@ -125,10 +125,10 @@ async def change_state(
         changed |= {"lease_epoch": columns.lease_epoch + 1, "lease_until": None}
     else:
         query = query.where(columns.lease_epoch == epoch)
-    done = await conn.execute(query.values(**changed))
-    if done.rowcount == 1:
+    result = await conn.execute(query.values(**changed))
+    if result.rowcount == 1:
         await _record_step(conn, migration_id, to_state, why)
-    return done.rowcount == 1
+    return result.rowcount == 1
 
 
 async def _record_step(
@@ -147,11 +147,11 @@ async def _record_step(
 async def claim(
     conn: AsyncConnection, migration_id: UUID, *, state: str, owner: str, lease_s: float
 ) -> int | None:
-    """Become the one who moves it on from `state`; the lease's epoch.
+    """Become the leader of a migration in `state`; returns the lease's epoch.
 
-    None where another is, or has been: it is in another state.
+    None if another worker leads it, or has already moved it to another state.
     """
-    done = await conn.execute(
+    result = await conn.execute(
         text(
             "UPDATE migrations SET lease_owner = :owner, lease_epoch = lease_epoch + 1,"
             " lease_until = now() + make_interval(secs => :lease) WHERE id = :id"
@@ -160,18 +160,18 @@ async def claim(
         ),
         {"owner": owner, "lease": lease_s, "id": migration_id, "state": state},
     )
-    return done.scalar_one_or_none()
+    return result.scalar_one_or_none()
 
 
 async def renew(conn: AsyncConnection, migration_id: UUID, epoch: int, lease_s: float) -> bool:
-    done = await conn.execute(
+    result = await conn.execute(
         text(
             "UPDATE migrations SET lease_until = now() + make_interval(secs => :lease)"
             " WHERE id = :id AND lease_epoch = :epoch"
         ),
         {"lease": lease_s, "id": migration_id, "epoch": epoch},
     )
-    return done.rowcount == 1
+    return result.rowcount == 1
 
 
 async def release(conn: AsyncConnection, migration_id: UUID, epoch: int) -> None:
@@ -182,7 +182,7 @@ async def release(conn: AsyncConnection, migration_id: UUID, epoch: int) -> None
 
 
 async def record_waiting(conn: AsyncConnection, migration_id: UUID, what: str | None) -> None:
-    """What it waits for just now, for people who look."""
+    """Show people what it is waiting for."""
     await conn.execute(
         text(
             "UPDATE migrations SET waiting = :what, updated_at = now()"
@@ -207,11 +207,11 @@ async def set_options(
 async def take_turn(
     conn: AsyncConnection, migration_id: UUID, *, chunks: int, rate: float
 ) -> float:
-    """Take a turn for so many chunks at `rate` chunks a second, shared by all workers.
+    """Reserve a turn for `chunks` at `rate` chunks a second, a limit for all workers together.
 
-    Seconds to wait before it; none is saved up while nobody works.
+    Returns the seconds to wait until the turn begins. Idle time is not saved up.
     """
-    done = await conn.execute(
+    result = await conn.execute(
         text(
             "UPDATE migrations SET next_batch_at = greatest(coalesce(next_batch_at, now()), now())"
             " + make_interval(secs => :takes) WHERE id = :id"
@@ -219,11 +219,11 @@ async def take_turn(
         ),
         {"id": migration_id, "takes": chunks / rate},
     )
-    return max(0.0, float(done.scalar_one_or_none() or 0.0))
+    return max(0.0, float(result.scalar_one_or_none() or 0.0))
 
 
 async def clear_turns(conn: AsyncConnection, migration_id: UUID) -> None:
-    """Those taken at another rate don't count."""
+    """Cancel turns that were reserved at another rate."""
     query = update(migrations).where(migrations.c.id == migration_id)
     await conn.execute(query.values(next_batch_at=None))
 

@@ -1,4 +1,4 @@
-"""What a live index still lacks: written with the document, deleted with its vectors."""
+"""Texts that a live index still lacks: added with a document, removed with its vectors."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ GAVE_UP = f"gave-up: {MAX_ATTEMPTS} attempts ended without a result"
 
 @dataclasses.dataclass(frozen=True)
 class PendingCounts:
-    """`waiting` for their turn; `failed`: set aside with a reason."""
+    """`waiting` texts have not had their turn; `failed` ones are set aside with a reason."""
 
     waiting: int
     failed: int
 
 
 async def add(conn: AsyncConnection, index_id: int, hashes: Mapping[UUID, bytes]) -> None:
-    """Note that the index lacks these documents' present texts; in the transaction of the texts."""
+    """Record, in the transaction of the texts, that the index lacks them."""
     ordered = sorted(hashes.items())
     await conn.execute(
         text(
@@ -41,9 +41,9 @@ async def add(conn: AsyncConnection, index_id: int, hashes: Mapping[UUID, bytes]
 
 
 async def add_missing(conn: AsyncConnection, index_id: int, collection_id: UUID, limit: int) -> int:
-    """Note up to `limit` documents without vectors that nobody noted: heals after any crash."""
+    """Add up to `limit` documents that have neither vectors nor a row here: heals any crash."""
     table = vector_tables.name(index_id)
-    done = await conn.execute(
+    result = await conn.execute(
         text(
             "INSERT INTO pending (index_id, doc_key, text_hash)"
             " SELECT :index, d.doc_key, d.text_hash FROM documents d"
@@ -55,11 +55,11 @@ async def add_missing(conn: AsyncConnection, index_id: int, collection_id: UUID,
         ),
         {"index": index_id, "collection": collection_id},
     )
-    return done.rowcount
+    return result.rowcount
 
 
 async def remove_stale(conn: AsyncConnection, index_id: int) -> None:
-    """Drop what nobody waits for any more: of deleted documents, and of texts that changed."""
+    """Remove the rows of deleted documents and of texts that have changed."""
     await conn.execute(
         text(
             "DELETE FROM pending p WHERE p.index_id = :index AND NOT EXISTS (SELECT 1"
@@ -72,7 +72,10 @@ async def remove_stale(conn: AsyncConnection, index_id: int) -> None:
 async def set_aside(
     conn: AsyncConnection, index_id: int, failures: Sequence[tuple[UUID, bytes, str]]
 ) -> None:
-    """Note texts (doc_key, text_hash, reason) that can't be embedded; not tried until revived."""
+    """Record texts (doc_key, text_hash, reason) that can't be embedded.
+
+    They are not tried again before `retry_failed`.
+    """
     ordered = sorted(failures)
     await conn.execute(
         text(
@@ -94,15 +97,15 @@ async def set_aside(
 
 
 async def retry_failed(conn: AsyncConnection, index_id: int) -> int:
-    """Try again what was set aside, whatever the reason; how many there were."""
-    done = await conn.execute(
+    """Let everything that was set aside be tried again; returns how many."""
+    result = await conn.execute(
         text(
             "UPDATE pending SET attempts = 0, error = NULL, lease_until = NULL"
             " WHERE index_id = :index AND error IS NOT NULL"
         ),
         {"index": index_id},
     )
-    return done.rowcount
+    return result.rowcount
 
 
 async def counts(conn: AsyncConnection, index_id: int) -> PendingCounts:
@@ -117,7 +120,7 @@ async def counts(conn: AsyncConnection, index_id: int) -> PendingCounts:
 
 
 async def failed(conn: AsyncConnection, index_id: int, limit: int) -> list[tuple[str, str]]:
-    """Ids of documents whose text can't be embedded, with the reason."""
+    """Ids of documents whose text can't be embedded, each with the reason."""
     rows = await conn.execute(
         text(
             "SELECT d.id, p.error FROM pending p JOIN documents d USING (doc_key)"
@@ -130,7 +133,7 @@ async def failed(conn: AsyncConnection, index_id: int, limit: int) -> list[tuple
 
 
 async def waiting_ids(conn: AsyncConnection, index_id: int, limit: int) -> list[str]:
-    """Ids of documents that the index still lacks, whatever the reason."""
+    """Ids of documents that the index still lacks, for any reason."""
     rows = await conn.execute(
         text(
             "SELECT d.id FROM pending p JOIN documents d USING (doc_key) WHERE p.index_id = :index"
@@ -144,7 +147,7 @@ async def waiting_ids(conn: AsyncConnection, index_id: int, limit: int) -> list[
 async def complete(
     conn: AsyncConnection, index_id: int, written: Sequence[tuple[UUID, bytes]]
 ) -> None:
-    """These texts (doc_key, text_hash) have their vectors in this transaction, whoever waits."""
+    """Remove these texts (doc_key, text_hash), whose vectors this transaction writes."""
     await conn.execute(
         text(
             "DELETE FROM pending p USING unnest(CAST(:keys AS uuid[]), CAST(:hashes AS bytea[]))"
@@ -159,7 +162,7 @@ async def complete(
 
 
 async def remove(conn: AsyncConnection, index_id: int, doc_keys: Sequence[UUID]) -> None:
-    """The documents have their vectors now, or are gone."""
+    """Remove documents that have their vectors now, or that are gone."""
     await conn.execute(
         text(
             "DELETE FROM pending WHERE index_id = :index AND doc_key = ANY(CAST(:keys AS uuid[]))"
@@ -170,9 +173,9 @@ async def remove(conn: AsyncConnection, index_id: int, doc_keys: Sequence[UUID])
 
 @dataclasses.dataclass(frozen=True)
 class IndexCoverage:
-    """Documents whose present text has no vector are `missing`.
+    """`missing` documents have no vector of their present text.
 
-    `failed` of them can't have one; `waiting` ones are noted as pending, and have their turn.
+    Of these, `failed` can't have one, and `waiting` are pending and will have their turn.
     """
 
     documents: int

@@ -1,4 +1,4 @@
-"""A rolling sample of what was searched in each collection, to judge a migration by."""
+"""A rolling sample of each collection's queries, by which a migration is judged."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -12,8 +12,8 @@ KEPT = 1000
 
 
 async def record(conn: AsyncConnection, collection_id: UUID, texts: Sequence[str]) -> None:
-    """Keep these; beyond KEPT the oldest go."""
-    hashes = {documents.text_hash(one): one for one in texts}
+    """Keep these queries; the oldest beyond KEPT are removed."""
+    hashes = {documents.text_hash(query): query for query in texts}
     ordered = sorted(hashes.items())
     await conn.execute(
         text(
@@ -24,7 +24,7 @@ async def record(conn: AsyncConnection, collection_id: UUID, texts: Sequence[str
         {
             "collection": collection_id,
             "hashes": [digest for digest, _ in ordered],
-            "texts": [one for _, one in ordered],
+            "texts": [query for _, query in ordered],
         },
     )
     await conn.execute(
@@ -38,7 +38,7 @@ async def record(conn: AsyncConnection, collection_id: UUID, texts: Sequence[str
 
 
 async def newest(conn: AsyncConnection, collection_id: UUID, count: int) -> list[str]:
-    """Up to `count` of them, the newest."""
+    """Up to `count` queries, newest first."""
     rows = await conn.execute(
         text(
             "SELECT text FROM queries WHERE collection_id = :collection"

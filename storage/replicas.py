@@ -1,4 +1,4 @@
-"""Processes that serve or work: which spaces each has loaded, by the database's clock."""
+"""Processes that serve or work, and the spaces that each has loaded, by the database's clock."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from storage.tables import collections, indexes, replicas
 
 @dataclasses.dataclass(frozen=True)
 class ReplicaRow:
-    """`serves`: it answers searches; `facts`: what it tells of itself."""
+    """`serves`: it answers searches; `facts`: what it reports about itself."""
 
     id: UUID
     name: str
@@ -24,14 +24,14 @@ class ReplicaRow:
 
     @property
     def works(self) -> bool:
-        """Takes part in migrations."""
+        """It takes part in migrations."""
         return bool(self.facts.get("works"))
 
 
 async def heartbeat(conn: AsyncConnection, replica: ReplicaRow, ttl_s: float) -> None:
-    """Register, or stay registered, for so long.
+    """Register, or stay registered, for `ttl_s` more seconds.
 
-    Under the fence: whoever changes the active index sees it, or it sees the new one.
+    Shares the fence: whoever changes the active index sees this replica, or it sees the new index.
     """
     await fence.share(conn)
     await conn.execute(
@@ -71,7 +71,7 @@ async def remove_expired(conn: AsyncConnection) -> None:
 
 
 async def served_spaces(conn: AsyncConnection) -> frozenset[int]:
-    """Those of active indexes, and of the ones that are about to become so."""
+    """The spaces of active indexes and of those about to become active."""
     query = (
         select(indexes.c.space_id)
         .join(collections, collections.c.id == indexes.c.collection_id)

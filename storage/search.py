@@ -39,15 +39,15 @@ class Hit:
 
 @dataclasses.dataclass(frozen=True)
 class Nearest:
-    """`complete`: no document that could have been found is left out for want of widening."""
+    """`complete` is false only if widening reached its limit with too few documents."""
 
     hits: list[Hit]
     path: Literal["exact", "hnsw"]
     complete: bool
 
 
-# Finds the nearest rows, drops those that do not count, keeps each document's best and only then
-# reads texts. The first column asserts the index that the query was encoded for.
+# Finds the nearest rows, drops those that do not count, keeps the best of each document, and only
+# then reads texts. The first column asserts the index that the query was encoded for.
 _STATEMENT = """
 WITH near AS MATERIALIZED (
   SELECT v.doc_key, v.chunk_no, v.text_hash, v.char_start, v.char_end, {distance} AS distance
@@ -74,10 +74,10 @@ ORDER BY r.score DESC, r.doc_key
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Query:
-    """What is searched: `vector` is (dimensions,) float32 of unit length in the index's space.
+    """`vector` is (dimensions,) float32 of unit length in the index's space.
 
-    `exact` forces a scan; `excluded` leaves one document out (documents similar to it); not
-    `as_active` searches an index that answers no one yet, or no more, to compare it.
+    `exact` forces a scan; `excluded` leaves out a document, to find those similar to it; without
+    `as_active` an index can be searched, for comparison, that is not the active one.
     """
 
     vector: NDArray[np.float32]
@@ -90,7 +90,7 @@ class Query:
 
 @dataclasses.dataclass(frozen=True)
 class _Plan:
-    """How the next statement goes: by which path, how wide, with which condition."""
+    """How the next statement searches: its path, its width, its condition."""
 
     exact: bool
     rows: int
@@ -104,9 +104,9 @@ class _Plan:
 
 
 async def nearest(conn: AsyncConnection, index: IndexRow, query: Query) -> Nearest:
-    """The `limit` nearest documents, widened until they are found or none is left.
+    """The `limit` nearest documents; the search widens until it has them or no rows are left.
 
-    `conn` is in autocommit. Raises IndexChanged where `index` is not the active one any more.
+    `conn` is in autocommit. Raises IndexChanged if `index` is no longer the active one.
     """
     connection = await engine.driver(conn)
     plan = _first_plan(conn.dialect, index, query)
@@ -127,8 +127,8 @@ def _first_plan(dialect: Dialect, index: IndexRow, query: Query) -> _Plan:
         parameters["excluded"] = query.excluded
     condition = ""
     if query.condition is not None:
-        condition = _matching(dialect, query.condition, parameters)
-    # A few rows more than asked for: chunks of one document, and vectors that do not count.
+        condition = _filter_join(dialect, query.condition, parameters)
+    # A few rows more than requested, for chunks of one document and vectors that do not count.
     rows = query.limit + 10
     exact = bool(query.exact or condition or index.hnsw != "ready" or rows > MAX_EF_SEARCH)
     return _Plan(exact, rows, condition, parameters)
@@ -160,19 +160,19 @@ async def _run(
             await cursor.execute(_compose(index, query, plan), parameters)
         except psycopg.errors.UndefinedTable as error:
             raise errors.IndexChanged(index.table) from error
-        found = await cursor.fetchall()
-    if not found or (query.as_active and found[0][0] != index.id):
+        rows = await cursor.fetchall()
+    if not rows or (query.as_active and rows[0][0] != index.id):
         raise errors.IndexChanged(index.table)
-    return found[0][1], [Hit(*row[2:]) for row in found if row[2] is not None]
+    return rows[0][1], [Hit(*row[2:]) for row in rows if row[2] is not None]
 
 
 def _compose(index: IndexRow, query: Query, plan: _Plan) -> str:
     distance = "v.embedding <=> %(vector)s"
     return _STATEMENT.format(
         table=index.table,
-        # An expression cannot use the HNSW index: the service chooses the path, not the planner.
-        # The same in both places, or each distance is computed twice (9.9 instead of 8.6 ms over
-        # 10,000 rows).
+        # An expression cannot use the HNSW index, so the service chooses the path, not the planner.
+        # It must be the same in both places, or each distance is computed twice (9.9 instead of
+        # 8.6 ms over 10,000 rows).
         distance=f"({distance}) + 0" if plan.exact else distance,
         condition=plan.condition,
         rows=int(plan.rows),
@@ -181,8 +181,8 @@ def _compose(index: IndexRow, query: Query, plan: _Plan) -> str:
     )
 
 
-def _matching(dialect: Dialect, condition: filters.Filter, parameters: dict[str, object]) -> str:
-    """The join that leaves documents whose metadata fulfil the filter; its values as parameters."""
+def _filter_join(dialect: Dialect, condition: filters.Filter, parameters: dict[str, object]) -> str:
+    """A join that keeps documents whose metadata match; its values are added to `parameters`."""
     compiled = filters.clause(condition).compile(
         dialect=dialect, compile_kwargs={"render_postcompile": True}
     )
@@ -202,7 +202,7 @@ async def nearest_distances(
     *,
     ef_search: int | None,
 ) -> list[float]:
-    """Cosine distances of the k nearest rows, ascending: exact where `ef_search` is None."""
+    """Cosine distances of the k nearest rows, ascending; exact if `ef_search` is None."""
     connection = await engine.driver(conn)
     distance = "embedding <=> %(vector)s"
     if ef_search is None:
@@ -223,7 +223,7 @@ async def score_documents(
     vector: NDArray[np.float32],
     doc_keys: Collection[UUID],
 ) -> dict[UUID, float]:
-    """Cosine similarities by the best chunk, as a search gives them.
+    """Cosine similarities of the best chunks, equal to the scores of a search.
 
     Documents without vectors that count are left out.
     """

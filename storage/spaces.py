@@ -1,4 +1,4 @@
-"""The spaces that vectors were made in, and the links between equal ones."""
+"""The embedding spaces of stored vectors, and the links between equal spaces."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -76,25 +76,25 @@ def _row(row: Row[*tuple[object, ...]]) -> SpaceRow:
 
 
 async def ensure(conn: AsyncConnection, space: NewSpace) -> SpaceRow:
-    """The stored space of this fingerprint (or of the space that it is linked to), made if new.
+    """The stored space of this fingerprint, or the one that it is linked to; created if new.
 
-    What a person names (model, revision, query prompt) follows the newest caller.
+    What a person names (model, revision, query prompt) is taken from the newest caller.
     """
     linked = await by_link(conn, space.fingerprint)
     if linked is not None:
         return linked
     values = dataclasses.asdict(space)
     values["canaries"] = np.ascontiguousarray(space.canaries, dtype=np.float32).tobytes()
-    named = {key: values[key] for key in ("model_id", "revision", "query_prompt", "options")}
+    updates = {key: values[key] for key in ("model_id", "revision", "query_prompt", "options")}
     await conn.execute(
         insert(spaces)
         .values(**values)
-        .on_conflict_do_update(index_elements=[spaces.c.fingerprint], set_=named)
+        .on_conflict_do_update(index_elements=[spaces.c.fingerprint], set_=updates)
     )
-    found = await by_fingerprint(conn, space.fingerprint)
-    if found is None:
+    row = await by_fingerprint(conn, space.fingerprint)
+    if row is None:
         raise LookupError(space.fingerprint)
-    return found
+    return row
 
 
 async def by_fingerprint(conn: AsyncConnection, fingerprint: str) -> SpaceRow | None:
@@ -121,7 +121,7 @@ async def all_spaces(conn: AsyncConnection) -> list[SpaceRow]:
 
 
 async def links(conn: AsyncConnection) -> dict[str, int]:
-    """fingerprint -> id of the space that it was shown to equal."""
+    """fingerprint -> id of the space that it proved equal to."""
     rows = await conn.execute(select(space_links.c.fingerprint, space_links.c.space_id))
     return {row.fingerprint: row.space_id for row in rows}
 
@@ -136,18 +136,18 @@ async def link(conn: AsyncConnection, fingerprint: str, space_id: int, worst: fl
 
 
 async def record_build(conn: AsyncConnection, space_id: int, build: Mapping[str, object]) -> None:
-    """The build whose canaries all passed last."""
+    """Record the last build whose canaries all passed."""
     await conn.execute(update(spaces).where(spaces.c.id == space_id).values(build=dict(build)))
 
 
 async def query_prompts(conn: AsyncConnection) -> dict[str, str]:
-    """fingerprint -> what is put before queries."""
+    """fingerprint -> the prompt that is put before queries."""
     rows = await conn.execute(select(spaces.c.fingerprint, spaces.c.query_prompt))
     return {row.fingerprint: row.query_prompt for row in rows}
 
 
 async def set_query_prompt(conn: AsyncConnection, space_id: int, prompt: str) -> None:
-    """Before queries only: the vectors that are stored stay as they are."""
+    """Change the prompt for queries, which leaves stored vectors as they are."""
     row = await by_id(conn, space_id)
     options = {**row.options, "query_prompt": prompt}
     query = update(spaces).where(spaces.c.id == space_id)
@@ -155,7 +155,7 @@ async def set_query_prompt(conn: AsyncConnection, space_id: int, prompt: str) ->
 
 
 async def in_use(conn: AsyncConnection) -> Sequence[int]:
-    """Ids of the spaces that live indexes were made in."""
+    """Ids of the spaces of live indexes."""
     query = select(indexes.c.space_id).where(indexes.c.state != "retired").distinct()
     return (await conn.execute(query)).scalars().all()
 
@@ -169,7 +169,7 @@ async def used_by(conn: AsyncConnection) -> dict[int, list[str]]:
         .distinct()
         .order_by(collections.c.name)
     )
-    found: dict[int, list[str]] = {}
+    names: dict[int, list[str]] = {}
     for row in await conn.execute(query):
-        found.setdefault(row.space_id, []).append(row.name)
-    return found
+        names.setdefault(row.space_id, []).append(row.name)
+    return names

@@ -1,4 +1,4 @@
-"""The fixed tables, as typed Core columns. Vector tables are made per index (`storage.vectors`)."""
+"""The fixed tables, as typed Core columns. Each index adds one (`storage.vector_tables`)."""
 
 from datetime import datetime
 from typing import Any
@@ -30,7 +30,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from storage import migration_states
 
-# Any: one column type for objects and lists; `Named` says which at each column.
+# Any: one column type for objects and lists; `Named` gives each column its own type.
 type_json: JSONB[Any] = JSONB(none_as_null=True)
 
 metadata = MetaData(
@@ -93,7 +93,7 @@ class index_columns(TypedColumns):
     hnsw_error: Named[str | None] = Column(Text)
     ef_search: Named[int | None] = Column(Integer)
     recall: Named[float | None] = Column(Float)
-    # How the vectors of an adopted table were shown to be of this space.
+    # How the vectors of an adopted table were shown to belong to this space.
     evidence: Named[dict[str, object] | None] = Column(type_json)
     created_at: Named[datetime] = Column(DateTime(timezone=True), server_default=_NOW)
 
@@ -131,21 +131,21 @@ class migration_columns(TypedColumns):
     source_index_id: Named[int] = Column(Integer)
     target_index_id: Named[int] = Column(Integer)
     state: Named[str] = Column(Text)
-    # Where a migration that is paused, blocked or failed goes on.
+    # The state in which a paused, blocked or failed migration continues.
     resume_state: Named[str | None] = Column(Text)
     options: Named[dict[str, object]] = Column(type_json, server_default=text("'{}'"))
-    # What both indexes were: their rows go with their tables.
+    # Descriptions of both indexes, whose own rows are deleted with their tables.
     sides: Named[dict[str, object]] = Column(type_json, server_default=text("'{}'"))
     golden: Named[list[dict[str, object]] | None] = Column(type_json)
     history: Named[list[dict[str, object]]] = Column(type_json, server_default=text("'[]'"))
     report: Named[dict[str, object] | None] = Column(type_json)
     error: Named[str | None] = Column(Text)
     waiting: Named[str | None] = Column(Text)
-    # Who moves it on, one at a time; ranges have leases of their own.
+    # Who leads it, one worker at a time; ranges have leases of their own.
     lease_owner: Named[str | None] = Column(Text)
     lease_epoch: Named[int] = Column(BigInteger, server_default=text("0"))
     lease_until: Named[datetime | None] = Column(DateTime(timezone=True))
-    # Under a bound of its rate: when the next batch may begin, for all workers together.
+    # With a limited rate: when the next batch can begin, for all workers together.
     next_batch_at: Named[datetime | None] = Column(DateTime(timezone=True))
     retained_until: Named[datetime | None] = Column(DateTime(timezone=True))
     created_at: Named[datetime] = Column(DateTime(timezone=True), server_default=_NOW)
@@ -209,7 +209,7 @@ documents = Table(
     "documents",
     metadata,
     document_columns,
-    # Every range scan and anti-join of a collection goes by it.
+    # Every range scan and anti-join of a collection uses it.
     Index(None, "collection_id", "doc_key"),
 )
 pending = Table("pending", metadata, pending_columns)
@@ -220,7 +220,7 @@ migrations = Table(
     metadata,
     migration_columns,
     Index(None, "collection_id"),
-    # A collection has one that is not over, whoever starts two at once.
+    # At most one open migration for each collection, even if two are started at once.
     Index(
         "uq_migrations_open",
         "collection_id",
@@ -231,5 +231,5 @@ migrations = Table(
 migration_ranges = Table("migration_ranges", metadata, migration_range_columns)
 api_keys = Table("api_keys", metadata, api_key_columns)
 replicas = Table("replicas", metadata, replica_columns)
-# A sample of what was searched lately, for judging a migration by.
+# A sample of recent queries, by which a migration is judged.
 queries = Table("queries", metadata, query_columns)

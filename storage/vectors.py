@@ -1,4 +1,4 @@
-"""The table of vectors of one index: in by binary COPY, out in binary, and its HNSW index."""
+"""The vectors of an index: written by binary COPY, read in binary, counted, swept."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from storage import engine, errors, vector_tables
 from storage.indexes import IndexRow
 
-# halfvec's limit for an HNSW index.
+# pgvector's limit for an HNSW index over halfvec.
 MAX_HNSW_DIMENSIONS = 4000
 
 M = 16
@@ -23,9 +23,9 @@ EF_CONSTRUCTION = 100
 
 @dataclasses.dataclass(frozen=True)
 class VectorRow:
-    """One chunk's vector; `embedding` is (dimensions,) float32 of unit length.
+    """A chunk's vector; `embedding` is (dimensions,) float32 of unit length.
 
-    `space_id` is that of the encoder's result, not the one that the index expects.
+    `space_id` comes from the encoder's result, not from what the index expects.
     """
 
     doc_key: UUID
@@ -42,9 +42,9 @@ _TYPES = ["uuid", "int4", "bytea", "int2", "int4", "int4", "int4", "halfvec"]
 
 
 async def copy_in(conn: AsyncConnection, index_id: int, rows: Iterable[VectorRow]) -> None:
-    """Add rows by COPY BINARY: twelve times as fast as INSERT at 2,000 rows of 384.
+    """Add rows by COPY BINARY: 12 times as fast as INSERT for 2,000 rows of 384 dimensions.
 
-    The table refuses rows of another space than its own.
+    The table refuses rows of any space but its own.
     """
     table = vector_tables.name(index_id)
     connection = await engine.driver(conn)
@@ -78,9 +78,9 @@ async def remove(conn: AsyncConnection, index_id: int, doc_keys: Sequence[UUID])
 
 
 async def of_document(conn: AsyncConnection, index: IndexRow, doc_key: UUID) -> NDArray[np.float32]:
-    """The vectors that count of one document, in chunk order: (chunks, dimensions).
+    """A document's vectors that count, in chunk order: (chunks, dimensions).
 
-    Raises IndexChanged where the index is gone.
+    Raises IndexChanged if the index is gone.
     """
     connection = await engine.driver(conn)
     async with connection.cursor(binary=True) as cursor:
@@ -93,12 +93,12 @@ async def of_document(conn: AsyncConnection, index: IndexRow, doc_key: UUID) -> 
         except psycopg.errors.UndefinedTable as error:
             raise errors.IndexChanged(index.table) from error
         rows = await cursor.fetchall()
-    found = [row[0].to_numpy() for row in rows]
-    return np.asarray(found, dtype=np.float32).reshape(-1, index.dimensions)
+    embeddings = [row[0].to_numpy() for row in rows]
+    return np.asarray(embeddings, dtype=np.float32).reshape(-1, index.dimensions)
 
 
 async def sample_texts(conn: AsyncConnection, index: IndexRow, count: int) -> list[str]:
-    """Texts of about `count` random chunks, for queries that resemble the collection."""
+    """Texts of about `count` random chunks, to make queries that resemble the collection."""
     rows = await conn.execute(
         text(
             "SELECT substring(d.text FROM v.char_start + 1 FOR least(v.char_end - v.char_start,"
@@ -110,23 +110,23 @@ async def sample_texts(conn: AsyncConnection, index: IndexRow, count: int) -> li
 
 
 async def has_rows(conn: AsyncConnection, index_id: int, at_least: int) -> bool:
-    """Whether the table holds `at_least` rows; counts no further than that."""
+    """Whether the table has at least `at_least` rows; counting stops there."""
     table = vector_tables.name(index_id)
     query = text(f"SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT {at_least:d}) r")
     return int((await conn.execute(query)).scalar_one()) >= at_least
 
 
 async def count(conn: AsyncConnection, index_id: int) -> int:
-    """All rows: PostgreSQL's own statistics are lost when it crashes."""
+    """Counts every row, because PostgreSQL loses its own statistics in a crash."""
     table = vector_tables.name(index_id)
     query = text(f"SELECT count(*) FROM {table}")
     return int((await conn.execute(query)).scalar_one())
 
 
 async def sweep_orphans(conn: AsyncConnection, index_id: int, limit: int) -> int:
-    """Delete up to `limit` rows whose document is gone or has another text: they never count."""
+    """Delete up to `limit` rows that never count: the document is gone or has a new text."""
     table = vector_tables.name(index_id)
-    done = await conn.execute(
+    result = await conn.execute(
         text(
             f"DELETE FROM {table} WHERE (doc_key, chunk_no) IN ("
             f" SELECT v.doc_key, v.chunk_no FROM {table} v LEFT JOIN documents d"
@@ -134,4 +134,4 @@ async def sweep_orphans(conn: AsyncConnection, index_id: int, limit: int) -> int
             f" LIMIT {limit:d})"
         )
     )
-    return done.rowcount
+    return result.rowcount

@@ -1,4 +1,4 @@
-"""What writing a vector costs here: measured in a table that never comes to be."""
+"""What writing a vector costs on this database, measured in a table that is rolled back."""
 
 import dataclasses
 import time
@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage import vector_tables, vectors
 
-# Indexes are counted from 1.
+# Not the id of any index: those start at 1.
 _INDEX_ID = 0
-# Of the rows given, those that the HNSW index is built over; the rest are inserted into it.
+# The share of the rows over which the HNSW index is built; the rest are inserted into it.
 _BUILT_SHARE = 0.75
 _ROUND_TRIPS = 10
 _BUILD = text(
@@ -25,10 +25,10 @@ _BUILD = text(
 
 @dataclasses.dataclass(frozen=True)
 class WriteCost:
-    """Seconds a row: copied into the bare table, built into HNSW, and inserted with HNSW.
+    """Seconds per row: to copy it into a bare table, to build HNSW over it, to insert it into HNSW.
 
-    The last two are None without HNSW; both grow with the table, this one has `rows`.
-    `round_trip_s` is what any statement takes at least.
+    The last two are None without HNSW. Both grow with the table; this one had `rows`.
+    `round_trip_s` is the minimum for any statement.
     """
 
     round_trip_s: float
@@ -39,31 +39,34 @@ class WriteCost:
 
 
 async def measure(
-    conn: AsyncConnection, given: NDArray[np.float32], *, space_id: int, with_hnsw: bool
+    conn: AsyncConnection, embeddings: NDArray[np.float32], *, space_id: int, with_hnsw: bool
 ) -> WriteCost:
-    """Write different unit vectors (rows, dimensions), eight at least; the caller rolls it back."""
-    rows = [_row(vector, space_id) for vector in given]
+    """Write `embeddings`, at least 8 different unit vectors (rows, dimensions).
+
+    The caller rolls back.
+    """
+    rows = [_row(vector, space_id) for vector in embeddings]
     built = rows[: int(_BUILT_SHARE * len(rows))]
-    await vector_tables.create(conn, _INDEX_ID, dimensions=given.shape[1], space_id=space_id)
-    round_trip_s = await _round_trip(conn)
-    copy_s = await _copied(conn, built)
+    await vector_tables.create(conn, _INDEX_ID, dimensions=embeddings.shape[1], space_id=space_id)
+    round_trip_s = await _time_round_trip(conn)
+    copy_s = await _time_copy(conn, built)
     if not with_hnsw:
         return WriteCost(round_trip_s, copy_s, None, None, len(built))
     started = time.perf_counter()
     await conn.execute(_BUILD)
     build_s = (time.perf_counter() - started) / len(built)
-    insert_s = await _copied(conn, rows[len(built) :])
+    insert_s = await _time_copy(conn, rows[len(built) :])
     return WriteCost(round_trip_s, copy_s, build_s, insert_s, len(built))
 
 
-async def _round_trip(conn: AsyncConnection) -> float:
+async def _time_round_trip(conn: AsyncConnection) -> float:
     started = time.perf_counter()
     for _ in range(_ROUND_TRIPS):
         await conn.execute(text("SELECT 1"))
     return (time.perf_counter() - started) / _ROUND_TRIPS
 
 
-async def _copied(conn: AsyncConnection, rows: Sequence[vectors.VectorRow]) -> float:
+async def _time_copy(conn: AsyncConnection, rows: Sequence[vectors.VectorRow]) -> float:
     started = time.perf_counter()
     await vectors.copy_in(conn, _INDEX_ID, rows)
     return (time.perf_counter() - started) / len(rows)

@@ -19,7 +19,7 @@ from storage import collections, fence, indexes, pending, vector_tables, vectors
 from storage import engine as database
 from storage.adoption import staging
 from storage.adoption.source_rows import SourceRow
-from storage.adoption.staging import HalfMade
+from storage.adoption.staging import StagedCollection
 
 log = structlog.get_logger()
 
@@ -92,7 +92,7 @@ _LOST = (
 
 async def _begin(
     engine: AsyncEngine, model: LoadedModel, target: Target, cutting: chunking.Chunking
-) -> HalfMade:
+) -> StagedCollection:
     await _clear(engine, target.name)
     try:
         async with engine.begin() as conn:
@@ -109,7 +109,7 @@ async def _begin(
         ) from error
 
 
-async def _finish(conn: AsyncConnection, half: HalfMade, target: Target) -> None:
+async def _finish(conn: AsyncConnection, half: StagedCollection, target: Target) -> None:
     try:
         await staging.finish(conn, half, target.evidence)
         await conn.commit()
@@ -146,7 +146,7 @@ class _Import:
         self,
         engine: AsyncEngine,
         model: LoadedModel,
-        half: HalfMade,
+        half: StagedCollection,
         target: Target,
         cutting: chunking.Chunking,
     ) -> None:

@@ -1,7 +1,7 @@
-"""Collections being made of a foreign table: held while they are filled, found when they are whole.
+"""Collections that are filled from another program's table: invisible until they are complete.
 
-A transaction that lasts as long as the import locks the collection's row. Where the process dies,
-the lock goes with it: that is how others know that what it left may be taken away.
+A transaction that lasts as long as the import locks the collection's row. If the process dies, the
+lock goes with it, and others know that they can remove what it left.
 """
 
 import dataclasses
@@ -18,21 +18,21 @@ from storage.tables import documents as documents_table
 from storage.tables import indexes as indexes_table
 from storage.tables import pending as pending_table
 
-# No collection can be called so: nobody finds it before `finish`.
+# No collection can have such a name, so nobody finds it before `finish`.
 _PREFIX = "adopting:"
-# Between the commit of `begin` and the lock of `hold` nobody holds what was begun.
+# Between the commit of `begin` and the lock of `hold`, nobody holds the collection.
 _GRACE_S = 60
 
 
 @dataclasses.dataclass(frozen=True)
-class HalfMade:
+class StagedCollection:
     collection_id: UUID
     index_id: int
     name: str
 
 
 async def exists(conn: AsyncConnection, name: str) -> bool:
-    """Whether there is a collection of this name, whole."""
+    """Whether there is a complete collection of this name."""
     query = select(collections_table.c.id).where(collections_table.c.name == name)
     return (await conn.execute(query)).first() is not None
 
@@ -44,8 +44,8 @@ async def begin(
     space_id: int,
     dimensions: int,
     chunking: indexes.IndexChunking,
-) -> HalfMade:
-    """A collection with an empty index, not found by anyone; IntegrityError where one is begun."""
+) -> StagedCollection:
+    """An invisible collection with an empty index. Raises IntegrityError if one has been begun."""
     collection_id = await collections.create(conn, _PREFIX + name)
     index_id = await indexes.create(
         conn,
@@ -55,20 +55,20 @@ async def begin(
         chunking=chunking,
         state="building",
     )
-    return HalfMade(collection_id, index_id, name)
+    return StagedCollection(collection_id, index_id, name)
 
 
-async def hold(conn: AsyncConnection, half: HalfMade) -> bool:
-    """Keep it from being taken away while this transaction lasts; false where it was already."""
+async def hold(conn: AsyncConnection, staged: StagedCollection) -> bool:
+    """Protect it from `clear` while this transaction lasts; False if it is gone already."""
     await conn.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-    query = select(collections_table.c.id).where(collections_table.c.id == half.collection_id)
+    query = select(collections_table.c.id).where(collections_table.c.id == staged.collection_id)
     return (await conn.execute(query.with_for_update())).first() is not None
 
 
 async def add(
     conn: AsyncConnection, collection_id: UUID, new: Sequence[NewDocumentRow]
 ) -> set[UUID]:
-    """Store the documents whose id is not there yet; the keys of those."""
+    """Store the documents whose ids are new; returns their keys."""
     rows = await conn.execute(
         text(
             "INSERT INTO documents (doc_key, collection_id, id, text_hash, text, metadata)"
@@ -90,25 +90,30 @@ async def add(
     return set(rows.scalars())
 
 
-async def finish(conn: AsyncConnection, half: HalfMade, evidence: Mapping[str, object]) -> None:
-    """Let everybody find it, in the transaction that holds it; IntegrityError: a namesake."""
+async def finish(
+    conn: AsyncConnection, staged: StagedCollection, evidence: Mapping[str, object]
+) -> None:
+    """Make it visible, in the transaction that holds it.
+
+    Raises IntegrityError if another collection has its name by now.
+    """
     await conn.execute(
         update(collections_table)
-        .where(collections_table.c.id == half.collection_id)
-        .values(name=half.name)
+        .where(collections_table.c.id == staged.collection_id)
+        .values(name=staged.name)
     )
     await conn.execute(
         update(indexes_table)
-        .where(indexes_table.c.id == half.index_id)
+        .where(indexes_table.c.id == staged.index_id)
         .values(state="active", evidence=dict(evidence))
     )
-    await collections.activate(conn, half.collection_id, half.index_id)
+    await collections.activate(conn, staged.collection_id, staged.index_id)
 
 
-async def clear(conn: AsyncConnection, name: str | None = None) -> list[HalfMade]:
-    """Take away what dead processes left, of one name or of all.
+async def clear(conn: AsyncConnection, name: str | None = None) -> list[StagedCollection]:
+    """Remove what dead processes left, of one name or of all.
 
-    The indexes are retired: tables and documents are swept as those of deleted collections are.
+    The indexes are retired; tables and documents are swept like those of deleted collections.
     """
     query = select(collections_table.c.id, collections_table.c.name).where(
         collections_table.c.name == _PREFIX + name
@@ -116,22 +121,22 @@ async def clear(conn: AsyncConnection, name: str | None = None) -> list[HalfMade
         else collections_table.c.name.startswith(_PREFIX, autoescape=True)
         & (collections_table.c.created_at < text(f"now() - interval '{_GRACE_S:d} s'"))
     )
-    gone = []
+    removed = []
     for row in (await conn.execute(query.with_for_update(skip_locked=True))).all():
         ids = select(indexes_table.c.id).where(indexes_table.c.collection_id == row.id)
         index_id = (await conn.execute(ids)).scalar_one()
-        gone.append(HalfMade(row.id, index_id, row.name.removeprefix(_PREFIX)))
+        removed.append(StagedCollection(row.id, index_id, row.name.removeprefix(_PREFIX)))
         await collections.remove(conn, row.id)
-    return gone
+    return removed
 
 
-async def sweep(conn: AsyncConnection, half: HalfMade, limit: int) -> int:
-    """Delete up to `limit` documents of what was taken away; how many there were."""
-    some = (
+async def sweep(conn: AsyncConnection, staged: StagedCollection, limit: int) -> int:
+    """Delete up to `limit` documents of a removed collection; returns how many."""
+    keys = (
         select(documents_table.c.doc_key)
-        .where(documents_table.c.collection_id == half.collection_id)
+        .where(documents_table.c.collection_id == staged.collection_id)
         .limit(limit)
     )
-    done = await conn.execute(delete(documents_table).where(documents_table.c.doc_key.in_(some)))
-    await conn.execute(delete(pending_table).where(pending_table.c.index_id == half.index_id))
-    return done.rowcount
+    result = await conn.execute(delete(documents_table).where(documents_table.c.doc_key.in_(keys)))
+    await conn.execute(delete(pending_table).where(pending_table.c.index_id == staged.index_id))
+    return result.rowcount

@@ -1,0 +1,1 @@
+"""The PostgreSQL that Vecmark runs itself if no database URL is set."""
