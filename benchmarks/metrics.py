@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from indexing import percentile as indexing_percentile
 from migrations.reembed.verifying import comparison as quality
 
 Vectors = NDArray[np.float32]
@@ -17,7 +18,7 @@ T = TypeVar("T")
 
 # Those that a migration's report is made of.
 ndcg = quality.ndcg
-percentile = quality.percentile
+percentile = indexing_percentile.nearest_rank
 
 
 def cosines(vectors: Vectors, expected: Vectors) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What searches of this process were like lately: how long they took, and what was asked."""
+"""Recent searches of this process: how long they took, and a sample of their texts."""
 
 import collections
 import functools
@@ -9,65 +9,68 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from indexing import tasks
+from indexing import percentile, tasks
 from storage import query_samples
 
-# Old enough to hold some, young enough that a backfill slows down in time.
+# Long enough to hold some searches, short enough that a backfill slows down in time.
 _WINDOW_S = 10.0
-_KEEP_EVERY_S = 5.0
-_LEAST = 5
-_MOST = 2000
-# Of each collection between two calls of `keep`; any search may be among them.
-_SAMPLED = 20
-_COLLECTIONS = 1000
-# Longer ones are documents that somebody looks for the like of.
-_LONGEST = 2000
+_STORE_EVERY_S = 5.0
+_MIN_SEARCHES = 5
+_MAX_TIMES = 2000
+# Sampled texts of each collection between two calls of `store`, each search equally likely.
+_SAMPLE_SIZE = 20
+_MAX_COLLECTIONS = 1000
+# Longer texts are documents whose like somebody looks for.
+_MAX_CHARS = 2000
 
 
 class QueryLog:
-    """`keeps`: texts are sampled and stored, to judge a re-embed migration by them."""
+    """Latencies in memory and, if `keeps`, sampled texts in the database.
+
+    A re-embed migration is verified with these texts.
+    """
 
     def __init__(self, *, keeps: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._keeps = keeps
         self._clock = clock
-        self._times: collections.deque[tuple[float, float]] = collections.deque(maxlen=_MOST)
+        self._times: collections.deque[tuple[float, float]] = collections.deque(maxlen=_MAX_TIMES)
         self._texts: dict[UUID, list[str]] = {}
         self._seen: collections.Counter[UUID] = collections.Counter()
 
     def note(self, collection_id: UUID, text: str, seconds: float) -> None:
-        """One search by text was answered."""
+        """Record one answered search by text."""
         self._times.append((self._clock(), seconds))
-        if not self._keeps or len(text) > _LONGEST:
+        if not self._keeps or len(text) > _MAX_CHARS:
             return
-        kept = self._texts.setdefault(collection_id, [])
+        sample = self._texts.setdefault(collection_id, [])
         self._seen[collection_id] += 1
-        if len(kept) < _SAMPLED:
-            kept.append(text)
-        elif (place := random.randrange(self._seen[collection_id])) < _SAMPLED:  # noqa: S311
-            kept[place] = text
-        if len(self._texts) > _COLLECTIONS:
+        if len(sample) < _SAMPLE_SIZE:
+            sample.append(text)
+        elif (position := random.randrange(self._seen[collection_id])) < _SAMPLE_SIZE:  # noqa: S311
+            sample[position] = text
+        if len(self._texts) > _MAX_COLLECTIONS:
             self._forget()
 
     def p95_ms(self) -> float | None:
-        """Of the last ten seconds; None where there were too few to tell."""
+        """The 95th percentile of the last ten seconds; None if there were too few searches."""
         since = self._clock() - _WINDOW_S
-        recent = sorted(seconds for at, seconds in list(self._times) if at >= since)
-        if len(recent) < _LEAST:
+        recent = [seconds for at, seconds in list(self._times) if at >= since]
+        if len(recent) < _MIN_SEARCHES:
             return None
-        return 1e3 * recent[min(len(recent) - 1, int(0.95 * len(recent)))]
+        return 1e3 * percentile.nearest_rank(recent, 95)
 
     async def run(self, engine: AsyncEngine) -> None:
-        """A task of the process that keeps the sample, until cancelled."""
-        keep = functools.partial(self.keep, engine)
-        await tasks.every(_KEEP_EVERY_S, keep, name="query_log", pause_first=True)
+        """Store the sample regularly, until cancelled."""
+        store = functools.partial(self.store, engine)
+        await tasks.every(_STORE_EVERY_S, store, name="query_log", pause_first=True)
 
-    async def keep(self, engine: AsyncEngine) -> None:
+    async def store(self, engine: AsyncEngine) -> None:
         """Store what was sampled since the last call."""
-        sampled = sorted(self._texts.items())
+        samples = sorted(self._texts.items())
         self._forget()
-        if sampled:
+        if samples:
             async with engine.begin() as conn:
-                for collection_id, texts in sampled:
+                for collection_id, texts in samples:
                     await query_samples.record(conn, collection_id, texts)
 
     def _forget(self) -> None:

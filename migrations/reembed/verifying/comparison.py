@@ -81,13 +81,6 @@ def _discounted(gains: Sequence[float]) -> float:
     return sum(max(0, gain) / math.log2(rank + 1) for rank, gain in enumerate(gains, start=1))
 
 
-def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that at least `percent` of all values do not exceed."""
-    ordered = sorted(values)
-    rank = math.ceil(percent / 100 * len(ordered))
-    return ordered[max(1, rank) - 1]
-
-
 def ranking_overlap(old: Sequence[Hashable], new: Sequence[Hashable]) -> float:
     """The share of the longer list that both hold; 1 for two that are empty."""
     longer = max(len(old), len(new))

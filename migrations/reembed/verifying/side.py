@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from embedding.errors import NoTokens, TextFailed
-from indexing import retries
+from indexing import percentile, retries
 from indexing.models.loaded import Loaded
-from migrations.reembed.verifying import comparison, report
+from migrations.reembed.verifying import report
 from migrations.reembed.verifying.comparison import AT
 from storage import search
 from storage.errors import IndexChanged
@@ -85,7 +85,7 @@ class SideResults:
     milliseconds: list[float] = field(default_factory=list)
 
     def latency(self) -> report.Latency:
-        p50, p95 = (comparison.percentile(self.milliseconds, percent) for percent in (50, 95))
+        p50, p95 = (percentile.nearest_rank(self.milliseconds, percent) for percent in (50, 95))
         return report.Latency(p50_ms=p50, p95_ms=p95)
 
 
