@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import TracebackType
@@ -161,39 +160,18 @@ def stated(
 
 
 _CONFIDENCE = 0.95
-_STEPS = 60
 
 
 def upper_bound(failed: int, compared: int) -> float:
-    """The greatest share that `failed` of `compared` random rows allow, at 95 % (Clopper-Pearson).
+    """The largest share of failing rows that `failed` of `compared` random rows allow, at 95 %.
 
-    Without a failure about 3 / `compared`.
+    Clopper and Pearson's one-sided bound; about 3 / `compared` without a failure, 1 if nothing
+    was compared or everything failed.
     """
     if failed >= compared:
         return 1.0
-    low, high = failed / compared, 1.0
-    for _ in range(_STEPS):
-        middle = (low + high) / 2
-        low, high = (
-            (middle, high)
-            if _at_most(failed, compared, middle) > 1 - _CONFIDENCE
-            else (low, middle)
-        )
-    return high
+    # Here, since only an adoption needs it: 0.5 s. `scipy.stats.beta.ppf` gives the same numbers,
+    # but importing `scipy.stats` takes 2.2 s.
+    from scipy import special  # noqa: PLC0415
 
-
-def _at_most(count: int, of: int, share: float) -> float:
-    """How likely at most `count` of `of` rows are, where each is one with probability `share`."""
-    if share >= 1:
-        return 0.0
-    whole = math.lgamma(of + 1)
-    return sum(
-        math.exp(
-            whole
-            - math.lgamma(no + 1)
-            - math.lgamma(of - no + 1)
-            + no * math.log(share)
-            + (of - no) * math.log1p(-share)
-        )
-        for no in range(count + 1)
-    )
+    return float(special.betaincinv(failed + 1, compared - failed, _CONFIDENCE))

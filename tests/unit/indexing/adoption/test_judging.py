@@ -20,11 +20,21 @@ from storage.adoption.source_rows import SourceRow
         (2, 200, 0.0311426),
         (0, 3, 0.6315969),
         (1000, 100_000, 0.0105332),
+        (4, 5, 0.9897938),
+        # All of them failed, or none was compared: nothing is known.
         (5, 5, 1.0),
+        (1, 1, 1.0),
+        (0, 0, 1.0),
     ],
 )
 def test_what_a_sample_allows(failed, compared, bound):
-    assert judging.upper_bound(failed, compared) == pytest.approx(bound, abs=1e-6)
+    found = judging.upper_bound(failed, compared)
+    assert type(found) is float
+    assert found == pytest.approx(bound, abs=1e-7)
+
+
+def test_without_a_failure_the_bound_is_about_three_over_the_sample():
+    assert judging.upper_bound(0, 1000) == pytest.approx(3 / 1000, rel=0.01)
 
 
 def match(cosines, *, cut=None, unrelated=0.2, name="a", bounds=None):
