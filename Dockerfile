@@ -1,12 +1,12 @@
 # syntax=docker/dockerfile:1
 
 FROM python:3.12-slim-bookworm AS build
-# torch's CPU build, 0.2 GB; empty for the default one, which brings CUDA's libraries (3 GB).
+# Index with torch's CPU build (0.2 GB); leave empty for the default build with CUDA (3 GB).
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /source
 RUN python -m venv /app
-# What Vecmark stands on, in a layer of its own: it changes less often than Vecmark.
+# The dependencies get their own layer, since they change less often than Vecmark.
 COPY pyproject.toml constraints.txt ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > requirements.txt \
@@ -34,7 +34,7 @@ USER vecmark
 WORKDIR /home/vecmark
 VOLUME /data
 EXPOSE 8000
-# Ready: the database is reachable, its schema current, and the model answers. The first start converts it.
+# Ready means: the database responds, its schema is current, and the model works. The first start converts the model.
 HEALTHCHECK --interval=10s --timeout=6s --start-period=180s --start-interval=2s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ.get('VECMARK_PORT', '8000') + '/readyz', timeout=5)"]
 ENTRYPOINT ["vecmark"]

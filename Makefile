@@ -1,12 +1,12 @@
-# Vecmark. `make run` is all a new user needs; `make help` lists the rest.
+# Vecmark. New users only need `make run`; `make help` lists the other targets.
 
 VENV := .venv
 BIN := $(VENV)/bin
-# Another Python than the first that fits: make install PYTHON=/path/to/python3.12
+# Python to use instead of the first suitable one: make install PYTHON=/path/to/python3.12
 PYTHON :=
-# Where torch's CPU build is: make install TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Extra package index for torch's CPU build: make install TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX :=
-# More words for the command of a target: make test ARGS="-k search"
+# More arguments for a target's command: make test ARGS="-k search"
 ARGS :=
 
 CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
@@ -16,10 +16,10 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint con
 .PHONY: help install run test lint bench demo-migrate clean
 .DELETE_ON_ERROR:
 
-help:  ## this list
+help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST)
 
-install: $(VENV)/.installed  ## make the environment in .venv and install Vecmark there
+install: $(VENV)/.installed  ## create the environment .venv and install Vecmark into it
 
 run: $(VENV)/.installed  ## serve on http://127.0.0.1:8000, with sample documents
 	@$(BIN)/vecmark serve --sample $(ARGS)
@@ -36,13 +36,13 @@ lint: $(VENV)/.installed-dev  ## check style, types, imports, and the schema aga
 	export VECMARK_DATA_DIR="$$folder/data" && \
 	$(BIN)/vecmark db upgrade && $(BIN)/vecmark db check
 
-bench: $(VENV)/.installed-dev  ## measure over the data in DATA; prints tables with ratios
+bench: $(VENV)/.installed-dev  ## run the benchmarks on the corpora in DATA and print a table
 	@$(BIN)/python -m benchmarks $(if $(DATA),--data "$(DATA)") $(ARGS)
 
-demo-migrate: $(VENV)/.installed-demo  ## move the sample documents to another model and back, with everything shown
+demo-migrate: $(VENV)/.installed-demo  ## demonstrate moving the sample documents to another model and back
 	@$(BIN)/python -m examples.migrate.demo
 
-clean:  ## remove the environment and what tools left here; the data stays
+clean:  ## remove the environment, builds and tool caches; keeps the data
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV)/bin/python:
@@ -50,16 +50,16 @@ $(VENV)/bin/python:
 		if "$$candidate" -I api/platforms.py >/dev/null 2>&1; then python=$$candidate; break; fi; \
 	done; \
 	if [ -z "$$python" ]; then \
-		echo "make install: no Python here that Vecmark can run on." >&2; \
+		echo "make install: found no Python that Vecmark can run on." >&2; \
 		for candidate in $(CANDIDATES); do \
-			said=$$("$$candidate" -I api/platforms.py 2>&1) || echo "  $$candidate: $$said" >&2; \
+			problem=$$("$$candidate" -I api/platforms.py 2>&1) || echo "  $$candidate: $$problem" >&2; \
 		done; \
 		echo "Install Python 3.11, 3.12 or 3.13 (Debian, Ubuntu: apt-get install python3 python3-venv;" >&2; \
-		echo "macOS: brew install python@3.13), or name one: make install PYTHON=/path/to/python3.12" >&2; \
+		echo "macOS: brew install python@3.13), or specify one: make install PYTHON=/path/to/python3.12" >&2; \
 		exit 1; \
 	fi; \
 	if ! "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then \
-		echo "make install: $$python has no venv module, which makes the environment." >&2; \
+		echo "make install: $$python lacks the venv module, which is needed to create the environment." >&2; \
 		echo "Debian, Ubuntu: apt-get install python3-venv (or python3.N-venv for another version)." >&2; \
 		exit 1; \
 	fi; \

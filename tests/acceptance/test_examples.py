@@ -1,4 +1,4 @@
-"""The examples do what docs/clients.md shows, which holds each of them word for word."""
+"""The examples do what docs/clients.md shows; the page contains each of them verbatim."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from tests import services
 EXAMPLES = services.ROOT / "examples"
 PAGE = services.ROOT / "docs" / "clients.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-# What each runs with, and the program or package that has to be there.
+# The program each runs with, and the program or package it needs.
 RUN_BY = {
     "app/app.rb": ("ruby", "ruby"),
     "clients/client.sh": ("sh", "curl"),
@@ -27,14 +27,14 @@ RUN_BY = {
     "clients/openai_client.py": (sys.executable, "openai"),
     "clients/langchain_client.py": (sys.executable, "langchain_openai"),
 }
-# Those that wait, index and search.
+# Those that wait for the service, index and search.
 WHOLE = ["app/app.rb", "clients/client.sh", "clients/client.py", "clients/client.mjs"]
 NUMBER = re.compile(r"-?\d+\.\d+")
 
 
 @pytest.fixture
-def named() -> str:
-    """The name of a collection that isn't there yet."""
+def collection() -> str:
+    """The name of a collection that doesn't exist yet."""
     return f"c{secrets.token_hex(6)}"
 
 
@@ -43,24 +43,28 @@ def source(name: str) -> str:
 
 
 def shown_output(name: str) -> str:
-    """What the page says that an example prints: the next block of text."""
-    place = BLOCKS.index(next(block for block in BLOCKS if block[1] == source(name)))
-    return next(text for language, text in BLOCKS[place:] if language == "text")
+    """An example's output according to the page: the next text block."""
+    position = BLOCKS.index(next(block for block in BLOCKS if block[1] == source(name)))
+    return next(text for language, text in BLOCKS[position:] if language == "text")
 
 
 def command(name: str) -> list[str]:
-    """The command that runs an example; skips where what it needs isn't at hand."""
+    """The command that runs an example; skips if what it needs isn't installed."""
     program, needed = RUN_BY[name]
-    of_python = program == sys.executable
-    found = importlib.util.find_spec(needed) if of_python else shutil.which(needed)
-    if found is None:
+    is_python = program == sys.executable
+    available = importlib.util.find_spec(needed) if is_python else shutil.which(needed)
+    if available is None:
         pytest.skip(f"{needed} is not installed")
     return [program, str(EXAMPLES / name)]
 
 
 def environment(url: str, collection: str, wait_s: int = 60) -> dict[str, str]:
-    own = {"VECMARK_URL": url, "VECMARK_COLLECTION": collection, "VECMARK_WAIT_S": str(wait_s)}
-    return {**os.environ, "no_proxy": "*", "NO_PROXY": "*", **own}
+    variables = {
+        "VECMARK_URL": url,
+        "VECMARK_COLLECTION": collection,
+        "VECMARK_WAIT_S": str(wait_s),
+    }
+    return {**os.environ, "no_proxy": "*", "NO_PROXY": "*", **variables}
 
 
 def run(name: str, url: str, collection: str, **options: int) -> subprocess.CompletedProcess[str]:
@@ -77,7 +81,7 @@ def run(name: str, url: str, collection: str, **options: int) -> subprocess.Comp
 
 @contextlib.asynccontextmanager
 async def not_ready_at_first(service: services.Service) -> AsyncIterator[str]:
-    """The URL of a door to a service: the first request meets 503, the others go through."""
+    """The URL of a proxy to a service that answers the first request with 503."""
     first = True
 
     async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -95,14 +99,14 @@ async def not_ready_at_first(service: services.Service) -> AsyncIterator[str]:
             writer.write(b'Connection: close\r\n\r\n{"status":"unavailable"}')
             writer.close()
             return
-        behind, before = await asyncio.open_connection("127.0.0.1", service.port)
-        await asyncio.gather(copy(reader, before), copy(behind, writer))
+        service_reader, service_writer = await asyncio.open_connection("127.0.0.1", service.port)
+        await asyncio.gather(copy(reader, service_writer), copy(service_reader, writer))
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-def test_the_page_holds_every_example_as_it_is():
+def test_the_page_contains_every_example_verbatim():
     files = [path for folder in ("app", "clients") for path in (EXAMPLES / folder).iterdir()]
     names = {str(path.relative_to(EXAMPLES)) for path in files if path.is_file()}
     assert names - {"app/Dockerfile"} == set(RUN_BY)
@@ -117,35 +121,35 @@ def test_every_link_of_the_page_leads_somewhere():
 
 
 @pytest.mark.parametrize("name", RUN_BY)
-def test_an_example_prints_what_the_page_shows(name, shared, named):
-    done = run(name, shared.url, named)
+def test_an_example_prints_what_the_page_shows(name, shared, collection):
+    done = run(name, shared.url, collection)
     assert done.returncode == 0, done.stderr
-    shown = shown_output(name).replace("http://127.0.0.1:8000", shared.url)
-    shown = shown.replace('"example"', f'"{named}"')
-    printed, shown = [
-        re.sub(r'"index":\d+', "", "".join(text.split())) for text in (done.stdout, shown)
+    expected = shown_output(name).replace("http://127.0.0.1:8000", shared.url)
+    expected = expected.replace('"example"', f'"{collection}"')
+    printed, expected = [
+        re.sub(r'"index":\d+', "", "".join(text.split())) for text in (done.stdout, expected)
     ]
-    assert NUMBER.split(printed) == NUMBER.split(shown)
-    # The last digits are the processor's.
+    assert NUMBER.split(printed) == NUMBER.split(expected)
+    # The last digits depend on the processor.
     numbers = [float(number) for number in NUMBER.findall(printed)]
-    assert numbers == pytest.approx([float(x) for x in NUMBER.findall(shown)], abs=0.005)
+    assert numbers == pytest.approx([float(x) for x in NUMBER.findall(expected)], abs=0.005)
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_documents_that_are_there_are_not_embedded_again(name, shared, client, named):
-    assert run(name, shared.url, named).returncode == 0
-    again = run(name, shared.url, named)
+def test_existing_documents_are_not_embedded_again(name, shared, client, collection):
+    assert run(name, shared.url, collection).returncode == 0
+    again = run(name, shared.url, collection)
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("unchanged") == 3
-    assert client.get(f"/v1/collections/{named}").json()["documents"] == 3
+    assert client.get(f"/v1/collections/{collection}").json()["documents"] == 3
 
 
 @pytest.mark.parametrize("name", WHOLE)
-async def test_an_example_waits_until_the_service_is_ready(name, shared, named):
+async def test_an_example_waits_until_the_service_is_ready(name, shared, collection):
     async with not_ready_at_first(shared) as url:
         process = await asyncio.create_subprocess_exec(
             *command(name),
-            env=environment(url, named),
+            env=environment(url, collection),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -157,9 +161,9 @@ async def test_an_example_waits_until_the_service_is_ready(name, shared, named):
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_an_example_gives_up_on_a_service_that_does_not_come(name, named):
+def test_an_example_gives_up_if_the_service_does_not_start(name, collection):
     url = f"http://127.0.0.1:{services.free_port()}"
-    done = run(name, url, named, wait_s=1)
+    done = run(name, url, collection, wait_s=1)
     assert done.returncode != 0
     assert done.stdout == ""
     assert f"{url} is not ready after 1 s: " in done.stderr
@@ -168,7 +172,7 @@ def test_an_example_gives_up_on_a_service_that_does_not_come(name, named):
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_an_answer_that_tells_of_an_error_ends_an_example(name, shared):
+def test_an_error_response_ends_an_example(name, shared):
     done = run(name, shared.url, "NOT-A-NAME")
     assert done.returncode == 1
     assert "422" in done.stderr

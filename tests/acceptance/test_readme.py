@@ -1,4 +1,4 @@
-"""What the README and the pages beside it say is true: commands run, links and settings exist."""
+"""The README and the docs are true: their commands run, their links and settings exist."""
 
 import json
 import re
@@ -26,14 +26,14 @@ SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 
 
 def lines(block: str) -> list[str]:
-    """The commands of a shell block, continued lines joined."""
+    """The commands of a shell block, with continuation lines joined."""
     joined = block.replace("\\\n", " ")
     return [line for line in joined.splitlines() if line.strip()]
 
 
 COMMANDS = [line for block in SHELL for line in lines(block)]
 CURLS = [line for line in COMMANDS if line.startswith("curl")]
-# Not those that start a server, or that name one that isn't there.
+# Without commands that start a server or use an external one.
 RUN = [
     line
     for block in SHELL
@@ -43,29 +43,31 @@ RUN = [
 ]
 
 
-def test_the_readme_holds_the_commands_that_a_new_user_needs():
+def test_the_readme_has_the_commands_a_new_user_needs():
     assert [line.split("#")[0].strip() for line in lines(SHELL[0])] == ["make run", "make test"]
     assert len(CURLS) == 4
     assert RUN
 
 
-def test_the_commands_on_sample_documents_do_what_is_said(shared, tmp_path):
+def test_the_commands_on_sample_documents_work(shared, tmp_path):
     for line in RUN:
         done = services.run(tmp_path, *shlex.split(line)[1:], url=shared.url)
         assert done.returncode == 0, (line, done.stderr)
     assert "words" in done.stdout or "space:" in done.stdout
 
 
-def test_curl_indexes_searches_makes_a_collection_and_streams(shared):
-    indexed, searched, made, streamed = [curl(line, shared) for line in CURLS]
-    assert json.loads(made)["name"] == "words"
+def test_the_curl_commands_work(shared):
+    indexed, searched, created, streamed = [curl(line, shared) for line in CURLS]
+    assert json.loads(created)["name"] == "words"
     assert json.loads(indexed)["results"][0]["status"] in {"created", "unchanged"}
-    found = json.loads(searched)
-    [shown] = map(json.loads, re.findall(r"```json\n(.*?)```", README, re.DOTALL))
-    assert found.keys() == shown.keys()
-    assert found["results"][0].keys() == shown["results"][0].keys()
-    assert found["results"][0]["chunk"] == shown["results"][0]["chunk"]
-    assert found["results"][0]["score"] == pytest.approx(shown["results"][0]["score"], abs=0.01)
+    response = json.loads(searched)
+    [example] = map(json.loads, re.findall(r"```json\n(.*?)```", README, re.DOTALL))
+    assert response.keys() == example.keys()
+    assert response["results"][0].keys() == example["results"][0].keys()
+    assert response["results"][0]["chunk"] == example["results"][0]["chunk"]
+    assert response["results"][0]["score"] == pytest.approx(
+        example["results"][0]["score"], abs=0.01
+    )
     assert len(streamed.splitlines()) == 2000
 
 
@@ -81,11 +83,11 @@ def curl(line: str, service: services.Service) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_vecmark_command_parses(page):
-    found = re.findall(
+    commands = re.findall(
         r"(?:^|`|/| {4})vecmark ([a-z]+)(?: ([a-z]+))?", page.read_text(), re.MULTILINE
     )
-    assert found
-    for name, subcommand in found:
+    assert commands
+    for name, subcommand in commands:
         command = main.cli.get_command(click.Context(main.cli), name)
         assert command is not None, name
         if isinstance(command, click.Group):
@@ -93,7 +95,7 @@ def test_every_vecmark_command_parses(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_setting_named_exists_and_every_link_leads_somewhere(page: Path):
+def test_every_setting_and_link_on_a_page_exists(page: Path):
     text = page.read_text()
     for variable in re.findall(r"VECMARK_[A-Z_]+", text):
         assert variable.removeprefix("VECMARK_").lower() in settings.FIELDS, variable
@@ -102,12 +104,12 @@ def test_every_setting_named_exists_and_every_link_leads_somewhere(page: Path):
 
 
 def test_every_setting_is_documented():
-    documented = (ROOT / "docs/server.md").read_text()
+    page = (ROOT / "docs/server.md").read_text()
     for name in settings.FIELDS:
-        assert f"| `{settings.variable(name)}` |" in documented
+        assert f"| `{settings.variable(name)}` |" in page
 
 
-def test_every_make_target_named_exists():
+def test_every_make_target_exists():
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"make (run|test|install|bench|demo-migrate)\b", README):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)

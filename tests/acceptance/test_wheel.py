@@ -1,6 +1,7 @@
-"""The wheel, installed where the repository is not at hand.
+"""The wheel, installed and run outside the repository.
 
-An editable install finds every file of the repository, packaged or not; this shows what is missing.
+An editable install finds every file of the repository, packaged or not. This test finds files that
+the wheel lacks.
 """
 
 import subprocess
@@ -29,13 +30,13 @@ def wheel(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def outside(wheel) -> Iterator[Path]:
-    """An environment with the wheel; it sees our dependencies but not the repository."""
+    """An environment with the wheel and our dependencies, but without the repository."""
     with databases.open_directory() as folder:
         run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")])
         python = folder / "venv" / "bin" / "python"
         pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-index"]
         run([*pip, "--no-deps", str(wheel)])
-        # A line of a .pth file adds a folder alone, without the .pth files (ours) that are in it.
+        # A line of a .pth file adds only the folder: .pth files inside it, like ours, are ignored.
         (site,) = (folder / "venv").glob("lib/python*/site-packages")
         (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
         yield folder
@@ -64,18 +65,18 @@ def run_outside(outside: Path, program: str, *arguments: str, **settings: str) -
 
 
 def test_wheel_holds_every_file_of_the_packages(wheel):
-    held = set(zipfile.ZipFile(wheel).namelist())
+    packaged = set(zipfile.ZipFile(wheel).namelist())
     files = [path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()]
     names = {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
-    assert names <= held
+    assert names <= packaged
     assert "migrations/script.py.mako" in names
     assert any(name.startswith("migrations/versions/0") for name in names)
     assert any(name.endswith(".html") for name in names)
 
 
 def test_wheel_holds_the_samples_with_their_licence(wheel):
-    held = {name for name in zipfile.ZipFile(wheel).namelist() if "/examples/" in name}
-    assert held == {"api/examples/sample.jsonl", "api/examples/LICENSE-WordNet"}
+    packaged = {name for name in zipfile.ZipFile(wheel).namelist() if "/examples/" in name}
+    assert packaged == {"api/examples/sample.jsonl", "api/examples/LICENSE-WordNet"}
 
 
 def test_wheel_holds_nothing_else(wheel):
@@ -91,9 +92,9 @@ def test_packages_come_from_the_wheel(outside):
 
 def test_samples_are_found(outside):
     program = "from api.cli import samples; print(samples.sample_file())"
-    found = Path(run_outside(outside, "python", "-c", program).strip())
-    assert found.is_relative_to(outside)
-    assert found.stat().st_size > 0
+    sample_file = Path(run_outside(outside, "python", "-c", program).strip())
+    assert sample_file.is_relative_to(outside)
+    assert sample_file.stat().st_size > 0
 
 
 def test_help(outside):
@@ -101,14 +102,14 @@ def test_help(outside):
 
 
 def test_schema_upgrade_and_check(outside, empty_database_url):
-    """Alembic's scripts are found in the installed package, from any folder."""
-    where = {"VECMARK_DATABASE_URL": empty_database_url}
-    run_outside(outside, "vecmark", "db", "upgrade", **where)
-    run_outside(outside, "vecmark", "db", "current", **where)
-    run_outside(outside, "vecmark", "db", "check", **where)
+    """Alembic finds its scripts in the installed package, from any working directory."""
+    settings = {"VECMARK_DATABASE_URL": empty_database_url}
+    run_outside(outside, "vecmark", "db", "upgrade", **settings)
+    run_outside(outside, "vecmark", "db", "current", **settings)
+    run_outside(outside, "vecmark", "db", "check", **settings)
 
 
 def test_embedded_database(outside):
-    where = {"VECMARK_DATA_DIR": str(outside / "data")}
-    run_outside(outside, "vecmark", "db", "upgrade", **where)
-    run_outside(outside, "vecmark", "db", "check", **where)
+    settings = {"VECMARK_DATA_DIR": str(outside / "data")}
+    run_outside(outside, "vecmark", "db", "upgrade", **settings)
+    run_outside(outside, "vecmark", "db", "check", **settings)

@@ -1,4 +1,4 @@
-"""The container files, as far as they can be checked without an engine."""
+"""The container files, as far as they can be checked without a container engine."""
 
 import http.server
 import json
@@ -25,7 +25,7 @@ COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 EXAMPLE = ROOT / "examples" / "app"
-OURS = [name for name, service in SERVICES.items() if service["image"] == "vecmark"]
+OWN_SERVICES = [name for name, service in SERVICES.items() if service["image"] == "vecmark"]
 
 
 HEALTHCHECK = json.loads(re.findall(r"^HEALTHCHECK [^\[]*CMD (\[.*\])$", DOCKERFILE, re.M)[0])
@@ -38,70 +38,70 @@ def directive(name: str) -> list[str]:
 
 @pytest.mark.parametrize("file", FILES)
 def test_every_setting_exists(file):
-    named = set(re.findall(r"\bVECMARK_[A-Z_]+\b", (ROOT / file).read_text()))
-    assert named
-    assert named <= {settings.variable(name) for name in settings.FIELDS}
+    variables = set(re.findall(r"\bVECMARK_[A-Z_]+\b", (ROOT / file).read_text()))
+    assert variables
+    assert variables <= {settings.variable(name) for name in settings.FIELDS}
 
 
-def test_sample_of_the_env_file_is_accepted():
+def test_example_env_file_is_valid():
     lines = (ROOT / ".env.example").read_text().splitlines()
     pairs = [re.fullmatch(r'(?:# )?([A-Z_]+)="?(.*?)"?', line) for line in lines]
     environ = {pair[1]: pair[2] for pair in pairs if pair}
-    chosen = settings.load(environ)
-    assert chosen.document_prompt == "passage: "
-    assert str(chosen.model_roots[0]) == "/models"
+    loaded = settings.load(environ)
+    assert loaded.document_prompt == "passage: "
+    assert str(loaded.model_roots[0]) == "/models"
 
 
-def test_env_file_holds_what_compose_asks_for():
-    asked = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "compose.yaml").read_text()))
-    assert asked
-    for name in asked:
+def test_example_env_file_has_every_variable_of_compose():
+    variables = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "compose.yaml").read_text()))
+    assert variables
+    for name in variables:
         assert re.search(rf"^{name}=.+$", (ROOT / ".env.example").read_text(), re.MULTILINE), name
 
 
 def commands() -> list[list[str]]:
-    in_compose = [SERVICES[name]["command"] for name in OURS]
+    in_compose = [SERVICES[name]["command"] for name in OWN_SERVICES]
     return [*in_compose, directive("CMD")]
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
 def test_every_command_parses(command):
     assert directive("ENTRYPOINT") == ["vecmark"]
-    done = CliRunner().invoke(main.cli, [*command, "--help"])
-    assert done.exit_code == 0, done.output
-    refused = CliRunner().invoke(main.cli, [*command, "--no-such-flag", "--help"])
-    assert refused.exit_code != 0
+    with_help = CliRunner().invoke(main.cli, [*command, "--help"])
+    assert with_help.exit_code == 0, with_help.output
+    with_bad_flag = CliRunner().invoke(main.cli, [*command, "--no-such-flag", "--help"])
+    assert with_bad_flag.exit_code != 0
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_service_waits_for_the_health_of_what_it_needs(name):
-    needs = SERVICES[name].get("depends_on", {})
-    if name in OURS:
-        assert "database" in needs
-    for other, gate in needs.items():
-        once = SERVICES[other].get("restart") == "no"
-        expected = "service_completed_successfully" if once else "service_healthy"
-        assert gate == {"condition": expected}
-        checked = "healthcheck" in SERVICES[other] or SERVICES[other]["image"] == "vecmark"
-        assert once or checked
+def test_every_service_waits_until_its_dependencies_are_healthy(name):
+    dependencies = SERVICES[name].get("depends_on", {})
+    if name in OWN_SERVICES:
+        assert "database" in dependencies
+    for other, condition in dependencies.items():
+        runs_once = SERVICES[other].get("restart") == "no"
+        expected = "service_completed_successfully" if runs_once else "service_healthy"
+        assert condition == {"condition": expected}
+        has_healthcheck = "healthcheck" in SERVICES[other] or SERVICES[other]["image"] == "vecmark"
+        assert runs_once or has_healthcheck
 
 
-def test_schema_is_upgraded_before_it_is_served():
+def test_schema_is_upgraded_before_the_service_starts():
     assert SERVICES["schema"]["command"] == ["db", "upgrade"]
     assert "schema" in SERVICES["api"]["depends_on"]
 
 
-def test_somebody_does_the_work_that_the_service_leaves():
+def test_a_worker_does_the_work_that_the_service_does_not():
     assert SERVICES["api"]["command"] == ["serve", "--no-worker"]
     assert SERVICES["worker"]["command"] == ["worker"]
     # They share converted models.
     assert SERVICES["worker"]["volumes"] == SERVICES["api"]["volumes"]
 
 
-def test_database_is_the_one_that_the_tests_use():
+def test_database_image_is_the_one_used_by_the_tests():
     database = SERVICES["database"]
     assert database["image"] == databases.IMAGE
-    # Where images of PostgreSQL 18 keep their data; in another place it would not be kept.
+    # PostgreSQL 18 images keep their data there; mounted elsewhere, it would be lost.
     assert database["volumes"] == ["database:/var/lib/postgresql"]
 
 
@@ -110,9 +110,9 @@ def test_nothing_is_published_beyond_this_machine():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 
 
-def test_example_starts_only_when_asked_for():
-    asked_for = {name: service.get("profiles", []) for name, service in SERVICES.items()}
-    assert asked_for == {
+def test_example_starts_only_with_its_profile():
+    profiles = {name: service.get("profiles", []) for name, service in SERVICES.items()}
+    assert profiles == {
         "database": [],
         "schema": [],
         "api": [],
@@ -128,18 +128,18 @@ def test_example_talks_to_the_service_once_it_is_ready():
     (published,) = SERVICES[url.hostname]["ports"]
     assert published.endswith(f":{url.port}")
     assert app["depends_on"] == {url.hostname: {"condition": "service_healthy"}}
-    # It does its work once: with `always` it would do it for ever.
+    # It runs once; with `always` it would repeat forever.
     assert app["restart"] == "no"
 
 
-def test_example_is_built_from_what_is_there_and_not_run_by_root():
+def test_example_is_built_from_existing_files_and_does_not_run_as_root():
     assert ROOT / SERVICES["app"]["build"] == EXAMPLE
     dockerfile = (EXAMPLE / "Dockerfile").read_text()
-    (copied, folder) = re.findall(r"^COPY (\S+) (\S+)$", dockerfile, re.MULTILINE)[0]
-    assert (EXAMPLE / copied).is_file()
+    (program, folder) = re.findall(r"^COPY (\S+) (\S+)$", dockerfile, re.MULTILINE)[0]
+    assert (EXAMPLE / program).is_file()
     assert json.loads(re.findall(r"^CMD (\[.*\])$", dockerfile, re.MULTILINE)[0]) == [
         "ruby",
-        folder + copied,
+        folder + program,
     ]
     assert int(re.findall(r"^USER (\d+)$", dockerfile, re.MULTILINE)[-1]) > 0
 
@@ -148,21 +148,23 @@ def test_image_does_not_run_as_root():
     assert re.findall(r"^USER (\w+)$", DOCKERFILE, flags=re.MULTILINE)[-1] == "vecmark"
 
 
-def test_image_copies_only_what_the_context_has():
-    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"}
-    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, flags=re.MULTILINE)
-    names = {name for line in copied for name in line.split()}
-    assert names == kept
+def test_image_copies_exactly_the_build_context():
+    in_context = {
+        line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"
+    }
+    sources = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, flags=re.MULTILINE)
+    names = {name for line in sources for name in line.split()}
+    assert names == in_context
     assert all((ROOT / name).exists() for name in names)
 
 
 @pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])
-def test_health_check_tells_ready_from_not_ready(status, healthy):
-    asked = []
+def test_health_check_follows_readyz(status, healthy):
+    paths = []
 
     class Service(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.path)
+            paths.append(self.path)
             self.send_response(status)
             self.end_headers()
 
@@ -181,11 +183,11 @@ def test_health_check_tells_ready_from_not_ready(status, healthy):
         )
         server.shutdown()
         thread.join()
-    assert asked == ["/readyz"]
+    assert paths == ["/readyz"]
     assert (done.returncode == 0) is healthy
 
 
-def test_compose_itself_accepts_the_file(tmp_path):
+def test_docker_compose_accepts_the_file(tmp_path):
     docker = shutil.which("docker")
     probe = [docker or "docker", "compose", "version"]
     if docker is None or subprocess.run(probe, capture_output=True, check=False).returncode:

@@ -1,4 +1,4 @@
-"""What `make install` says where it cannot install, before it downloads anything."""
+"""Messages of `make install` on unsupported machines, before anything is downloaded."""
 
 import os
 import shutil
@@ -15,12 +15,12 @@ GLIBC = ("glibc", "2.36")
 
 
 @pytest.mark.parametrize("version", [(3, 11), (3, 12), (3, 13)])
-def test_python_that_fits(version):
+def test_supported_python(version):
     assert platforms.python_problem(version) == ""
 
 
 @pytest.mark.parametrize("version", [(3, 9), (3, 10), (3, 14)])
-def test_python_that_does_not_fit_is_named(version):
+def test_unsupported_python_is_named(version):
     assert f"Python 3.{version[1]};" in platforms.python_problem(version)
 
 
@@ -32,12 +32,12 @@ def test_python_that_does_not_fit_is_named(version):
         ("Darwin", "arm64", ("", "")),
     ],
 )
-def test_machine_that_fits(system, machine, libc):
+def test_supported_machine(system, machine, libc):
     assert platforms.machine_problem(system, machine, libc) == ""
 
 
 @pytest.mark.parametrize(
-    ("system", "machine", "libc", "named"),
+    ("system", "machine", "libc", "reason"),
     [
         ("Linux", "riscv64", GLIBC, "riscv64"),
         ("Linux", "x86_64", ("", ""), "Alpine"),
@@ -47,11 +47,11 @@ def test_machine_that_fits(system, machine, libc):
         ("Windows", "AMD64", ("", ""), "Windows"),
     ],
 )
-def test_machine_that_does_not_fit_is_named(system, machine, libc, named):
-    assert named in platforms.machine_problem(system, machine, libc)
+def test_unsupported_machine_is_named(system, machine, libc, reason):
+    assert reason in platforms.machine_problem(system, machine, libc)
 
 
-def test_bounds_are_those_of_the_package():
+def test_python_versions_match_the_package():
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -61,7 +61,7 @@ def test_bounds_are_those_of_the_package():
 
 @pytest.fixture
 def commands(tmp_path: Path) -> Path:
-    """A PATH with what a bare system has, and no Python."""
+    """A PATH with what a bare system has, without Python."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in ("sh", "sed"):
@@ -98,17 +98,17 @@ def test_no_python(commands):
     assert "apt-get install python3" in done.stderr
 
 
-def test_named_python_that_is_not_there(commands):
+def test_missing_python_is_named(commands):
     done = make_install(commands, "PYTHON=/no/such/python")
     assert "/no/such/python" in done.stderr
 
 
 def test_old_python_is_named(commands):
-    pretend = (
+    fake_python = (
         "import runpy, sys; sys.version_info = (3, 9, 2);"
         "runpy.run_path('api/platforms.py', run_name='__main__')"
     )
-    script(commands / "python3", f'exec {os.path.realpath(sys.executable)} -c "{pretend}"')
+    script(commands / "python3", f'exec {os.path.realpath(sys.executable)} -c "{fake_python}"')
     done = make_install(commands)
     assert "python3: it is Python 3.9" in done.stderr
 
