@@ -1,4 +1,4 @@
-# A client of Vecmark, with Ruby's standard library alone.
+# A Vecmark client that needs only Ruby's standard library.
 require "json"
 require "net/http"
 
@@ -15,14 +15,14 @@ def send_request(path, body = nil, timeout: 60)
   Net::HTTP.start(uri.host, uri.port, **options) { |http| http.request(request) }
 end
 
-# POST with a body, GET without one: the answer's JSON, and the answer with its headers.
+# POST if there is a body, otherwise GET. Returns the parsed JSON and the response.
 def call(path, body = nil)
   response = send_request(path, body)
   return [JSON.parse(response.body), response] if response.is_a?(Net::HTTPSuccess)
 
   abort "#{SERVICE}#{path} answered #{response.code}: #{response.body}"
 rescue *FAULTS, JSON::ParserError => error
-  abort "#{SERVICE}#{path} gave no answer that can be read: #{error.message}"
+  abort "#{SERVICE}#{path} gave no readable answer: #{error.message}"
 end
 
 def problem
@@ -35,12 +35,12 @@ end
 def wait_until_healthy
   deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + WAIT_S
   last = nil
-  while (found = problem)
+  while (reason = problem)
     if Process.clock_gettime(Process::CLOCK_MONOTONIC) > deadline
-      abort "#{SERVICE} is not ready after #{WAIT_S.round} s: #{found}"
+      abort "#{SERVICE} is not ready after #{WAIT_S.round} s: #{reason}"
     end
-    warn "Waiting for #{SERVICE}: #{found}" if found != last
-    last = found
+    warn "Waiting for #{SERVICE}: #{reason}" if reason != last
+    last = reason
     sleep 0.5
   end
 end
@@ -50,8 +50,8 @@ wait_until_healthy
 puts "#{SERVICE} is ready."
 
 vector, answer = call("/embed", { text: "A newt lives in ponds." })
-shown = vector.first(3).map { |number| format("%.4f", number) }.join(", ")
-puts "#{vector.length} numbers: #{shown}, ..."
+first = vector.first(3).map { |number| format("%.4f", number) }.join(", ")
+puts "#{vector.length} numbers: #{first}, ..."
 puts "space #{answer["X-Vecmark-Space"]}"
 
 documents = [
@@ -64,7 +64,7 @@ indexed, = call("/v1/collections/#{COLLECTION}/documents", { documents: document
 indexed["results"].each { |result| puts "#{result["id"]}: #{result["status"]}" }
 
 query = URI.encode_www_form(q: "an animal that swims", limit: 2)
-found, = call("/v1/collections/#{COLLECTION}/search?#{query}")
-found["results"].each do |result|
+searched, = call("/v1/collections/#{COLLECTION}/search?#{query}")
+searched["results"].each do |result|
   puts format("%.3f  %s  %s", result["score"], result["id"], result["chunk"]["text"])
 end

@@ -1,4 +1,4 @@
-// A client of Vecmark for Node.js 18 or newer, without packages.
+// A Vecmark client for Node.js 18 or newer, without dependencies.
 const url = process.env.VECMARK_URL ?? "http://127.0.0.1:8000";
 const collection = process.env.VECMARK_COLLECTION ?? "example";
 const waitS = Number(process.env.VECMARK_WAIT_S ?? 60);
@@ -10,7 +10,7 @@ function stop(message) {
 
 const reason = (error) => error.cause?.message ?? error.message;
 
-// POST with a body, GET without one.
+// POST if there is a body, otherwise GET.
 async function call(path, body) {
   const options = body && {
     method: "POST",
@@ -22,7 +22,7 @@ async function call(path, body) {
     if (response.ok) return response;
     stop(`${url}${path} answered ${response.status}: ${await response.text()}`);
   } catch (error) {
-    stop(`${url}${path} gave no answer: ${reason(error)}`);
+    stop(`${url}${path} did not answer: ${reason(error)}`);
   }
 }
 
@@ -44,8 +44,8 @@ console.log(`${url} is ready.`);
 
 const embedded = await call("/embed", { text: "A newt lives in ponds." });
 const vector = await embedded.json();
-const shown = vector.slice(0, 3).map((number) => number.toFixed(4));
-console.log(`${vector.length} numbers: ${shown.join(", ")}, ...`);
+const first = vector.slice(0, 3).map((number) => number.toFixed(4));
+console.log(`${vector.length} numbers: ${first.join(", ")}, ...`);
 console.log(`space ${embedded.headers.get("X-Vecmark-Space")}`);
 
 const documents = [
@@ -58,7 +58,7 @@ const indexed = await call(`/v1/collections/${collection}/documents`, { document
 for (const { id, status } of (await indexed.json()).results) console.log(`${id}: ${status}`);
 
 const query = new URLSearchParams({ q: "an animal that swims", limit: 2 });
-const found = await call(`/v1/collections/${collection}/search?${query}`);
-for (const { score, id, chunk } of (await found.json()).results) {
+const searched = await call(`/v1/collections/${collection}/search?${query}`);
+for (const { score, id, chunk } of (await searched.json()).results) {
   console.log(`${score.toFixed(3)}  ${id}  ${chunk.text}`);
 }

@@ -1,4 +1,4 @@
-"""A client of Vecmark: pip install httpx."""
+"""A Vecmark client with httpx: pip install httpx."""
 
 import os
 import sys
@@ -53,6 +53,6 @@ with httpx.Client(base_url=URL, timeout=60) as vecmark:
         print(f"{result['id']}: {result['status']}")
 
     query = {"q": "an animal that swims", "limit": 2}
-    found = checked(vecmark.get(f"{path}/search", params=query))
-    for result in found.json()["results"]:
+    response = checked(vecmark.get(f"{path}/search", params=query))
+    for result in response.json()["results"]:
         print(f"{result['score']:.3f}  {result['id']}  {result['chunk']['text']}")

@@ -1,11 +1,11 @@
 #!/bin/sh
-# A client of Vecmark with curl 7.76 or newer.
+# A Vecmark client with curl 7.76 or newer.
 set -eu
 url=${VECMARK_URL:-http://127.0.0.1:8000}
 collection=${VECMARK_COLLECTION:-example}
 wait_s=${VECMARK_WAIT_S:-60}
 
-# The answer stands in $answer; one that tells of an error ends the script.
+# Puts the answer into $answer; an error response ends the script.
 call() {
     answer=$(curl --fail-with-body --silent --show-error --header 'Content-Type: application/json' "$@") ||
         { echo "$answer" >&2; exit 1; }

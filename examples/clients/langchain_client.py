@@ -1,4 +1,4 @@
-"""Vecmark by LangChain: pip install langchain-openai."""
+"""Vecmark with LangChain: pip install langchain-openai."""
 
 import os
 
@@ -24,5 +24,5 @@ def embeddings(prompt: str) -> OpenAIEmbeddings:
 query = embeddings("query").embed_query("an animal that swims")
 vectors = embeddings("document").embed_documents(DOCUMENTS)
 for text, vector in zip(DOCUMENTS, vectors, strict=True):
-    # Vectors have length 1: their product is the cosine.
+    # Vectors have length 1, so the dot product is the cosine.
     print(f"{sum(a * b for a, b in zip(vector, query, strict=True)):.3f}  {text}")

@@ -1,4 +1,4 @@
-"""Vecmark by OpenAI's client: pip install openai."""
+"""Vecmark with OpenAI's client: pip install openai."""
 
 import os
 
@@ -10,12 +10,12 @@ DOCUMENTS = [
     "A violin has four strings and is played with a bow.",
 ]
 
-# The key is not looked at, but the client wants one.
+# Vecmark ignores the key, but the client requires one.
 client = OpenAI(base_url=f"{URL}/v1", api_key="none")
 documents = client.embeddings.create(model="all-MiniLM-L6-v2:document", input=DOCUMENTS)
 query = client.embeddings.create(model="all-MiniLM-L6-v2:query", input="an animal that swims")
 print(f"{documents.usage.total_tokens} tokens read")
 for text, document in zip(DOCUMENTS, documents.data, strict=True):
-    # Vectors have length 1: their product is the cosine.
+    # Vectors have length 1, so the dot product is the cosine.
     pairs = zip(document.embedding, query.data[0].embedding, strict=True)
     print(f"{sum(a * b for a, b in pairs):.3f}  {text}")

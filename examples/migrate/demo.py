@@ -1,7 +1,7 @@
-"""A re-embed migration and its rollback before your eyes: `make demo-migrate`.
+"""Demonstrates a re-embed migration and its rollback: `make demo-migrate`.
 
-The sample documents move from the bundled model to WordLlama's and back, by the commands that are
-printed. All of it lives in a data directory of its own.
+The sample documents move from the bundled model to WordLlama and back, with the commands that are
+printed. Everything is kept in a data directory of its own.
 """
 
 import contextlib
@@ -20,23 +20,26 @@ from benchmarks import models, service
 QUERY = "a small animal that lives in water"
 MODEL = "wordllama"
 STEPS = (
-    ("First, what it would take, measured on this machine:", "migrate plan --to wordllama"),
-    ("A search before, in the space of the bundled model:", f"search '{QUERY}'"),
-    ("The migration, while the service goes on answering:", "migrate start --to wordllama"),
-    ("The same search, in the other space:", f"search '{QUERY}'"),
-    ("What was found out before the cut-over:", "migrate report"),
-    ("The old index is kept fresh, so there is a way back:", "migrate rollback"),
-    ("And the search is what it was:", f"search '{QUERY}'"),
-    ("All of it is written down:", "migrate status"),
+    (
+        "First, the plan: what it would take, measured on this machine:",
+        "migrate plan --to wordllama",
+    ),
+    ("A search before the migration, in the bundled model's space:", f"search '{QUERY}'"),
+    ("The migration, while the service keeps answering:", "migrate start --to wordllama"),
+    ("The same search, now in the new space:", f"search '{QUERY}'"),
+    ("What was verified before the cut-over:", "migrate report"),
+    ("The old index is kept up to date, so you can roll back:", "migrate rollback"),
+    ("And the search is as it was before:", f"search '{QUERY}'"),
+    ("All of it is recorded:", "migrate status"),
 )
 REPORT_LINES = 40
-# `migrate status` says so to scripts.
+# Exit status of `migrate status` after a rollback.
 ROLLED_BACK = 5
 
 
 def main() -> None:
     data = settings.Settings().data_dir.with_name("vecmark-demo")
-    print(f"The demo keeps its data in {data}; delete it when you like.", flush=True)
+    print(f"The demo keeps its data in {data}; you can delete it at any time.", flush=True)
     data.parent.mkdir(parents=True, exist_ok=True)
     program = service.program()
     environment = service.environment({}, data)
@@ -46,27 +49,27 @@ def main() -> None:
             models.wordllama_directory(source)
             run([program, "models", "add", str(source), "--name", MODEL], environment)
     with serving(program, data, environment) as url:
-        for said, words in STEPS:
-            print(f"\n\033[1m{said}\033[0m" if sys.stdout.isatty() else f"\n{said}")
-            command = f"{words} --collection sample"
+        for title, arguments in STEPS:
+            print(f"\n\033[1m{title}\033[0m" if sys.stdout.isatty() else f"\n{title}")
+            command = f"{arguments} --collection sample"
             print(f"$ vecmark {command}\n", flush=True)
-            shown = REPORT_LINES if words == "migrate report" else None
-            run([program, *shlex.split(command), "--url", url], environment, lines=shown)
+            lines = REPORT_LINES if arguments == "migrate report" else None
+            run([program, *shlex.split(command), "--url", url], environment, lines=lines)
 
 
 @contextlib.contextmanager
 def folder(data: Path) -> Iterator[Path]:
-    """For the model's files until they are added."""
-    made = data.with_name("vecmark-demo-model")
+    """A folder for the model's files, deleted once they are added."""
+    parent = data.with_name("vecmark-demo-model")
     try:
-        yield made / MODEL
+        yield parent / MODEL
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(parent, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def serving(program: str, data: Path, environment: dict[str, str]) -> Iterator[str]:
-    """The service with the sample documents in it, for as long as the block runs."""
+    """Run the service with the sample documents; yield its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -92,14 +95,14 @@ def serving(program: str, data: Path, environment: dict[str, str]) -> Iterator[s
 
 
 def run(command: list[str], environment: dict[str, str], lines: int | None = None) -> None:
-    """Show what it prints, or its first lines."""
+    """Run a command and show its output, or the first `lines` of it."""
     if lines is None:
         done = subprocess.run(command, env=environment, check=False)
     else:
         done = subprocess.run(command, env=environment, check=False, stdout=-1, text=True)
-        said = done.stdout.splitlines()
-        more = f"\n... and {len(said) - lines} lines more" if len(said) > lines else ""
-        print("\n".join(said[:lines]) + more, flush=True)
+        output = done.stdout.splitlines()
+        more = f"\n... and {len(output) - lines} more lines" if len(output) > lines else ""
+        print("\n".join(output[:lines]) + more, flush=True)
     if done.returncode not in {0, ROLLED_BACK}:
         sys.exit(done.returncode)
 
