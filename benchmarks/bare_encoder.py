@@ -112,7 +112,7 @@ def encode(
     parts = [texts[start : start + PART] for start in range(0, len(texts), PART)]
     started, used = time.perf_counter(), time.process_time()
     with concurrent.futures.ThreadPoolExecutor(devices.cpu_count()) as threads:
-        prepared = list(threads.map(lambda part: loaded.prepare_now(part, options), parts))
+        prepared = list(threads.map(lambda part: loaded.prepare_blocking(part, options), parts))
     tokenized = time.perf_counter()
     rows = [
         chunk.ids
@@ -154,9 +154,9 @@ def _bulk(loaded: model.LoadedModel, rows: encoder.Rows, batch_rows: int) -> NDA
 
     def run(batch: list[int]) -> None:
         # The bundled model has no prompt for pooling to leave out.
-        vectors[batch] = encoder.unit(encoder_.bulk([rows[no] for no in batch], 0))
+        vectors[batch] = encoder.normalize(encoder_.bulk([rows[no] for no in batch], 0))
 
-    with concurrent.futures.ThreadPoolExecutor(encoder_.lanes) as threads:
+    with concurrent.futures.ThreadPoolExecutor(encoder_.parallel_batches) as threads:
         list(threads.map(run, batches))
     return vectors
 

@@ -1,5 +1,7 @@
+"""Text to vectors: model files, spaces, encoders, chunking, scheduling. Knows no database."""
+
 import sys
 
-# OpenVINO and NNCF report what they are used for to their maker, at import and by default, through
-# this package; where it can't be imported they don't.
+# OpenVINO and NNCF report their use to their maker through this package, at import and by default.
+# If it can't be imported, they don't.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

@@ -1,12 +1,14 @@
+"""The errors of this package. Messages say what happened, to which object, and what to do."""
+
 from pathlib import Path
 
 
 class EmbeddingError(Exception):
-    """Whatever keeps a text from becoming a vector."""
+    """A text or a model could not be processed; base of all errors of this package."""
 
 
 class ModelNotFound(EmbeddingError):
-    """No directory holds the model that was named."""
+    """No directory holds the named model."""
 
 
 class ModelUnavailable(EmbeddingError):
@@ -23,35 +25,35 @@ class ModelInvalid(EmbeddingError):
 
 
 class ModelRefused(EmbeddingError):
-    """The files are sound, but this kind of model is not served."""
+    """The files are valid, but this kind of model is not supported."""
 
 
 class LimitTooLong(EmbeddingError):
-    """More tokens are asked for than the model has positions."""
+    """The limit has more tokens than the model has positions."""
 
 
 class LimitTooShort(EmbeddingError):
-    """A limit that leaves no room for a token."""
+    """The limit leaves no room for a token."""
 
 
 class DimensionsRefused(EmbeddingError):
-    """The vectors can't have the number of dimensions asked for."""
+    """The vectors can't have the requested number of dimensions."""
 
 
 class EncoderFailed(EmbeddingError):
-    """The encoder gave no usable vector."""
+    """The encoder returned no usable vector."""
 
 
 class CanaryMoved(EmbeddingError):
-    """The encoder's vectors are not those that the space was made with."""
+    """The encoder's vectors differ from those that define the space."""
 
 
 class EncoderDied(EncoderFailed):
-    """The thread that encodes ended; it is started again."""
+    """The encoding thread ended; it is being restarted."""
 
 
 class NoTokens(EmbeddingError):
-    """The text has no token that carries content; `index` is its place among others."""
+    """The text has no token with content; `index` is its position in the request."""
 
     def __init__(self, message: str, index: int | None = None) -> None:
         super().__init__(message)
@@ -59,12 +61,12 @@ class NoTokens(EmbeddingError):
 
 
 class TextTooLong(EmbeddingError):
-    """A text has more tokens than the model reads, and must not be cut."""
+    """A text has more tokens than the model reads, and truncation was not allowed."""
 
     def __init__(self, index: int, tokens: int, limit: int) -> None:
         super().__init__(
             f"text {index} has {tokens:,} tokens with prompt and special tokens; the model reads "
-            f"{limit:,}. Shorten it, or let it be cut"
+            f"{limit:,}. Shorten it, or allow truncation"
         )
         self.index = index
         self.tokens = tokens
@@ -72,11 +74,11 @@ class TextTooLong(EmbeddingError):
 
 
 class TextFailed(EmbeddingError):
-    """The encoder works, but gives no vector for this text."""
+    """The encoder works, but has no vector for this text."""
 
 
 class TokenIdsInvalid(EmbeddingError):
-    """A row of token ids is none that the model's tokenizer gives."""
+    """The model's tokenizer can't have produced this row of token ids."""
 
     def __init__(self, index: int, reason: str) -> None:
         super().__init__(f"row {index} of token ids: {reason}")
@@ -85,22 +87,22 @@ class TokenIdsInvalid(EmbeddingError):
 
 
 class Overloaded(EmbeddingError):
-    """More work waits than is taken at once; `retry_after_s` is when there should be room."""
+    """Too much work is waiting; after `retry_after_s` seconds there should be room."""
 
     def __init__(self, retry_after_s: int) -> None:
         super().__init__(
-            f"more texts are waiting than are taken at once; try again in {retry_after_s} s"
+            f"too many texts are waiting to be encoded; try again in {retry_after_s} s"
         )
         self.retry_after_s = retry_after_s
 
 
 class TooMuch(EmbeddingError):
-    """One request has more tokens than can ever wait; splitting it helps."""
+    """One request has more tokens than may wait at all; the client has to split it."""
 
     def __init__(self, tokens: int, limit: int) -> None:
         super().__init__(
-            f"the texts have about {tokens:,} tokens together; at most {limit:,} are taken in one "
-            "request: send fewer texts at once"
+            f"the texts have about {tokens:,} tokens together; one request may have at most "
+            f"{limit:,}: send fewer texts at once"
         )
         self.tokens = tokens
         self.limit = limit

@@ -1,4 +1,4 @@
-"""Finding, reading and loading a model by what a person calls it."""
+"""Loads models: converted if need be, with the service's settings, in the background."""
 
 import concurrent.futures
 import threading
@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from embedding import model
+from embedding import model as model_runtime
 from embedding.canaries import check as canary_check
 from embedding.conversion import cache, convert
 from embedding.encoders import devices, factory
-from embedding.model import MAX_QUEUED_TOKENS, LoadedModel
 from embedding.model_files import description, space
 from embedding.registry import sources
 from embedding.text import tokenizer as text_tokenizer
@@ -23,22 +22,23 @@ def load(
     *,
     cache_dir: Path,
     device: str = "auto",
-    max_queued_tokens: int = MAX_QUEUED_TOKENS,
-) -> LoadedModel:
-    """Load a model, converting it first where the cache lacks it (many seconds); blocks.
+    max_queued_tokens: int = model_runtime.MAX_QUEUED_TOKENS,
+) -> model_runtime.LoadedModel:
+    """Load a model; converts it first if the cache lacks it. Blocks, for many seconds if it does.
 
-    CanaryMoved where no encoder gives sentence-transformers' vectors, EncoderFailed, ModelInvalid.
+    Raises CanaryMoved if no encoder makes sentence-transformers' vectors, EncoderFailed,
+    ModelInvalid.
     """
-    chosen = "cpu" if model.int8 is not None else devices.choose_device(device)
-    entry, result = cache.ensure(model, cache_dir=cache_dir, device=chosen)
+    device = "cpu" if model.int8 is not None else devices.choose_device(device)
+    entry, result = cache.ensure(model, cache_dir=cache_dir, device=device)
     tokenizer = text_tokenizer.load(model)
     check = canary_check.Check(tokenizer, model, np.load(entry / convert.REFERENCE))
-    return LoadedModel(
+    return model_runtime.LoadedModel(
         model,
-        factory.open_encoder(model, result.backend, result.dtype, device=chosen, folder=entry),
+        factory.open_encoder(model, result.backend, result.dtype, device=device, folder=entry),
         check,
         tokenizer,
-        _build(model, result, chosen),
+        _build(model, result, device),
         max_queued_tokens=max_queued_tokens,
     )
 
@@ -46,13 +46,13 @@ def load(
 def _build(
     model: description.ModelDescription, result: convert.Conversion, device: str
 ) -> dict[str, space.Json]:
-    """What made the vectors, beside the space: equal builds need no second full check."""
+    """What else made the vectors beside the space: equal builds need no second full check."""
     return {
         "backend": result.backend,
         "dtype": result.dtype,
         "device": device,
         "cpu": devices.cpu_kind(),
-        "versions": convert.versions(),
+        "versions": convert.library_versions(),
         "converted_with": result.versions,
         "query_prompt": model.query_prompt.text,
         "reason": result.reason,
@@ -62,7 +62,7 @@ def _build(
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """Where models are looked for, and which is the default of new collections."""
+    """Where to look for models, and which is the default for new collections."""
 
     default: str
     options: description.ModelOptions
@@ -70,7 +70,7 @@ class ModelSettings:
     models_dir: Path
     cache_dir: Path
     device: str
-    max_queued_tokens: int = model.MAX_QUEUED_TOKENS
+    max_queued_tokens: int = model_runtime.MAX_QUEUED_TOKENS
 
     def __str__(self) -> str:
         return ", ".join([self.default, *map(str, self.roots), str(self.models_dir)])
@@ -80,41 +80,45 @@ class ModelSettings:
         return sources.resolve(name, roots=self.roots, models_dir=self.models_dir)
 
 
-def load_from(
-    settings: ModelSettings, described: description.ModelDescription
-) -> model.LoadedModel:
-    """Blocks, for many seconds where the model has to be converted. Raises EmbeddingError."""
+def load_with(
+    settings: ModelSettings, model: description.ModelDescription
+) -> model_runtime.LoadedModel:
+    """Load a model under the service's settings; blocks. Raises EmbeddingError."""
     return load(
-        described,
+        model,
         cache_dir=settings.cache_dir,
         device=settings.device,
         max_queued_tokens=settings.max_queued_tokens,
     )
 
 
-def begin_loading(settings: ModelSettings) -> concurrent.futures.Future[LoadedModel]:
-    """Load the default model beside the caller, so that a start can do other things."""
+def begin_loading(
+    settings: ModelSettings,
+) -> concurrent.futures.Future[model_runtime.LoadedModel]:
+    """Load the default model in the background, while the start goes on."""
 
-    def load_default() -> LoadedModel:
+    def load_default() -> model_runtime.LoadedModel:
         source = settings.source(settings.default)
-        described = sources.descriptions.get(source, settings.options.over(source.options))
-        return load_from(settings, described)
+        options = settings.options.over(source.options)
+        return load_with(settings, sources.descriptions.get(source, options))
 
     return on_thread(load_default)
 
 
-def on_thread(load: Callable[[], LoadedModel]) -> concurrent.futures.Future[LoadedModel]:
+def on_thread(
+    load: Callable[[], model_runtime.LoadedModel],
+) -> concurrent.futures.Future[model_runtime.LoadedModel]:
     """Load a model on a thread of its own."""
-    loading: concurrent.futures.Future[LoadedModel] = concurrent.futures.Future()
+    future: concurrent.futures.Future[model_runtime.LoadedModel] = concurrent.futures.Future()
 
     def work() -> None:
-        if not loading.set_running_or_notify_cancel():
+        if not future.set_running_or_notify_cancel():
             return
         try:
-            loading.set_result(load())
+            future.set_result(load())
         except BaseException as error:
-            loading.set_exception(error)
+            future.set_exception(error)
 
-    # A daemon: a conversion under way must not keep the process from ending.
+    # A daemon, so that a running conversion doesn't keep the process from ending.
     threading.Thread(target=work, name="load-model", daemon=True).start()
-    return loading
+    return future

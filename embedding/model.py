@@ -1,3 +1,5 @@
+"""A loaded model: its tokenizer, its encoder, and the threads of both, behind one interface."""
+
 import asyncio
 import concurrent.futures
 import functools
@@ -10,32 +12,34 @@ from numpy.typing import NDArray
 
 from embedding import errors
 from embedding.canaries import check as canary_check
-from embedding.encoders import devices, encoder
-from embedding.encoders.encoder import Encoded, joined
+from embedding.encoders import devices
+from embedding.encoders import encoder as encoding
+from embedding.encoders.encoder import Encoded
 from embedding.model_files import description, prompts
 from embedding.model_files import space as model_space
 from embedding.scheduling import executor
 from embedding.scheduling.queue import Urgency
-from embedding.text import chunking, reader, tokenizer
+from embedding.text import chunking, reader
+from embedding.text import tokenizer as text_tokenizer
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
 MAX_QUEUED_TOKENS = 300_000
-# Queries have an encoder of their own: one that waits for others' texts would not be served soon.
-# So only what is soon done goes there.
+# Queries have an encoder of their own. Only short work goes there, so that no query waits long for
+# somebody else's texts.
 _FEW_ROWS = 4
 _QUERY_TOKENS = 1024
 _SHORT_TOKENS = 64
-# Each with its string and offsets: the answer is many times the text.
+# Every token comes with its string and offsets, so the answer is many times as long as the text.
 _TOKENIZE_CHARS = 200_000
-# Chunks of one call that wait at once, as a part of what may wait.
-_PART = 4
+# The chunks of one call that wait at once are at most this part of what may wait: a quarter.
+_SHARE = 4
 
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """How busy a model is, and what keeps it from encoding (None where all is well)."""
+    """How busy a model is; `problem` says why it can't encode, None if it can."""
 
     waiting_tokens: int
     capacity: int
@@ -46,16 +50,16 @@ class ModelStatus:
 class LoadedModel:
     """A model ready to encode, with its threads; `close` it when no call is running.
 
-    Its coroutines are called from one event loop. A call that is cancelled takes its texts out of
-    the queue.
+    Its coroutines are called from one event loop. Cancelling a call takes its texts out of the
+    queue.
     """
 
     def __init__(
         self,
         model: description.ModelDescription,
-        encodes: encoder.Encoder,
+        encoder: encoding.Encoder,
         check: canary_check.Check,
-        tokenizer: tokenizer.Tokenizer,
+        tokenizer: text_tokenizer.Tokenizer,
         build: Mapping[str, model_space.Json],
         *,
         max_queued_tokens: int = MAX_QUEUED_TOKENS,
@@ -63,17 +67,17 @@ class LoadedModel:
         self.description = model
         self.tokenizer = tokenizer
         self.build = build
-        self.dtype = encodes.dtype
-        self._encoder = encodes
+        self.dtype = encoder.dtype
+        self._encoder = encoder
         self._check = check
         self._reader = reader.Reader(model, tokenizer)
         self._text_threads = concurrent.futures.ThreadPoolExecutor(
             max(1, devices.cpu_count() // 2), "tokenize"
         )
         self._executor = executor.Executor(
-            encodes,
+            encoder,
             dimensions=model.space.dimensions,
-            sound=check.rows[canary_check.QUICK[0]],
+            probe_row=check.rows[canary_check.QUICK[0]],
             capacity=max_queued_tokens,
         )
         self._admission = self._executor.admission
@@ -87,10 +91,10 @@ class LoadedModel:
         """The canaries' torch fp32 vectors, (canaries, dimensions)."""
         return self._check.reference
 
-    def prompt_queries(self, prompt: str) -> None:
-        """Put another prompt before queries from now on; the space stays what it is."""
-        found = prompts.Prompt(prompt, "set for the space")
-        self.description = replace(self.description, query_prompt=found)
+    def set_query_prompt(self, text: str) -> None:
+        """Use another prompt for queries from now on; the space stays the same."""
+        prompt = prompts.Prompt(text, "set for the space")
+        self.description = replace(self.description, query_prompt=prompt)
         self._reader = reader.Reader(self.description, self.tokenizer)
 
     def status(self) -> ModelStatus:
@@ -98,7 +102,7 @@ class LoadedModel:
         return ModelStatus(load.waiting, load.capacity, load.rate, self._executor.problem)
 
     def require_room(self) -> None:
-        """Raises Overloaded where no more texts are taken at present."""
+        """Raises Overloaded if no more texts are admitted now."""
         self._admission.require_room()
 
     async def encode_texts(
@@ -109,30 +113,31 @@ class LoadedModel:
         truncate: bool = False,
         urgency: Urgency | None = None,
     ) -> Encoded:
-        """The vectors in the order given, with the prompt of `role`.
+        """The vectors in the order of `texts`, encoded with the prompt of `role`.
 
-        Raises NoTokens and TextTooLong (where not `truncate`) with the text's index, TooMuch,
+        Raises NoTokens and TextTooLong (unless `truncate`) with the text's index, TooMuch,
         Overloaded, EncoderDied, EncoderFailed.
         """
-        # Of a text that must not be cut all is counted, to say how long it is.
-        estimate = self._reader.estimate(texts, whole=not truncate)
+        # A text that must not be truncated is counted completely, to say how long it is.
+        estimate = self._reader.estimate(texts, truncate=truncate)
         if urgency is None:
             urgency = self._urgency(len(texts), estimate, role)
         read = functools.partial(self._reader.read, texts, role, truncate=truncate)
-        short = sum(map(len, texts)) <= tokenizer.HOLDING_CHARS
-        return await self._admitted(estimate, read, urgency, short=short)
+        short = sum(map(len, texts)) <= text_tokenizer.GIL_CHARS
+        return await self._admit_and_encode(estimate, read, urgency, short=short)
 
-    async def encode_ids(
-        self, given: Sequence[Sequence[int]], *, truncate: bool = False
-    ) -> Encoded:
-        """Rows of ids exactly as `tokenize` gives them; TokenIdsInvalid, and as `encode_texts`."""
-        tokens = sum(map(len, given))
-        read = functools.partial(self._reader.take, given, truncate=truncate)
-        urgency = self._urgency(len(given), tokens, "document")
-        return await self._admitted(tokens, read, urgency, short=tokens <= _SHORT_TOKENS)
+    async def encode_ids(self, rows: Sequence[Sequence[int]], *, truncate: bool = False) -> Encoded:
+        """Vectors of token ids as `tokenize` returns them.
+
+        Raises TokenIdsInvalid, and what `encode_texts` does.
+        """
+        tokens = sum(map(len, rows))
+        read = functools.partial(self._reader.read_ids, rows, truncate=truncate)
+        urgency = self._urgency(len(rows), tokens, "document")
+        return await self._admit_and_encode(tokens, read, urgency, short=tokens <= _SHORT_TOKENS)
 
     async def encode_query(self, text: str) -> Encoded:
-        """One vector, (1, dimensions), with the query prompt, of the beginning of a long text.
+        """One vector, (1, dimensions), with the query prompt; a long text is truncated.
 
         Raises NoTokens, TextFailed, Overloaded, EncoderDied, EncoderFailed.
         """
@@ -146,41 +151,41 @@ class LoadedModel:
     async def encode_chunks(
         self, chunks: Sequence[chunking.Chunk], urgency: Urgency = Urgency.WRITE
     ) -> Encoded:
-        """The vectors in the order given, as soon as there is room; EncoderFailed, EncoderDied."""
-        parts = _parts(chunks, self._admission.capacity // _PART)
-        return joined([await self._waited(part, urgency) for part in parts])
+        """The vectors in the order of `chunks`; waits for room. EncoderFailed, EncoderDied."""
+        parts = _split(chunks, self._admission.capacity // _SHARE)
+        return encoding.concatenate([await self._encode_part(part, urgency) for part in parts])
 
     async def tokenize(
         self, texts: Sequence[str], *, role: reader.Role = "document"
     ) -> list[reader.Tokenized]:
-        """Whole texts as the encoder would see them; TooMuch."""
+        """Complete texts as the encoder would see them; TooMuch, Overloaded."""
         chars = sum(map(len, texts))
         if chars > _TOKENIZE_CHARS:
-            raise errors.TooMuch(self._reader.estimate(texts, whole=True), _TOKENIZE_CHARS // 4)
+            raise errors.TooMuch(self._reader.estimate(texts, truncate=False), _TOKENIZE_CHARS // 4)
         admitted = min(chars, self._admission.capacity)
         self._admission.admit(admitted)
         try:
-            return await _on(self._text_threads, self._reader.tokenize, texts, role)
+            return await _run_on(self._text_threads, self._reader.tokenize, texts, role)
         finally:
             self._admission.release(admitted)
 
     async def prepare(
         self, texts: Sequence[str], chunking_: chunking.Chunking
     ) -> list[chunking.Prepared | errors.NoTokens]:
-        """Texts to chunks, with the document prompt; ChunkingInvalid."""
-        return await _on(self._text_threads, self.prepare_now, texts, chunking_)
+        """Cut texts into chunks, with the document prompt; ChunkingInvalid."""
+        return await _run_on(self._text_threads, self.prepare_blocking, texts, chunking_)
 
-    def prepare_now(
+    def prepare_blocking(
         self, texts: Sequence[str], chunking_: chunking.Chunking
     ) -> list[chunking.Prepared | errors.NoTokens]:
-        """The same on the calling thread, which it holds for about a second per megabyte."""
+        """`prepare` on the calling thread: it blocks for about a second per megabyte."""
         prompt = self.description.document_prompt.text
         return chunking.prepare(texts, self.tokenizer, chunking_, prompt=prompt)
 
     async def encode_canaries(
         self, which: Sequence[int] = canary_check.ALL, *, alone: bool = False
     ) -> NDArray[np.float32]:
-        """Canaries as documents, in padded batches or each alone; NaN for those that fail."""
+        """Vectors of canaries as documents, in padded batches or each alone; NaN for failures."""
         return await asyncio.to_thread(self._check.vectors, self._encoder, which, alone=alone)
 
     async def check_canaries(
@@ -205,7 +210,7 @@ class LoadedModel:
         self._text_threads.shutdown(cancel_futures=True)
         self._executor.close()
 
-    async def _admitted(
+    async def _admit_and_encode(
         self,
         estimate: int,
         read: Callable[[], reader.Rows],
@@ -213,7 +218,7 @@ class LoadedModel:
         *,
         short: bool,
     ) -> Encoded:
-        """Read and encode, refused by an estimate before anything is read."""
+        """Read and encode; an estimate decides about admission before anything is read."""
         is_query = urgency is Urgency.QUERY
         room = self._executor.query_admission if is_query else self._admission
         if estimate // 2 > room.capacity:
@@ -221,8 +226,8 @@ class LoadedModel:
         admitted = min(estimate, room.capacity)
         room.admit(admitted)
         try:
-            # A change of threads costs more than reading a few words.
-            rows = read() if short else await _on(self._text_threads, read)
+            # Changing threads costs more than reading a few words.
+            rows = read() if short else await _run_on(self._text_threads, read)
             tokens = sum(rows.tokens)
             if tokens > room.capacity:
                 raise errors.TooMuch(tokens, room.capacity)
@@ -232,7 +237,7 @@ class LoadedModel:
         finally:
             room.release(admitted)
 
-    async def _waited(self, chunks: Sequence[chunking.Chunk], urgency: Urgency) -> Encoded:
+    async def _encode_part(self, chunks: Sequence[chunking.Chunk], urgency: Urgency) -> Encoded:
         prompt = self.description.document_prompt.text
         rows = reader.Rows(
             [chunk.ids for chunk in chunks],
@@ -251,9 +256,9 @@ class LoadedModel:
             return Urgency.WRITE
         if role == "query" and tokens <= _QUERY_TOKENS:
             return Urgency.QUERY
-        # A single short text is most likely a query of a client that knows no roles.
-        soon = tokens <= _SHORT_TOKENS and self._executor.queries_idle
-        return Urgency.QUERY if soon else Urgency.WRITE
+        # A single short text is most likely the query of a client that doesn't set roles.
+        fast = tokens <= _SHORT_TOKENS and self._executor.queries_idle
+        return Urgency.QUERY if fast else Urgency.WRITE
 
     async def _encode(self, rows: reader.Rows, urgency: Urgency) -> Encoded:
         vectors = np.empty((0, self.space.dimensions), np.float32)
@@ -264,8 +269,8 @@ class LoadedModel:
         return Encoded(self.space.fingerprint, vectors, failures, rows.tokens, rows.cut)
 
 
-def _parts(chunks: Sequence[chunking.Chunk], tokens: int) -> Iterator[Sequence[chunking.Chunk]]:
-    """All chunks in their order, in parts of about so many tokens."""
+def _split(chunks: Sequence[chunking.Chunk], tokens: int) -> Iterator[Sequence[chunking.Chunk]]:
+    """All chunks in their order, in parts of about `tokens` tokens."""
     start = size = 0
     for no, chunk in enumerate(chunks):
         if size and size + len(chunk.ids) > tokens:
@@ -275,7 +280,7 @@ def _parts(chunks: Sequence[chunking.Chunk], tokens: int) -> Iterator[Sequence[c
     yield chunks[start:]
 
 
-async def _on(
+async def _run_on(
     threads: concurrent.futures.ThreadPoolExecutor,
     call: Callable[[*Arguments], T],
     *arguments: *Arguments,

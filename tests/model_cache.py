@@ -45,7 +45,7 @@ def kept(parent: Path) -> Iterator[Path]:
 
 def key() -> str:
     """Changes with the code and the libraries that convert models."""
-    versions = sorted(convert.versions(quantization.LIBRARIES).items())
+    versions = sorted(convert.library_versions(quantization.LIBRARIES).items())
     digest = hashlib.sha256(repr(versions).encode())
     package = Path(embedding.__file__).parent
     for file in sorted(file for part in CODE for file in (package / part).rglob("*.py")):

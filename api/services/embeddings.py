@@ -124,7 +124,7 @@ def _embedded(named: SpaceName, encoded: Encoded, wish: EmbedOptions, field: Fie
         raise problems.Invalid(field(place), detail, "text-failed")
     vectors = encoded.vectors
     if wish.dimensions is not None and wish.dimensions < vectors.shape[1]:
-        vectors = encoder.unit(vectors[:, : wish.dimensions])
+        vectors = encoder.normalize(vectors[:, : wish.dimensions])
     return Embedded(space=named, vectors=vectors, tokens=encoded.tokens, cut=encoded.cut)
 
 

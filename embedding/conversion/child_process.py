@@ -1,4 +1,4 @@
-"""Work that takes torch's 700 MB and many seconds, in a process that ends with it."""
+"""Work that needs torch's 700 MB and many seconds, in a child process that ends with it."""
 
 import json
 import subprocess
@@ -12,20 +12,20 @@ import embedding
 from embedding import errors
 
 TIMEOUT_S = 3600
-PLAIN = {
+REBUILT = {  # from their message; ModelInvalid has more to carry over
     kind.__name__: kind for kind in (errors.CanaryMoved, errors.EncoderFailed, errors.ModelRefused)
 }
 
 
 def run(module: str, job: object, folder: Path) -> None:
-    """Run `python -m MODULE FOLDER` with the job as JSON on stdin, until it has filled the folder.
+    """Let `python -m MODULE FOLDER` fill the folder; the job is JSON on its stdin. Blocks.
 
-    Raises what the work raised: CanaryMoved, ModelInvalid, ModelRefused, EncoderFailed.
+    Raises what the child raised: CanaryMoved, ModelInvalid, ModelRefused, EncoderFailed.
     """
     try:
         child = _run(module, job, folder)
     except subprocess.TimeoutExpired as exc:
-        raise errors.EncoderFailed(f"{module} was not done after {TIMEOUT_S} s") from exc
+        raise errors.EncoderFailed(f"{module} was still running after {TIMEOUT_S} s") from exc
     if child.returncode != 0:
         raise _error(module, child)
 
@@ -33,7 +33,7 @@ def run(module: str, job: object, folder: Path) -> None:
 def _run(module: str, job: object, folder: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", module, str(folder)],
-        # `-m` looks in the working directory first: the child runs the same code as this process.
+        # `-m` looks in the working directory first, so the child runs the same code.
         cwd=Path(embedding.__file__).parent.parent,
         input=json.dumps(job),
         capture_output=True,
@@ -44,7 +44,7 @@ def _run(module: str, job: object, folder: Path) -> "subprocess.CompletedProcess
 
 
 def serve(work: Callable[[Any, Path], None]) -> int:
-    """What such a module does when it is run; the last line of stderr is what went wrong."""
+    """The child's side of `run`: do the work; the last line on stderr says what went wrong."""
     from huggingface_hub import constants  # noqa: PLC0415
 
     constants.HF_HUB_OFFLINE = True
@@ -52,10 +52,10 @@ def serve(work: Callable[[Any, Path], None]) -> int:
     try:
         work(json.load(sys.stdin), Path(sys.argv[1]))
     except errors.EmbeddingError as exc:
-        told = {"kind": type(exc).__name__, "message": str(exc)}
+        report = {"kind": type(exc).__name__, "message": str(exc)}
         if isinstance(exc, errors.ModelInvalid):
-            told |= {"file": str(exc.file), "reason": exc.reason}
-        print(f"\n{json.dumps(told)}", file=sys.stderr)
+            report |= {"file": str(exc.file), "reason": exc.reason}
+        print(f"\n{json.dumps(report)}", file=sys.stderr)
         return 1
     return 0
 
@@ -63,13 +63,13 @@ def serve(work: Callable[[Any, Path], None]) -> int:
 def _error(module: str, child: "subprocess.CompletedProcess[str]") -> errors.EmbeddingError:
     last = (child.stderr.strip().splitlines() or ["no message"])[-1]
     try:
-        told = json.loads(last)
-        kind, message = told["kind"], told["message"]
+        report = json.loads(last)
+        kind, message = report["kind"], report["message"]
     except (ValueError, TypeError, KeyError):
         kind, message = "", last
     if kind == errors.ModelInvalid.__name__:
-        return errors.ModelInvalid(Path(told["file"]), told["reason"])
-    if kind in PLAIN:
-        return PLAIN[kind](message)
+        return errors.ModelInvalid(Path(report["file"]), report["reason"])
+    if kind in REBUILT:
+        return REBUILT[kind](message)
     name = module.rpartition(".")[2]
     return errors.EncoderFailed(f"the {name} ended with status {child.returncode}: {message}")

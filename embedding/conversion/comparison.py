@@ -1,6 +1,6 @@
-"""A model on every backend that this machine can run it on: the same vectors, and how fast.
+"""Compares a model's backends on this machine: whether their vectors agree, and how fast they are.
 
-Runs in its own process, `python -m embedding.conversion.comparison FOLDER`, with a job on stdin.
+Runs in a child process, `python -m embedding.conversion.comparison FOLDER`, with a job on stdin.
 """
 
 import dataclasses
@@ -15,16 +15,16 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from embedding.canaries import check
+from embedding.canaries import check as canary_check
 from embedding.conversion import child_process, convert
 from embedding.encoders import (
     devices,
-    encoder,
     factory,
     openvino_encoder,
     pipeline,
     static_encoder,
 )
+from embedding.encoders import encoder as encoding
 from embedding.model_files import description, int8_graph
 from embedding.text import tokenizer as text_tokenizer
 
@@ -33,9 +33,9 @@ RESULT = "comparison.json"
 
 @dataclass(frozen=True)
 class BackendComparison:
-    """One backend. `against` is what its vectors were compared with, by which it is of `level`.
+    """One backend; `level` says how near its vectors are to those of `against`.
 
-    `rate`: texts a second over the canaries. One that doesn't run has only a `failure`.
+    `rate`: texts per second over the canaries. A backend that doesn't run has only a `failure`.
     """
 
     backend: str
@@ -50,7 +50,7 @@ class BackendComparison:
 
 
 def compare(model: description.ModelDescription, *, device: str) -> list[BackendComparison]:
-    """In a child process: it needs torch. Raises ModelInvalid, EncoderFailed."""
+    """Runs in a child process, because it needs torch. Raises ModelInvalid, EncoderFailed."""
     in_float = model
     if model.int8 is not None:
         options = dataclasses.replace(model.options, precision="float")
@@ -59,7 +59,7 @@ def compare(model: description.ModelDescription, *, device: str) -> list[Backend
         )
     job = {
         "model": dataclasses.asdict(
-            convert.ConversionJob.of(in_float, devices.choose_device(device))
+            convert.ConversionJob.for_model(in_float, devices.choose_device(device))
         ),
         "int8": model.int8 is not None,
     }
@@ -70,57 +70,58 @@ def compare(model: description.ModelDescription, *, device: str) -> list[Backend
         )
 
 
-def _work(given: dict[str, Any], folder: Path) -> None:
-    job = convert.ConversionJob(**given["model"])
+def _work(content: dict[str, Any], folder: Path) -> None:
+    job = convert.ConversionJob(**content["model"])
     model = job.describe()
-    loaded = convert.open_whole(model)
+    loaded = convert.load_pipeline(model)
     tokenizer = text_tokenizer.load(model)
-    precise = check.Check(tokenizer, model, convert.reference(loaded, model))
+    precise = canary_check.Check(tokenizer, model, convert.encode_reference(loaded, model))
     if not pipeline.is_static(model):
         pipeline.save_graph(loaded, model.space.dimensions, folder / openvino_encoder.MODEL)
     del loaded
-    own = precise
-    graphs = model.directory / int8_graph.FOLDER
-    if given["int8"]:
-        reference = np.load(graphs / int8_graph.REFERENCE)
-        own = check.Check(tokenizer, model, reference)
+    quantised = precise
+    int8_folder = model.directory / int8_graph.FOLDER
+    if content["int8"]:
+        reference = np.load(int8_folder / int8_graph.REFERENCE)
+        quantised = canary_check.Check(tokenizer, model, reference)
     compared: list[BackendComparison] = []
-    running: dict[int, encoder.Encoder] = {}
-    for no, kind in enumerate(_kinds(model, job.device, int8=given["int8"])):
+    encoders: dict[int, encoding.Encoder] = {}
+    for no, backend in enumerate(_backends(model, job.device, int8=content["int8"])):
         try:
-            encodes = factory.open_encoder(
+            encoder = factory.open_encoder(
                 model,
-                kind.backend,
-                kind.dtype,
-                device=kind.device,
-                folder=graphs if kind.dtype == "int8" else folder,
+                backend.backend,
+                backend.dtype,
+                device=backend.device,
+                folder=int8_folder if backend.dtype == "int8" else folder,
             )
-            compared.append(_compared(kind, own if kind.dtype == "int8" else precise, encodes))
-        except Exception as exc:  # whatever a backend raises: the others are compared
+            check = quantised if backend.dtype == "int8" else precise
+            compared.append(_compare(backend, check, encoder))
+        except Exception as exc:  # backends raise anything; the others are compared
             reason = f"{type(exc).__name__}: {exc}".partition("\n")[0]
-            compared.append(dataclasses.replace(kind, failure=reason))
+            compared.append(dataclasses.replace(backend, failure=reason))
         else:
-            running[no] = encodes
-    measured = convert.measure_rates(running, precise.rows, pooled_from=precise.pooled_from)
-    for no, rate in measured.items():
+            encoders[no] = encoder
+    rates = convert.measure_rates(encoders, precise.rows, pooled_from=precise.pooled_from)
+    for no, rate in rates.items():
         compared[no] = dataclasses.replace(compared[no], rate=rate)
-    (folder / RESULT).write_text(json.dumps([dataclasses.asdict(one) for one in compared]))
+    (folder / RESULT).write_text(json.dumps([dataclasses.asdict(backend) for backend in compared]))
 
 
-def _compared(
-    kind: BackendComparison, check: check.Check, encodes: encoder.Encoder
+def _compare(
+    backend: BackendComparison, check: canary_check.Check, encoder: encoding.Encoder
 ) -> BackendComparison:
-    report = check.run(encodes)
+    report = check.run(encoder)
     return dataclasses.replace(
-        kind,
-        against="itself when it was quantised" if kind.dtype == "int8" else "torch fp32",
+        backend,
+        against="itself when it was quantised" if backend.dtype == "int8" else "torch fp32",
         worst_natural=report.worst_natural,
         worst_edge=report.worst_edge,
         level=report.level,
     )
 
 
-def _kinds(
+def _backends(
     model: description.ModelDescription, device: str, *, int8: bool
 ) -> Iterator[BackendComparison]:
     yield BackendComparison("torch", "f32", "cpu")

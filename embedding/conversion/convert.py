@@ -1,8 +1,8 @@
-"""Converts a model in its own process: `python -m embedding.conversion.convert FOLDER` reads a job.
+"""Converts a model in a child process, `python -m embedding.conversion.convert FOLDER`.
 
-It makes what a model needs to be served from the cache: the torch fp32 vectors of the canaries, the
-converted graph, and which precision keeps to them. It takes 700 MB and many seconds; the process
-that serves is spared both.
+It reads a job on stdin and writes what serving from the cache needs: the canaries' torch fp32
+vectors, the converted graph, and the precision that keeps to these vectors. That takes 700 MB and
+many seconds, which the serving process is spared.
 """
 
 import concurrent.futures
@@ -21,7 +21,8 @@ import numpy as np
 from embedding import errors
 from embedding.canaries import check as canary_check
 from embedding.conversion import child_process
-from embedding.encoders import encoder, factory, openvino_encoder, pipeline
+from embedding.encoders import encoder as encoding
+from embedding.encoders import factory, openvino_encoder, pipeline
 from embedding.model_files import architecture, description
 from embedding.text import tokenizer as text_tokenizer
 
@@ -34,15 +35,15 @@ REFERENCE = "reference.npy"
 LIBRARIES = ("torch", "transformers", "sentence-transformers", "tokenizers", "openvino", "numpy")
 
 
-# Rows by which precisions are compared, and their tokens: enough to tell, and soon done.
-_RATED, _RATED_TOKENS = 32, 64
+# Rows to time precisions with, and tokens of each: enough for a comparison, and fast.
+_TIMED_ROWS, _TIMED_TOKENS = 32, 64
 ROUNDS = 3
 Key = TypeVar("Key")
 
 
 @dataclasses.dataclass(frozen=True)
 class ConversionJob:
-    """What to convert, in plain values: the child reads the model's files again by itself."""
+    """What to convert, in JSON's values: the child process reads the model's files itself."""
 
     name: str
     directory: str
@@ -52,7 +53,7 @@ class ConversionJob:
     options: dict[str, str | int | None]
 
     @classmethod
-    def of(cls, model: description.ModelDescription, device: str) -> "ConversionJob":
+    def for_model(cls, model: description.ModelDescription, device: str) -> "ConversionJob":
         options = description.options_of(model.space, query_prompt=model.query_prompt.text)
         return cls(
             name=model.name,
@@ -78,7 +79,7 @@ class ConversionJob:
 
 @dataclasses.dataclass(frozen=True)
 class Conversion:
-    """The encoder to serve with, and what its canaries said; kept as manifest.json."""
+    """The encoder to serve with, and its canaries' results; kept as manifest.json."""
 
     backend: str
     dtype: str
@@ -89,11 +90,11 @@ class Conversion:
 
 
 def convert(job: ConversionJob, folder: Path) -> Conversion:
-    """Fill an empty folder; CanaryMoved where no encoder gives the vectors of the reference."""
+    """Fill an empty folder; CanaryMoved if no encoder makes the vectors of the reference."""
     model = job.describe()
-    loaded = open_whole(model)
+    loaded = load_pipeline(model)
     tokenizer = text_tokenizer.load(model)
-    vectors = reference(loaded, model)
+    vectors = encode_reference(loaded, model)
     np.save(folder / REFERENCE, vectors)
     check = canary_check.Check(tokenizer, model, vectors)
     checks: dict[str, str] = {}
@@ -105,80 +106,86 @@ def convert(job: ConversionJob, folder: Path) -> Conversion:
             candidate = factory.open_encoder(
                 model, backend, dtype, device=job.device, folder=folder
             )
-        except Exception as exc:  # whatever a converter raises: the next one is tried
+        except Exception as exc:  # converters raise anything; the next candidate is tried
             reasons.append(f"{backend} {dtype}: {type(exc).__name__}: {exc}")
             continue
         report = check.run(candidate)
         checks[f"{backend} {dtype}"] = f"{report.level}: {report.describe()}"
-        # Of several precisions the faster one has to be beyond doubt.
+        # A faster precision must be beyond doubt; only f32, the last resort, may warn.
         if report.level != "quiet" and not (dtype == "f32" and report.level == "warn"):
             reasons.append(f"{backend} {dtype}: {report.describe()}")
-        elif slower := _slower(candidate, model, folder, check):
-            reasons.append(slower)
+        elif reason := _too_slow(candidate, model, folder, check):
+            reasons.append(reason)
         else:
             return Conversion(
-                backend, dtype, "; ".join(reasons), checks, versions(), _digests(folder)
+                backend, dtype, "; ".join(reasons), checks, library_versions(), _digests(folder)
             )
     raise errors.CanaryMoved(
-        f"{model.name}: no encoder gives sentence-transformers' vectors ({'; '.join(reasons)})"
+        f"{model.name}: no encoder makes sentence-transformers' vectors ({'; '.join(reasons)})"
     )
 
 
-def _slower(
-    candidate: encoder.Encoder,
+def _too_slow(
+    candidate: encoding.Encoder,
     model: description.ModelDescription,
     folder: Path,
     check: canary_check.Check,
 ) -> str | None:
-    """Why bf16 isn't worth it on this CPU, if it isn't.
+    """Why bf16 is not worth it on this CPU; None if it is.
 
-    That a CPU has the instructions does not tell: an Intel one did 0.6 times the texts of f32.
+    Having the instructions is not enough: on one Intel CPU bf16 had 0.6 times the rate of f32.
     """
     if (candidate.backend, candidate.dtype) != ("openvino", "bf16"):
         return None
     precise = openvino_encoder.OpenVINOEncoder(folder, dtype="f32", limit=model.space.max_tokens)
     longest = max(check.rows, key=len)
-    rate = measure_rates({"bf16": candidate, "f32": precise}, [longest[:_RATED_TOKENS]] * _RATED)
-    if rate["bf16"] >= rate["f32"]:
+    rates = measure_rates(
+        {"bf16": candidate, "f32": precise}, [longest[:_TIMED_TOKENS]] * _TIMED_ROWS
+    )
+    if rates["bf16"] >= rates["f32"]:
         return None
-    return f"openvino bf16: {rate['bf16']:.0f} texts/s here, f32 {rate['f32']:.0f}"
+    return f"openvino bf16: {rates['bf16']:.0f} texts/s here, f32 {rates['f32']:.0f}"
 
 
-def digest(file: Path) -> str:
+def file_digest(file: Path) -> str:
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def open_whole(model: description.ModelDescription) -> "SentenceTransformer":
-    """The pipeline; ModelInvalid where the library can't read it, or fills what is missing."""
+def load_pipeline(model: description.ModelDescription) -> "SentenceTransformer":
+    """The complete pipeline; ModelInvalid if the library can't read it or weights are missing."""
     try:
         loaded = pipeline.load(model)
-    except Exception as exc:  # whatever a library makes of files that contradict each other
+    except Exception as exc:  # the library raises anything if files contradict each other
         reason = str(exc).strip().partition("\n")[0]
         raise errors.ModelInvalid(
             model.directory, f"sentence-transformers can't load it: {type(exc).__name__}: {reason}"
         ) from exc
     if not pipeline.is_static(model):
         folder = model.directory / model.modules[0].folder
-        missing = [name for name in pipeline.missing(loaded, folder) if not _is_unused(model, name)]
+        missing = [
+            name
+            for name in pipeline.missing_parameters(loaded, folder)
+            if not _is_unused(model, name)
+        ]
         if missing:
             raise errors.ModelInvalid(
                 folder,
-                f"the weights lack {len(missing)} tensors, the first is {min(missing)};"
+                f"the weights lack {len(missing)} tensors, such as {min(missing)};"
                 " copy or download the model again",
             )
     return loaded
 
 
 def _is_unused(model: description.ModelDescription, name: str) -> bool:
-    kind = model.modules[0].parameters["model_type"]
-    return kind in architecture.UNUSED_POOLER and bool(architecture.POOLER.match(name))
+    model_type = model.modules[0].parameters["model_type"]
+    return model_type in architecture.UNUSED_POOLER and bool(architecture.POOLER.match(name))
 
 
-def reference(
+def encode_reference(
     loaded: "SentenceTransformer", model: description.ModelDescription
-) -> encoder.Vectors:
-    """The canaries' torch fp32 vectors, (canaries, dimensions): each alone, as a document."""
+) -> encoding.Vectors:
+    """The canaries' torch fp32 vectors, (canaries, dimensions), each alone, as a document."""
     vectors = loaded.encode(
         [canary.text for canary in canary_check.TEXTS],
         prompt=model.document_prompt.text or "",
@@ -189,48 +196,48 @@ def reference(
     return np.asarray(vectors, dtype=np.float32)
 
 
-def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
-    """The installed libraries that vectors can depend on."""
+def library_versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
+    """The versions of the installed libraries that vectors can depend on."""
     return {library: metadata.version(library) for library in libraries}
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    return {file.name: digest(file) for file in sorted(folder.iterdir())}
+    return {file.name: file_digest(file) for file in sorted(folder.iterdir())}
 
 
 def measure_rates(
-    running: Mapping[Key, encoder.Encoder], rows: encoder.Rows, *, pooled_from: int = 0
+    encoders: Mapping[Key, encoding.Encoder], rows: encoding.Rows, *, pooled_from: int = 0
 ) -> dict[Key, float]:
-    """Rows a second of each encoder, the best of some rounds.
+    """Rows per second of each encoder, the best of several rounds.
 
-    In turns, so that what else runs here slows all of them.
+    They take turns, so that whatever else runs slows down all of them.
     """
-    best = dict.fromkeys(running, float("inf"))
+    best = dict.fromkeys(encoders, float("inf"))
     for _ in range(ROUNDS):
-        for key, encodes in running.items():
+        for key, encoder in encoders.items():
             started = time.perf_counter()
-            _encode_all(encodes, rows, pooled_from)
+            _encode_all(encoder, rows, pooled_from)
             best[key] = min(best[key], time.perf_counter() - started)
     return {key: len(rows) / seconds for key, seconds in best.items()}
 
 
-def _encode_all(encodes: encoder.Encoder, rows: encoder.Rows, pooled_from: int) -> None:
-    batches = encoder.plan_batches(
+def _encode_all(encoder: encoding.Encoder, rows: encoding.Rows, pooled_from: int) -> None:
+    batches = encoding.plan_batches(
         [len(row) for row in rows],
-        batch_tokens=encodes.batch_tokens,
-        max_rows=encodes.batch_rows,
+        batch_tokens=encoder.batch_tokens,
+        max_rows=encoder.batch_rows,
     )
-    with concurrent.futures.ThreadPoolExecutor(encodes.lanes) as threads:
+    with concurrent.futures.ThreadPoolExecutor(encoder.parallel_batches) as threads:
         for _ in threads.map(
-            lambda batch: encodes.bulk([rows[no] for no in batch], pooled_from), batches
+            lambda batch: encoder.bulk([rows[no] for no in batch], pooled_from), batches
         ):
             pass
 
 
 def main() -> int:
-    def work(given: dict[str, Any], folder: Path) -> None:
-        result = convert(ConversionJob(**given), folder)
-        (folder / MANIFEST).write_text(json.dumps(dataclasses.asdict(result), indent=2))
+    def work(job: dict[str, Any], folder: Path) -> None:
+        conversion = convert(ConversionJob(**job), folder)
+        (folder / MANIFEST).write_text(json.dumps(dataclasses.asdict(conversion), indent=2))
 
     return child_process.serve(work)
 

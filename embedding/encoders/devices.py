@@ -1,3 +1,5 @@
+"""The CPUs and GPUs of this machine, and which of them models run on."""
+
 import os
 import platform
 import sys
@@ -6,8 +8,8 @@ from pathlib import Path
 
 from embedding import errors
 
-# From fast to slow: what a CPU is called is the first of these that it has. Rounding differs
-# between them, so a check of an encoder holds for one only.
+# From fast to slow: a CPU is named after the first of these that it has. Rounding differs between
+# them, so a check of an encoder is valid for one of them only.
 FEATURES = (
     "amx_bf16",
     "avx512_bf16",
@@ -23,14 +25,14 @@ BACKGROUND_NICE = 19
 
 
 def cpu_kind(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The machine and the best instruction set that matters for encoders: x86_64-avx512_bf16."""
+    """The machine and its best instruction set for encoders, such as x86_64-avx512_bf16."""
     flags = _flags(cpuinfo)
     best = next((feature for feature in FEATURES if feature in flags), "plain")
     return f"{platform.machine()}-{best}"
 
 
 def has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """If the CPU computes in bf16 itself; where it is emulated it is a hundred times slower."""
+    """Whether the CPU computes in bf16 itself; emulated, it is a hundred times slower."""
     return not _flags(cpuinfo).isdisjoint(NATIVE_BF16)
 
 
@@ -42,9 +44,9 @@ def cpu_count() -> int:
 
 
 def lower_priority() -> None:
-    """Let the calling thread, and those that it makes, run when nobody else needs the CPU.
+    """Let the calling thread, and those it starts, run only when nothing else needs the CPU.
 
-    Linux only: elsewhere the priority belongs to the whole process.
+    Only on Linux: elsewhere the priority is the whole process's.
     """
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND_NICE)
@@ -53,38 +55,36 @@ def lower_priority() -> None:
 def _flags(cpuinfo: Path) -> set[str]:
     if not cpuinfo.is_file():
         return set()
-    lines = (line for line in cpuinfo.read_text().splitlines() if ":" in line)
-    named = ((name.strip(), value) for name, _, value in (line.partition(":") for line in lines))
-    return next(
-        (set(value.split()) for name, value in named if name in ("flags", "Features")), set()
-    )
+    lines = (line.partition(":") for line in cpuinfo.read_text().splitlines())
+    flags = (value for name, _, value in lines if name.strip() in ("flags", "Features"))
+    return set(next(flags, "").split())
 
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def choose_device(device: str) -> str:
-    """The device to encode on; "auto" takes a GPU that torch can use, and asks torch only then."""
+    """The device to encode on; "auto" takes a GPU if there is one that torch can use."""
     if device not in DEVICES:
         raise errors.EncoderFailed(f"the device {device!r} is not one of {', '.join(DEVICES)}")
-    wanted = _likely() if device == "auto" else device
-    if wanted == "cpu" or usable(wanted):
-        return wanted
+    candidate = _likely_device() if device == "auto" else device
+    if candidate == "cpu" or is_usable(candidate):
+        return candidate
     if device == "auto":
         return "cpu"
-    raise errors.EncoderFailed(f"torch finds no {device} device here; use DEVICE=cpu")
+    raise errors.EncoderFailed(f"torch finds no {device} device on this machine; use DEVICE=cpu")
 
 
-def _likely() -> str:
-    # Looking for it is enough on most machines, and spares them the 7 s of importing torch.
+def _likely_device() -> str:
+    # Most machines have no such file, and are spared the 7 s of importing torch.
     if Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists():
         return "cuda"
     is_mac = sys.platform == "darwin" and platform.machine() == "arm64"
     return "mps" if is_mac else "cpu"
 
 
-def usable(device: str) -> bool:
-    """If torch can compute on "cuda" or "mps" here."""
+def is_usable(device: str) -> bool:
+    """Whether torch can compute on "cuda" or "mps" on this machine."""
     import torch  # noqa: PLC0415
 
     return torch.cuda.is_available() if device == "cuda" else torch.backends.mps.is_available()

@@ -1,3 +1,5 @@
+"""What every encoder offers, how rows become batches, and the vectors that come out."""
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -13,20 +15,20 @@ Vectors = NDArray[np.float32]
 
 
 class Encoder(Protocol):
-    """Token ids to vectors, (rows, dimensions), not checked yet.
+    """Turns token ids into vectors, (rows, dimensions), which are not checked yet.
 
-    `pooled_from`: tokens at the start of each row that pooling leaves out.
+    `pooled_from`: how many tokens at the start of each row pooling leaves out.
     """
 
     backend: str
     dtype: str
-    query_apart: bool  # `query` has an instance of its own, which `bulk` doesn't slow
-    lanes: int  # batches that `bulk` takes at once, each from a thread of its own
-    batch_tokens: int  # rows x padded length of a batch that is encoded fast
+    separate_query: bool  # `query` has an instance of its own, which `bulk` doesn't slow down
+    parallel_batches: int  # how many `bulk` calls run at once, each on a thread of its own
+    batch_tokens: int  # rows x padded length of a batch of the best size
     batch_rows: int
 
     def query(self, rows: Rows, pooled_from: int) -> Vectors:
-        """Used where `query_apart`: soon done even while `bulk` is busy."""
+        """Used if `separate_query`: fast even while `bulk` is busy."""
         ...
 
     def bulk(self, rows: Rows, pooled_from: int) -> Vectors: ...
@@ -34,8 +36,8 @@ class Encoder(Protocol):
     def close(self) -> None: ...
 
 
-def unit(vectors: Vectors) -> Vectors:
-    """The vectors at exactly unit length; EncoderFailed if one is not finite or has no length."""
+def normalize(vectors: Vectors) -> Vectors:
+    """The vectors at exactly unit length; EncoderFailed if one is not finite or has length zero."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not np.isfinite(lengths).all():
         raise errors.EncoderFailed("the encoder gave a vector that is not finite")
@@ -46,13 +48,13 @@ def unit(vectors: Vectors) -> Vectors:
 
 
 def isolate(run: Callable[[Rows], Vectors], rows: Rows) -> tuple[list[Vectors], dict[int, str]]:
-    """Encode rows that may poison their batch: halved until a failing row stands alone.
+    """Encode rows of which any may make its batch fail: halve it until the failing row is alone.
 
-    Gives a vector for each row, empty for those that fail, and why they do.
+    Returns a vector for each row, empty for those that fail, and the reasons by row.
     """
     try:
-        return list(unit(run(rows))), {}
-    except Exception as exc:  # whatever a backend raises: its rows are tried one by one
+        return list(normalize(run(rows))), {}
+    except Exception as exc:  # backends raise anything; the halves are tried
         if len(rows) == 1:
             return [np.empty(0, np.float32)], {0: f"{type(exc).__name__}: {exc}"}
     middle = len(rows) // 2
@@ -62,15 +64,15 @@ def isolate(run: Callable[[Rows], Vectors], rows: Rows) -> tuple[list[Vectors], 
     return vectors + more_vectors, failures
 
 
-# Lengths are rounded up to this: OpenVINO keeps memory and code for each shape that it has seen,
-# and an unrounded stream of texts shows it hundreds.
+# Lengths are rounded up to this: OpenVINO keeps memory and code for each shape it has seen, and
+# unrounded texts have hundreds.
 LENGTH_STEP = 16
 
 
 def plan_batches(lengths: Sequence[int], *, batch_tokens: int, max_rows: int) -> list[list[int]]:
-    """All rows known beforehand: indexes in batches of like lengths, the longest first.
+    """Indexes of rows in batches of similar lengths, the longest first.
 
-    Rows x padded length stays within `batch_tokens`; a row over it makes a batch of its own.
+    Rows x padded length stays within `batch_tokens`; a longer row is a batch of its own.
     """
     batches: list[list[int]] = []
     budget = 0
@@ -104,10 +106,10 @@ def pad(
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """Vectors of one space, (n, dimensions): finite and of unit length, but for `failures`.
+    """Vectors of one space, (n, dimensions), finite and of unit length except for `failures`.
 
-    `failures` says why, by place, for what the encoder gave no vector; these rows are NaN.
-    `tokens` were read of each text, prompt and special tokens included; `cut`: there were more.
+    `failures`: by row, why the encoder gave no vector; these rows are NaN. `tokens`: how many were
+    read of each text, prompt and special tokens included. `cut`: the text had more.
     """
 
     fingerprint: str
@@ -117,8 +119,8 @@ class Encoded:
     cut: tuple[bool, ...] = ()
 
 
-def joined(parts: Sequence[Encoded]) -> Encoded:
-    """At least one part, each of the same space, as if they had been encoded together."""
+def concatenate(parts: Sequence[Encoded]) -> Encoded:
+    """One or more parts of the same space, as if they had been encoded together."""
     failures: dict[int, str] = {}
     tokens: tuple[int, ...] = ()
     cut: tuple[bool, ...] = ()

@@ -1,4 +1,4 @@
-"""Which encoders can run a model, and opening one of them."""
+"""Which encoders can run a model, and opening one."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from embedding.model_files import description
 
 
 def candidates(model: description.ModelDescription, device: str) -> list[tuple[str, str]]:
-    """Encoders to try, the best first."""
+    """Backends and precisions to try, the best first."""
     if device != "cpu":
         return [("torch", "f16"), ("torch", "bf16"), ("torch", "f32")]
     if static_encoder.can_read(model):
@@ -28,7 +28,7 @@ def candidates(model: description.ModelDescription, device: str) -> list[tuple[s
 def open_encoder(
     model: description.ModelDescription, backend: str, dtype: str, *, device: str, folder: Path
 ) -> encoder.Encoder:
-    """`folder` holds the OpenVINO graph (float or int8); torch and static models don't read it."""
+    """`folder` has the OpenVINO graph (float or int8); torch and static encoders don't need it."""
     limit = model.space.max_tokens
     if dtype == "int8":
         return openvino_encoder.Int8Encoder(folder, limit=limit)

@@ -1,3 +1,5 @@
+"""Converted models on the CPU, by OpenVINO: in float and in int8."""
+
 import queue
 import threading
 from pathlib import Path
@@ -10,26 +12,26 @@ from embedding import errors
 from embedding.encoders import devices, encoder
 
 MODEL = "model.xml"
-QUERY_STEP = 8  # a query stands alone, so padding costs it more than a batch
+QUERY_STEP = 8  # a query is encoded alone, so padding costs it more than a batch
 
 
 class OpenVINOEncoder:
-    """A converted model on the CPU, compiled twice: for one query at once, and for throughput."""
+    """A converted model, compiled twice: for the latency of single queries, and for throughput."""
 
     backend = "openvino"
-    query_apart = True
+    separate_query = True
 
     def __init__(self, folder: Path, *, dtype: str, limit: int | None) -> None:
         self.dtype = dtype
-        self.lanes = devices.cpu_count()
-        # On two CPUs 8 rows are as fast as 16 (1.0 to 1.05 times), and the last ones end sooner.
+        self.parallel_batches = devices.cpu_count()
+        # On 2 CPUs 8 rows are as fast as 16 (1.0 to 1.05 times), and the last batches end sooner.
         self.batch_rows = 8
         self.batch_tokens = 8 * 256
         self._limit = limit
         core = openvino.Core()
         model = core.read_model(folder / MODEL)
-        # First, and used once, on a thread of normal priority: the worker threads are shared and
-        # keep the priority of the thread that first needed them.
+        # Compiled and used first, on a thread of normal priority: OpenVINO's worker threads are
+        # shared, and keep the priority of the thread that first used them.
         compiled = core.compile_model(
             model,
             "CPU",
@@ -37,8 +39,8 @@ class OpenVINOEncoder:
                 "PERFORMANCE_HINT": "LATENCY",
                 "INFERENCE_PRECISION_HINT": dtype,
                 "NUM_STREAMS": "1",
-                # On 2 CPUs one thread is as fast as two when idle (3.0 ms), and while bulk runs it
-                # waits for one CPU only. Not pinned: it takes the one that is free.
+                # On 2 CPUs one thread is as fast as two if nothing else runs (3.0 ms), and beside
+                # bulk it waits for one CPU only. Not pinned: it takes whichever CPU is free.
                 "INFERENCE_NUM_THREADS": str(max(1, min(4, devices.cpu_count() // 2))),
                 "ENABLE_CPU_PINNING": "NO",
             },
@@ -48,14 +50,14 @@ class OpenVINOEncoder:
         self._closed = False
         for tokens in range(QUERY_STEP, 5 * QUERY_STEP, QUERY_STEP):  # the usual lengths of queries
             self.query([np.zeros(tokens, np.int32)], 0)
-        self._requests = _bulk_requests(core, model, dtype, self.lanes)
+        self._requests = _bulk_requests(core, model, dtype, count=self.parallel_batches)
 
     def query(self, rows: encoder.Rows, pooled_from: int) -> encoder.Vectors:
-        # On the calling thread: under load a handover to another costs up to 4 ms (p90).
-        given = self._inputs(rows, pooled_from, QUERY_STEP)
+        # On the calling thread: under load, handing over to another costs up to 4 ms (p90).
+        inputs = self._inputs(rows, pooled_from, QUERY_STEP)
         with self._query_lock:
             self._require_open()
-            self._query.infer(given, share_inputs=True, share_outputs=True)
+            self._query.infer(inputs, share_inputs=True, share_outputs=True)
             return _output(self._query)
 
     def bulk(self, rows: encoder.Rows, pooled_from: int) -> encoder.Vectors:
@@ -70,10 +72,10 @@ class OpenVINOEncoder:
             self._requests.put(request)
 
     def close(self) -> None:
-        """Wait for running batches; later calls fail. The memory goes with the object."""
+        """Wait for running batches; later calls fail. The object's end frees the memory."""
         self._closed = True
-        for request in [self._requests.get() for _ in range(self.lanes)]:
-            self._requests.put(request)  # for those who wait for one, to find it closed
+        for request in [self._requests.get() for _ in range(self.parallel_batches)]:
+            self._requests.put(request)  # so that waiting calls get one and find it closed
 
     def _require_open(self) -> None:
         if self._closed:
@@ -87,13 +89,13 @@ class OpenVINOEncoder:
 
 
 def _output(request: openvino.InferRequest) -> encoder.Vectors:
-    # A copy: the request's own memory is written again by its next run.
+    # A copy, because the request's next run overwrites its memory.
     vectors: encoder.Vectors = request.get_output_tensor(0).data.astype(np.float32, copy=True)
     return vectors
 
 
 def pooling_mask(mask: NDArray[np.int64], pooled_from: int) -> NDArray[np.int64]:
-    """The mask without the tokens in front that pooling leaves out."""
+    """The mask without the first tokens, which pooling leaves out."""
     if pooled_from == 0:
         return mask
     pooled = mask.copy()
@@ -102,17 +104,18 @@ def pooling_mask(mask: NDArray[np.int64], pooled_from: int) -> NDArray[np.int64]
 
 
 def _bulk_requests(
-    core: openvino.Core, model: openvino.Model, dtype: str, lanes: int
+    core: openvino.Core, model: openvino.Model, dtype: str, *, count: int
 ) -> "queue.SimpleQueue[openvino.InferRequest]":
-    """One request for each of the streams, whose threads run at low priority.
+    """One request for each stream; the streams' threads run at low priority.
 
-    They are made where the model is compiled, and take the priority of that thread. They never hold
-    the GIL, so that being slow they stop nobody; the Python threads that feed them are not slowed.
+    They start when the model is compiled, with the priority of the compiling thread. They never
+    hold the GIL, so they block nobody while they wait for a CPU; the Python threads that feed them
+    keep their normal priority.
     """
     requests: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
-    failed: list[Exception] = []
+    failures: list[Exception] = []
 
-    def compile_slowly() -> None:
+    def compile_at_low_priority() -> None:
         devices.lower_priority()
         try:
             compiled = core.compile_model(
@@ -121,20 +124,20 @@ def _bulk_requests(
                 {
                     "PERFORMANCE_HINT": "THROUGHPUT",
                     "INFERENCE_PRECISION_HINT": dtype,
-                    "NUM_STREAMS": str(lanes),
+                    "NUM_STREAMS": str(count),
                     "INFERENCE_NUM_THREADS": str(devices.cpu_count()),
                 },
             )
-            for _ in range(lanes):
+            for _ in range(count):
                 requests.put(compiled.create_infer_request())
-        except Exception as exc:  # raised again by the thread that waits
-            failed.append(exc)
+        except Exception as exc:  # raised again on the waiting thread
+            failures.append(exc)
 
-    thread = threading.Thread(target=compile_slowly, name="compile-bulk")
+    thread = threading.Thread(target=compile_at_low_priority, name="compile-bulk")
     thread.start()
     thread.join()
-    if failed:
-        raise failed[0]
+    if failures:
+        raise failures[0]
     return requests
 
 
@@ -142,7 +145,7 @@ class Int8Encoder(OpenVINOEncoder):
     """An int8 graph on the CPU."""
 
     def __init__(self, folder: Path, *, limit: int | None) -> None:
-        # What the graph leaves in float runs in f32: in bf16 it is no faster, and a batch gives
-        # other vectors than its texts alone (cosine 0.9987; in f32 1.00000).
+        # The parts of the graph left in float run in f32: bf16 is no faster there, and makes a
+        # batch differ from its texts alone (cosine 0.9987; in f32 1.00000).
         super().__init__(folder, dtype="f32", limit=limit)
         self.dtype = "int8"

@@ -1,4 +1,4 @@
-"""sentence-transformers' modules, loaded offline in fp32; imports torch when called, not before."""
+"""sentence-transformers' modules, loaded offline in fp32; torch is imported only when called."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def load(model: description.ModelDescription, device: str = "cpu") -> "SentenceTransformer":
-    """The model as sentence-transformers runs it, with the limit and dimensions of the space."""
+    """The model as sentence-transformers runs it, with the space's limit and dimensions."""
     import torch  # noqa: PLC0415
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415
 
@@ -37,10 +37,12 @@ def load(model: description.ModelDescription, device: str = "cpu") -> "SentenceT
     return loaded.eval()
 
 
-def missing(loaded: "SentenceTransformer", folder: Path) -> list[str]:
-    """Parameters of the transformer that its files don't hold, which are filled by chance."""
-    kind: Any = type(loaded[0].auto_model)
-    _, info = kind.from_pretrained(str(folder), local_files_only=True, output_loading_info=True)
+def missing_parameters(loaded: "SentenceTransformer", folder: Path) -> list[str]:
+    """The transformer's parameters that its files lack, which the library fills at random."""
+    model_class: Any = type(loaded[0].auto_model)
+    _, info = model_class.from_pretrained(
+        str(folder), local_files_only=True, output_loading_info=True
+    )
     return [str(name) for name in info["missing_keys"]]
 
 
@@ -48,11 +50,11 @@ def is_static(model: description.ModelDescription) -> bool:
     return model.modules[0].kind == "StaticEmbedding"
 
 
-def from_ids(loaded: "SentenceTransformer", dimensions: int) -> "torch.nn.Module":
-    """From padded ids and masks to unit vectors, in one module: all steps of the pipeline."""
+def as_module(loaded: "SentenceTransformer", dimensions: int) -> "torch.nn.Module":
+    """All steps of the pipeline as one module, from padded ids and masks to unit vectors."""
     import torch  # noqa: PLC0415
 
-    class FromIds(torch.nn.Module):
+    class IdsToVectors(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.steps = torch.nn.ModuleList(loaded)
@@ -65,18 +67,18 @@ def from_ids(loaded: "SentenceTransformer", dimensions: int) -> "torch.nn.Module
         ) -> torch.Tensor:
             features = {"input_ids": input_ids, "attention_mask": attention_mask}
             features = self.steps[0](features)
-            # What pooling must not see is masked here, behind the transformer, which sees it all.
+            # Tokens that pooling leaves out are masked only now: the transformer reads them all.
             features["attention_mask"] = pooling_mask
             for step in self.steps[1:]:
                 features = step(features)
             vectors = features["sentence_embedding"][:, :dimensions]
             return torch.nn.functional.normalize(vectors, p=2, dim=1)
 
-    return FromIds().eval()
+    return IdsToVectors().eval()
 
 
 def save_graph(loaded: "SentenceTransformer", dimensions: int, file: Path) -> None:
-    """Convert all steps to one OpenVINO graph in fp32, for any number and length of rows."""
+    """Convert all steps to one OpenVINO graph in fp32, for rows of any number and length."""
     import torch  # noqa: PLC0415
 
     ids = torch.ones((2, 24), dtype=torch.long)
@@ -85,7 +87,7 @@ def save_graph(loaded: "SentenceTransformer", dimensions: int, file: Path) -> No
     example = {"input_ids": ids, "attention_mask": mask, "pooling_mask": mask.clone()}
     with torch.no_grad():
         graph = openvino.convert_model(
-            from_ids(loaded, dimensions),
+            as_module(loaded, dimensions),
             example_input=example,
             input={name: openvino.PartialShape([-1, -1]) for name in example},
         )

@@ -15,15 +15,15 @@ class StaticEncoder:
 
     backend = "static"
     dtype = "f32"
-    query_apart = True
-    lanes = 1
+    separate_query = True
+    parallel_batches = 1
     batch_rows = 256
     batch_tokens = 256 * 512
 
     def __init__(self, file: Path, *, dimensions: int) -> None:
         tensors = safetensors_file.load(file)
         self._dimensions = dimensions
-        # model2vec's own names; its tables may be shared between tokens, and weighted.
+        # model2vec's names; several tokens may share a row of its table, and rows may be weighted.
         self._table = tensors["embedding.weight" if "embedding.weight" in tensors else "embeddings"]
         self._mapping = tensors.get("mapping")
         self._weights = tensors.get("weights")
@@ -49,7 +49,7 @@ class StaticEncoder:
 
 
 def can_read(model: description.ModelDescription) -> bool:
-    """If this encoder gives the model's vectors: a table of known types, and nothing behind it."""
+    """Whether this encoder can run the model: a table of known types, and at most a Normalize."""
     kinds = [module.kind for module in model.modules]
     if kinds[0] != "StaticEmbedding" or set(kinds[1:]) - {"Normalize"}:
         return False

@@ -1,0 +1,1 @@
+"""Reads a model's files, without torch, and says which space the model makes."""

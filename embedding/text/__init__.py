@@ -1,0 +1,1 @@
+"""Texts to token ids: tokenizing, chunking, and checking what clients send."""

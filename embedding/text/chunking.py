@@ -1,3 +1,5 @@
+"""Documents to chunks: spans of text that fit the model, with their token ids."""
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeGuard
@@ -7,24 +9,23 @@ from embedding.model_files import space
 from embedding.text import boundaries
 from embedding.text import tokenizer as text_tokenizer
 
-# Grows with every change that gives other chunks for the same text: indexes made by another
-# version are told apart by it.
+# Grows with every change that makes other chunks of the same text; every index records its version.
 CHUNKER_VERSION = 1
 STRATEGIES = ("sentence", "none")
 DEFAULT_SIZE = 512  # tokens, for a model without a limit
-MIN_OWN_TOKENS = 16  # less room than this beside prompt and special tokens is a mistake
+MIN_CONTENT_TOKENS = 16  # less room beside the prompt and special tokens must be a mistake
 
 Strategy = Literal["sentence", "none"]
 Span = tuple[int, int, text_tokenizer.Tokens]
 
 
 class ChunkingInvalid(errors.EmbeddingError):
-    """A chunking that can't be, or that the model can't serve."""
+    """A chunking that is impossible, in general or with this model."""
 
 
 @dataclass(frozen=True)
 class Chunking:
-    """How documents become chunks; `size` and `overlap` in tokens, None: as the model has it."""
+    """How documents become chunks; `size` and `overlap` in tokens, None: the model's default."""
 
     strategy: Strategy = "sentence"
     size: int | None = None
@@ -35,7 +36,7 @@ class Chunking:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object]) -> "Chunking":
-        """ChunkingInvalid where a key or a value is unknown."""
+        """Raises ChunkingInvalid for an unknown key or value."""
         unknown = sorted(set(content) - {"strategy", "size", "overlap"})
         if unknown:
             raise ChunkingInvalid(f"chunking has no {unknown[0]!r}; it has strategy, size, overlap")
@@ -45,28 +46,31 @@ class Chunking:
                 f"chunking strategy {strategy!r}: use one of {', '.join(STRATEGIES)}"
             )
         return cls(
-            strategy, _tokens(content, "size", least=1), _tokens(content, "overlap", least=0)
+            strategy,
+            _read_tokens(content, "size", minimum=1),
+            _read_tokens(content, "overlap", minimum=0),
         )
 
     def resolve(self, tokenizer: text_tokenizer.Tokenizer, prompt: str) -> "Chunking":
-        """The same with size and overlap filled in for a model; ChunkingInvalid if it can't be."""
+        """The same with size and overlap filled in for a model; ChunkingInvalid if impossible."""
         limit, overhead = tokenizer.limit, tokenizer.overhead(prompt)
         if self.strategy == "none" and self.size is None and limit is None:
             return Chunking("none", None, 0)
         size = self.size or limit or DEFAULT_SIZE
         if limit is not None and size > limit:
             raise ChunkingInvalid(f"chunks of {size} tokens: the model reads at most {limit}")
-        if size - overhead < MIN_OWN_TOKENS:
+        if size - overhead < MIN_CONTENT_TOKENS:
             raise ChunkingInvalid(
                 f"chunks of {size} tokens leave {size - overhead} for the text (prompt and special"
-                f" tokens take {overhead}); {MIN_OWN_TOKENS + overhead} is the least"
+                f" tokens take {overhead}); the minimum is {MIN_CONTENT_TOKENS + overhead}"
             )
         if self.strategy == "none":
             return Chunking("none", size, 0)
         overlap = (size - overhead) // 8 if self.overlap is None else self.overlap
         if overlap > (size - overhead) // 2:
             raise ChunkingInvalid(
-                f"an overlap of {overlap} tokens is over half of {size - overhead}"
+                f"an overlap of {overlap} tokens is too long: at most half of the {size - overhead}"
+                " tokens that a chunk has room for can overlap"
             )
         return Chunking("sentence", size, overlap)
 
@@ -84,7 +88,10 @@ class Chunk:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """`tokens` are those of all chunks, overlaps counted twice; `cut`: there was more text."""
+    """A text's chunks; `tokens` counts overlaps twice; `cut`: there was more text.
+
+    `unknown_share`: the share of tokens that the tokenizer doesn't know.
+    """
 
     chunks: tuple[Chunk, ...]
     cut: bool
@@ -99,7 +106,7 @@ def prepare(
     *,
     prompt: str = "",
 ) -> list[Prepared | errors.NoTokens]:
-    """Chunks for each text, in order; ChunkingInvalid before any of them is read."""
+    """The chunks of each text, in order; ChunkingInvalid before any text is read."""
     resolved = chunking.resolve(tokenizer, prompt)
     return [_prepare(text, tokenizer, resolved, prompt) for text in texts]
 
@@ -116,9 +123,9 @@ def _prepare(
         spans = [(0, len(text), tokenizer.encode(text, prompt))]
     else:
         spans = _split(text, tokenizer, chunking, prompt)
-    own = sum(tokens.own for _, _, tokens in spans)
-    if own <= 0:
-        return errors.NoTokens("the text has no token that carries content; give it some words")
+    content = sum(tokens.content for _, _, tokens in spans)
+    if content <= 0:
+        return errors.NoTokens("the text has no token with content; add some words")
     return Prepared(
         chunks=tuple(
             Chunk(no, start, end, len(tokens.ids), tokens.ids)
@@ -126,7 +133,7 @@ def _prepare(
         ),
         cut=cut,
         tokens=sum(len(tokens.ids) for _, _, tokens in spans),
-        unknown_share=min(1.0, sum(tokens.unknown for _, _, tokens in spans) / own),
+        unknown_share=min(1.0, sum(tokens.unknown for _, _, tokens in spans) / content),
     )
 
 
@@ -138,36 +145,38 @@ def _split(
         tokens = tokenizer.encode(text, prompt)
         if len(tokens.ids) <= size:
             return [(0, len(text), tokens)]
-    layout = boundaries.TextBoundaries(text, *tokenizer.offsets(text))
+    text_places = boundaries.TextBoundaries(text, *tokenizer.offsets(text))
     room = size - tokenizer.overhead(prompt)
     spans: list[Span] = []
     start = 0
     while start < len(text):
-        end, tokens = _fit(layout, start, room=room, size=size, tokenizer=tokenizer, prompt=prompt)
-        end = layout.with_empty_rest(end)
+        end, tokens = _fit(
+            text_places, start, room=room, size=size, tokenizer=tokenizer, prompt=prompt
+        )
+        end = text_places.include_blank_rest(end)
         if spans and end <= spans[-1][1]:
-            # Tokenized by itself the overlap fills the chunk: go on without one.
+            # Tokenized alone, the overlap fills the whole chunk: continue without it.
             start = spans[-1][1]
             continue
         _append(spans, (start, end, tokens))
-        start = end if end == len(text) else layout.overlapped(start, end, overlap)
+        start = end if end == len(text) else text_places.next_start(start, end, overlap)
     return spans
 
 
 def _append(spans: list[Span], span: Span) -> None:
-    """Add a chunk; one without content (white space and the like) joins its neighbour."""
+    """Add a chunk; one without content, such as white space, is merged with its neighbour."""
     if not spans:
         spans.append(span)
-    elif span[2].own <= 0:
+    elif span[2].content <= 0:
         spans[-1] = (spans[-1][0], span[1], spans[-1][2])
-    elif spans[-1][2].own <= 0:
+    elif spans[-1][2].content <= 0:
         spans[-1] = (spans[-1][0], span[1], span[2])
     else:
         spans.append(span)
 
 
 def _fit(
-    layout: boundaries.TextBoundaries,
+    text_places: boundaries.TextBoundaries,
     start: int,
     *,
     room: int,
@@ -175,20 +184,20 @@ def _fit(
     tokenizer: text_tokenizer.Tokenizer,
     prompt: str,
 ) -> tuple[int, text_tokenizer.Tokens]:
-    """The longest chunk from `start` that stays within `size` when it is tokenized by itself."""
-    end = layout.end(start, room)
+    """The longest chunk from `start` that stays within `size` when it is tokenized alone."""
+    end = text_places.chunk_end(start, room)
     step = 1
     while True:
-        tokens = tokenizer.encode(layout.text[start:end], prompt)
-        over = len(tokens.ids) - size
-        if over <= 0:
+        tokens = tokenizer.encode(text_places.text[start:end], prompt)
+        excess = len(tokens.ids) - size
+        if excess <= 0:
             return end, tokens
-        if end <= start + 1:  # one character of more tokens than fit: only their beginning is read
-            return end, tokenizer.beginning(layout.text[start:end], prompt, size).tokens
-        # Ever larger steps: text that grows when it is cut must not make this quadratic.
-        room -= max(over, step)
+        if end <= start + 1:  # one character with more tokens than fit: truncate them
+            return end, tokenizer.beginning(text_places.text[start:end], prompt, size).tokens
+        # Growing steps, because a text whose parts have more tokens would make this quadratic.
+        room -= max(excess, step)
         step *= 2
-        shorter = layout.end(start, room) if room > 0 else end
+        shorter = text_places.chunk_end(start, room) if room > 0 else end
         end = shorter if shorter < end else start + (end - start) // 2
 
 
@@ -196,10 +205,12 @@ def _is_strategy(value: object) -> TypeGuard[Strategy]:
     return value in STRATEGIES
 
 
-def _tokens(content: Mapping[str, object], key: str, *, least: int) -> int | None:
+def _read_tokens(content: Mapping[str, object], key: str, *, minimum: int) -> int | None:
     value = content.get(key)
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ChunkingInvalid(f"chunking {key} is {value!r}; it is a whole number from {least}")
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise ChunkingInvalid(
+            f"chunking {key} is {value!r}; it must be a whole number, at least {minimum}"
+        )
     return value

@@ -45,7 +45,7 @@ async def _limit(model: LoadedModel, sample: TableSample, match: Match) -> str |
     """A shorter limit than the model's, by which the longer texts match too."""
     limit = model.space.max_tokens
     prompt = model.description.document_prompt.text
-    least = model.tokenizer.overhead(prompt) + chunking.MIN_OWN_TOKENS
+    least = model.tokenizer.overhead(prompt) + chunking.MIN_CONTENT_TOKENS
     for size in _LIMITS:
         if size < least or (limit is not None and size >= limit):
             continue

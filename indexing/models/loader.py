@@ -111,7 +111,7 @@ class ModelLoader:
 
     async def open(self, described: description.ModelDescription) -> LoadedModel:
         """One at a time; many seconds if it has to be converted. Raises EmbeddingError."""
-        load = functools.partial(loading.load_from, self._settings, described)
+        load = functools.partial(loading.load_with, self._settings, described)
         self._opening = asyncio.wrap_future(loading.on_thread(load))
         opened = await asyncio.shield(self._opening)
         self._opening = None

@@ -117,5 +117,5 @@ async def follow_prompts(engine: AsyncEngine, models: LoadedModels) -> None:
         # A model that is only linked to the space has a prompt of its own.
         is_own = loaded.fingerprint == loaded.model.space.fingerprint
         if is_own and prompt is not None and prompt != known:
-            loaded.model.prompt_queries(prompt)
+            loaded.model.set_query_prompt(prompt)
             log.info("query_prompt_set", model=loaded.name, space=loaded.fingerprint)

@@ -55,6 +55,6 @@ def change_reference(file: Path) -> None:
     np.save(file, vectors)
     manifest = file.with_name(convert.MANIFEST)
     content = json.loads(manifest.read_text())
-    content["files"][file.name] = convert.digest(file)
+    content["files"][file.name] = convert.file_digest(file)
     manifest.unlink()
     manifest.write_text(json.dumps(content))

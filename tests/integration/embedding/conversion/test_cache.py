@@ -62,7 +62,7 @@ def test_a_damaged_entry_is_converted_again_once_by_two_starts(wordllama, cache_
         one.close()
     assert entries(tmp_path) == [entry]
     manifest = json.loads((entry / convert.MANIFEST).read_text())
-    assert manifest["files"] == {convert.REFERENCE: convert.digest(entry / convert.REFERENCE)}
+    assert manifest["files"] == {convert.REFERENCE: convert.file_digest(entry / convert.REFERENCE)}
 
 
 def test_files_that_change_while_a_model_is_loaded_are_noticed(wordllama_directory, tmp_path):

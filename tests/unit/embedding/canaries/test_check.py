@@ -106,8 +106,8 @@ class FakeEncoder:
     """Vectors that depend on a row's tokens only, alone and in a batch."""
 
     backend, dtype = "fake", "f32"
-    query_apart = False
-    lanes = 1
+    separate_query = False
+    parallel_batches = 1
     batch_rows, batch_tokens = 8, 8 * 256
 
     def query(self, rows, pooled_from):

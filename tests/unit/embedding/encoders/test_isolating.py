@@ -38,7 +38,7 @@ def test_a_row_without_a_direction_fails_alone(bad):
 
 
 def test_vectors_get_exactly_unit_length():
-    vectors = encoder.unit(np.array([[3.0, 4.0], [0.0, 1e-3]], np.float32))
+    vectors = encoder.normalize(np.array([[3.0, 4.0], [0.0, 1e-3]], np.float32))
     assert vectors.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)], [0.0, 1.0]]
     with pytest.raises(errors.EncoderFailed):
-        encoder.unit(np.array([[np.nan, 1.0]], np.float32))
+        encoder.normalize(np.array([[np.nan, 1.0]], np.float32))

@@ -16,9 +16,9 @@ class Clock:
         return self.now
 
 
-def job(*lengths, urgency=Urgency.WRITE, pooled_from=0, done=lambda _: None):
+def job(*lengths, urgency=Urgency.WRITE, pooled_from=0, on_done=lambda _: None):
     rows = [np.zeros(length, np.int32) for length in lengths]
-    return EncodeJob(rows, 2, done, urgency=urgency, pooled_from=pooled_from)
+    return EncodeJob(rows, 2, on_done, urgency=urgency, pooled_from=pooled_from)
 
 
 def queue(clock=None, **settings):
@@ -27,7 +27,7 @@ def queue(clock=None, **settings):
 
 
 def taken(waiting):
-    """All batches, as lists of (job, place)."""
+    """All batches, as lists of (job, row)."""
     batches = []
     while (batch := waiting.take()) is not None:
         batches.append(batch.rows)
@@ -119,7 +119,7 @@ def test_what_is_dropped_is_never_taken():
 
 def test_batches_are_smaller_beside_queries_that_share_the_encoder():
     clock = Clock()
-    waiting = queue(clock, max_rows=8, share=True)
+    waiting = queue(clock, max_rows=8, shared=True)
     waiting.add(job(*[5] * 10))
     waiting.add(job(5, urgency=Urgency.QUERY))
     assert [len(waiting.take().rows) for _ in range(2)] == [1, 2]
@@ -128,23 +128,23 @@ def test_batches_are_smaller_beside_queries_that_share_the_encoder():
 
 
 def test_a_job_is_done_once_with_all_its_rows():
-    told: list[EncodeJob] = []
-    one = job(3, 3, done=told.append)
-    one.take(1, np.array([0.0, 1.0], np.float32))
-    assert told == []
-    one.refuse(0, "poison")
+    finished: list[EncodeJob] = []
+    one = job(3, 3, on_done=finished.append)
+    one.set_vector(1, np.array([0.0, 1.0], np.float32))
+    assert finished == []
+    one.set_failure(0, "poison")
     one.fail(errors.EncoderFailed("too late"))
-    assert (told, one.error, one.failures) == ([one], None, {0: "poison"})
+    assert (finished, one.error, one.failures) == ([one], None, {0: "poison"})
     assert np.isnan(one.vectors[0]).all()
     assert one.vectors[1].tolist() == [0.0, 1.0]
 
 
 def test_a_failure_ends_a_job_at_once():
-    told: list[EncodeJob] = []
-    one = job(3, 3, done=told.append)
+    finished: list[EncodeJob] = []
+    one = job(3, 3, on_done=finished.append)
     one.fail(errors.EncoderDied("gone"))
-    one.take(0, np.ones(2, np.float32))
-    assert told == [one]
+    one.set_vector(0, np.ones(2, np.float32))
+    assert finished == [one]
     assert isinstance(one.error, errors.EncoderDied)
 
 

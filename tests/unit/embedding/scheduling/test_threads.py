@@ -58,10 +58,10 @@ def encoder() -> Encoder:
 
 @pytest.fixture
 def start(encoder: Encoder) -> Iterator[Callable[[int], EncoderThreads]]:
-    """Starts so many threads, which have ended after the test."""
+    """Starts threads over one queue; they are closed after the test."""
     started: list[EncoderThreads] = []
 
-    def lanes(count: int) -> EncoderThreads:
+    def start_threads(count: int) -> EncoderThreads:
         queue = WorkQueue(batch_tokens=64, max_rows=2)
         started.append(
             EncoderThreads(
@@ -70,98 +70,98 @@ def start(encoder: Encoder) -> Iterator[Callable[[int], EncoderThreads]]:
                 encoder.encode,
                 count=count,
                 probe=encoder.probe,
-                measured=lambda _batch, _seconds: None,
+                on_measured=lambda _batch, _seconds: None,
             )
         )
         return started[-1]
 
-    yield lanes
+    yield start_threads
     encoder.broken = False
     encoder.go_on.set()
-    for one in started:
-        one.close()
+    for threads in started:
+        threads.close()
 
 
-def encoded(lanes: EncoderThreads, *firsts: int) -> EncodeJob:
+def encoded(threads: EncoderThreads, *firsts: int) -> EncodeJob:
     waited = Waited(*firsts)
-    lanes.submit(waited.job)
+    threads.submit(waited.job)
     return waited.wait()
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_rows_are_encoded_in_batches(start, count):
-    lanes = start(count)
-    job = encoded(lanes, *[SOUND] * 5)
+    threads = start(count)
+    job = encoded(threads, *[SOUND] * 5)
     assert job.error is None
     assert sorted(job.vectors[:, 1]) == [1, 2, 2, 2, 2]
-    assert lanes.problem is None
+    assert threads.problem is None
 
 
 def test_an_encoder_that_fails_at_a_batch_goes_on(start):
-    lanes = start(1)
-    job = encoded(lanes, FAIL, FAIL, FAIL)
+    threads = start(1)
+    job = encoded(threads, FAIL, FAIL, FAIL)
     assert str(job.error) == "RuntimeError: no memory"
-    assert encoded(lanes, SOUND).error is None
-    assert lanes.problem is None
+    assert encoded(threads, SOUND).error is None
+    assert threads.problem is None
 
 
 def test_the_only_thread_ends_and_is_started_again(start, encoder):
-    lanes = start(1)
+    threads = start(1)
     held, waiting = Waited(HOLD, EXIT), Waited(SOUND)
-    lanes.submit(held.job)
+    threads.submit(held.job)
     assert encoder.holding.wait(30)
-    lanes.submit(waiting.job)
+    threads.submit(waiting.job)
     encoder.broken = True
     encoder.go_on.set()
     assert isinstance(held.wait().error, errors.EncoderDied)
     assert isinstance(waiting.wait().error, errors.EncoderDied)
-    until(lambda: "still broken" in (lanes.problem or ""))
+    until(lambda: "still broken" in (threads.problem or ""))
     with pytest.raises(errors.EncoderDied, match="try again"):
-        lanes.submit(Waited(SOUND).job)
+        threads.submit(Waited(SOUND).job)
     encoder.broken = False
-    until(lambda: lanes.problem is None)
-    assert encoded(lanes, *[SOUND] * 8).error is None
+    until(lambda: threads.problem is None)
+    assert encoded(threads, *[SOUND] * 8).error is None
 
 
 def test_one_thread_of_two_ends_and_the_other_goes_on(start, encoder):
-    lanes = start(2)
+    threads = start(2)
     held = Waited(HOLD)
-    lanes.submit(held.job)
+    threads.submit(held.job)
     assert encoder.holding.wait(30)
     encoder.broken = True
-    assert isinstance(encoded(lanes, EXIT).error, errors.EncoderDied)
+    assert isinstance(encoded(threads, EXIT).error, errors.EncoderDied)
     assert isinstance(held.wait().error, errors.EncoderDied)
     encoder.go_on.set()
-    assert encoded(lanes, *[SOUND] * 8).error is None
-    assert lanes.problem is not None
+    assert encoded(threads, *[SOUND] * 8).error is None
+    assert threads.problem is not None
     encoder.broken = False
-    until(lambda: lanes.problem is None)
+    until(lambda: threads.problem is None)
 
 
 def test_a_cancelled_job_is_not_encoded(start, encoder):
-    lanes = start(1)
+    threads = start(1)
     held, gone = Waited(HOLD), Waited(*[SOUND] * 6)
-    lanes.submit(held.job)
+    threads.submit(held.job)
     assert encoder.holding.wait(30)
-    lanes.submit(gone.job)
-    lanes.cancel(gone.job)
+    threads.submit(gone.job)
+    threads.cancel(gone.job)
     encoder.go_on.set()
     held.wait()
-    assert encoded(lanes, SOUND).error is None
+    assert encoded(threads, SOUND).error is None
     assert np.isnan(gone.job.vectors).all()
 
 
 def test_closing_fails_what_waits(start, encoder):
-    lanes = start(1)
+    threads = start(1)
     held, waiting = Waited(HOLD), Waited(SOUND)
-    lanes.submit(held.job)
+    threads.submit(held.job)
     assert encoder.holding.wait(30)
-    lanes.submit(waiting.job)
-    closing = threading.Thread(target=lanes.close)
+    threads.submit(waiting.job)
+    closing = threading.Thread(target=threads.close)
     closing.start()
     assert isinstance(waiting.wait().error, errors.EncoderDied)
     encoder.go_on.set()
     closing.join(30)
-    assert not [one for one in threading.enumerate() if one.name.startswith("test-")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("test-")]
     with pytest.raises(errors.EncoderDied, match="closed"):
-        lanes.submit(Waited(SOUND).job)
+        threads.submit(Waited(SOUND).job)

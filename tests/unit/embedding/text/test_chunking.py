@@ -67,7 +67,7 @@ def test_an_overlap_that_fills_the_chunk_is_left_out(wordllama):
 def test_chunks_of_any_text_cover_it_within_the_size(minilm, prompt, text):
     prepared = prepare(text, minilm, SMALL, prompt)
     if isinstance(prepared, errors.NoTokens):
-        assert minilm.encode(text, prompt).own == 0
+        assert minilm.encode(text, prompt).content == 0
     else:
         check(text, minilm, prepared, 32, prompt)
 
@@ -94,7 +94,7 @@ def test_chunks_end_at_sentences_and_overlap_by_some_of_them(minilm):
     for before, after in itertools.pairwise(prepared.chunks):
         assert SENTENCES[: before.char_end].endswith(". ")
         assert SENTENCES[after.char_start :].startswith("Sentence ")
-        shared = minilm.encode(SENTENCES[after.char_start : before.char_end]).own
+        shared = minilm.encode(SENTENCES[after.char_start : before.char_end]).content
         assert 0.05 * 256 <= shared <= 0.2 * 256
 
 

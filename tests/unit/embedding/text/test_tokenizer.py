@@ -34,12 +34,12 @@ def library():
 def test_special_tokens_stand_around_a_text(minilm):
     tokens = minilm.encode("hello world")
     assert tokens.ids.tolist() == [101, 7592, 2088, 102]
-    assert (tokens.own, tokens.unknown) == (2, 0)
+    assert (tokens.content, tokens.unknown) == (2, 0)
 
 
 def test_a_static_model_has_no_special_tokens(wordllama):
     assert (wordllama.prefix, wordllama.suffix, wordllama.limit) == ([], [], None)
-    assert wordllama.encode("hello world").own == len(wordllama.encode("hello world").ids)
+    assert wordllama.encode("hello world").content == len(wordllama.encode("hello world").ids)
 
 
 def test_nothing_is_cut_or_padded(minilm):
@@ -49,8 +49,8 @@ def test_nothing_is_cut_or_padded(minilm):
 def test_a_prompt_is_put_in_front_and_not_counted_as_the_texts_own(minilm):
     tokens = minilm.encode("hello", "query: ")
     assert tokens.ids.tolist() == minilm.encode("query: hello").ids.tolist()
-    assert tokens.own == 1
-    assert minilm.encode("   ", "query: ").own == 0
+    assert tokens.content == 1
+    assert minilm.encode("   ", "query: ").content == 0
     assert minilm.overhead("query: ") == 4
     assert (minilm.pooled_from("query: "), minilm.pooled_from("")) == (3, 0)
 
@@ -61,7 +61,7 @@ def test_unknown_tokens_are_counted(minilm):
 
 @pytest.mark.parametrize("text", ["", " \n\t ", "\u200b", "\u0000"])
 def test_what_the_normalizer_drops_is_no_content(minilm, text):
-    assert minilm.encode(text).own == 0
+    assert minilm.encode(text).content == 0
 
 
 @given(st.text(max_size=400), st.sampled_from(["", "query: ", "passage"]))
@@ -102,7 +102,7 @@ def test_offsets_of_a_long_text_are_those_of_its_tokens(minilm):
     text = WORDS * 1000
     starts, ends = minilm.offsets(text)
     whole = minilm.encode(text)
-    assert len(starts) == whole.own
+    assert len(starts) == whole.content
     assert {text[start:end] for start, end in zip(starts[:3], ends[:3], strict=True)} == {
         "The",
         "quick",
