@@ -1,4 +1,4 @@
-"""What embedding a whole collection anew would take, from a sample of it and a few trials."""
+"""Measures what embedding a whole collection again would take, by a sample and short trials."""
 
 import asyncio
 import dataclasses
@@ -17,29 +17,29 @@ from indexing.documents.text_vectors import BATCH_CHUNKS
 from indexing.models.loaded import Loaded
 from migrations.reembed.backfill import LANES
 from migrations.reembed.planning import estimates, sample
-from migrations.reembed.planning.estimates import Duration, Rate
+from migrations.reembed.planning.estimates import ChunkRate, Duration
 from migrations.reembed.planning.sample import Sample
 from storage import document_samples, vectors, write_cost
 
 _ENCODE_S = 8.0
 _TRIAL_ROWS = 400
-# Beside the COPY of a batch: its transaction, the fence, locks, what it replaces and counts.
+# Per batch besides its COPY: the transaction, the fence, locks, deletes, progress.
 _STATEMENTS = 10
-# In the trial one process builds; the real one has helpers, or stands back behind other work.
+# The trial builds in one process; the real build has parallel workers, or waits for other work.
 _BUILD_FASTER, _BUILD_SLOWER = 0.25, 2.0
 _NOTHING = Duration(0.0, 0.0, 0.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """`chunks`, `tokens` and `seconds` are of all documents; `encode_s`, `insert_s` of one.
+    """`chunks`, `tokens` and `seconds` are for all documents; `encode_s` and `insert_s` for one.
 
     The last four are shares of the documents, as in `Sample`.
     """
 
     documents: int
     sampled: int = 0
-    rates: Sequence[Rate] = ()
+    rates: Sequence[ChunkRate] = ()
     chunks: float = 0.0
     tokens: float = 0.0
     seconds: Duration = _NOTHING
@@ -53,7 +53,7 @@ class Measurement:
 
 
 async def count_only(engine: AsyncEngine, collection_id: UUID) -> Measurement:
-    """The number of documents, and nothing else."""
+    """For a plan that embeds nothing: only the number of documents."""
     async with engine.connect() as conn:
         return Measurement(documents=await document_samples.count(conn, collection_id))
 
@@ -62,53 +62,66 @@ async def measure(
     engine: AsyncEngine,
     collection_id: UUID,
     target: Loaded,
-    cutting: Chunking,
+    chunking: Chunking,
     *,
     hnsw_min_rows: int,
 ) -> Measurement:
-    """Some ten seconds of the target's model; `cutting` is resolved for it."""
-    taken = await sample.take(engine, collection_id, target, cutting)
-    found = Measurement(
-        documents=taken.population.documents,
-        sampled=len(taken.documents),
-        too_long=taken.too_long,
-        cut=taken.cut,
-        empty=taken.empty,
-        unreadable=taken.unreadable,
+    """Keeps the target's model busy for some ten seconds; `chunking` is resolved for it.
+
+    Raises EncoderFailed, EncoderDied.
+    """
+    documents = await sample.take(engine, collection_id, target, chunking)
+    measurement = Measurement(
+        documents=documents.population.documents,
+        sampled=len(documents.documents),
+        too_long=documents.too_long,
+        cut=documents.cut,
+        empty=documents.empty,
+        unreadable=documents.unreadable,
     )
-    if not taken.chunks:
-        return found
-    fast = await measure_rates(target, taken.chunks, _ENCODE_S)
-    chunks = taken.total([one.chunks for one in taken.documents]).value
+    if not documents.chunks:
+        return measurement
+    encoding = await measure_rates(target, documents.chunks, _ENCODE_S)
+    chunks = documents.total([document.chunks for document in documents.documents]).value
     indexable = target.model.space.dimensions <= vectors.MAX_HNSW_DIMENSIONS
     with_hnsw = indexable and chunks >= hnsw_min_rows
-    cost = await _trial(engine, target, fast.vectors, with_hnsw=with_hnsw)
-    encoding = _encoding(taken, fast.rates)
-    a_chunk = cost.copy_s + _STATEMENTS * cost.round_trip_s / (LANES * BATCH_CHUNKS)
-    writing = [Duration.overlapping(a_chunk * one.chunks) for one in taken.documents]
-    filling = taken.total_time([one + other for one, other in zip(encoding, writing, strict=True)])
+    cost = await _measure_write_cost(engine, target, encoding.vectors, with_hnsw=with_hnsw)
+    encode_times = _encode_times(documents, encoding.rates)
     return dataclasses.replace(
-        found,
-        rates=list(fast.rates.values()),
+        measurement,
+        rates=list(encoding.rates.values()),
         chunks=chunks,
-        tokens=taken.total([one.tokens for one in taken.documents]).value,
-        seconds=filling + _build(cost, chunks),
-        encode_s=taken.total_time(encoding).likely / found.documents,
-        insert_s=_insert_s(cost, chunks) * chunks / found.documents,
+        tokens=documents.total([document.tokens for document in documents.documents]).value,
+        seconds=_backfill_time(documents, encode_times, cost) + _build_time(cost, chunks),
+        encode_s=documents.total_time(encode_times).likely / measurement.documents,
+        insert_s=_insert_s(cost, chunks) * chunks / measurement.documents,
         with_hnsw=with_hnsw,
     )
 
 
-def _encoding(taken: Sample, known: dict[int, Rate]) -> list[Duration]:
-    """Of each document of the sample, cutting it into chunks included."""
-    a_byte = taken.prepare_s / max(1, sum(taken.sizes))
+def _encode_times(documents: Sample, rates: dict[int, ChunkRate]) -> list[Duration]:
+    """For each document of the sample, including its chunking."""
+    prepare_s_per_byte = documents.prepare_s / max(1, sum(documents.sizes))
     return [
-        estimates.encoding_time(one, known) + Duration.overlapping(a_byte * one.size)
-        for one in taken.documents
+        estimates.encoding_time(document, rates)
+        + Duration.overlapping(prepare_s_per_byte * document.size)
+        for document in documents.documents
     ]
 
 
-def _build(cost: write_cost.WriteCost, chunks: float) -> Duration:
+def _backfill_time(
+    documents: Sample, encode_times: Sequence[Duration], cost: write_cost.WriteCost
+) -> Duration:
+    write_s = cost.copy_s + _STATEMENTS * cost.round_trip_s / (LANES * BATCH_CHUNKS)
+    return documents.total_time(
+        [
+            encode_time + Duration.overlapping(write_s * document.chunks)
+            for encode_time, document in zip(encode_times, documents.documents, strict=True)
+        ]
+    )
+
+
+def _build_time(cost: write_cost.WriteCost, chunks: float) -> Duration:
     if cost.build_s is None:
         return _NOTHING
     seconds = chunks * estimates.scale_hnsw_cost(cost.build_s, rows=cost.rows, to=chunks)
@@ -121,43 +134,43 @@ def _insert_s(cost: write_cost.WriteCost, chunks: float) -> float:
     return estimates.scale_hnsw_cost(cost.insert_s, rows=cost.rows, to=chunks)
 
 
-async def _trial(
-    engine: AsyncEngine, target: Loaded, made: NDArray[np.float32], *, with_hnsw: bool
+async def _measure_write_cost(
+    engine: AsyncEngine, target: Loaded, encoded: NDArray[np.float32], *, with_hnsw: bool
 ) -> write_cost.WriteCost:
-    given = _different(made, target.model.space.dimensions)
+    trial = _distinct_vectors(encoded, target.model.space.dimensions)
     async with engine.connect() as conn:
-        cost = await write_cost.measure(conn, given, space_id=target.space_id, with_hnsw=with_hnsw)
+        cost = await write_cost.measure(conn, trial, space_id=target.space_id, with_hnsw=with_hnsw)
         await conn.rollback()
     return cost
 
 
-def _different(made: NDArray[np.float32], dimensions: int) -> NDArray[np.float32]:
-    """So many near those that were made: HNSW takes the same one twice for next to nothing."""
+def _distinct_vectors(encoded: NDArray[np.float32], dimensions: int) -> NDArray[np.float32]:
+    """Enough vectors near the encoded ones: HNSW inserts a duplicate at almost no cost."""
     rng = np.random.default_rng(0)
-    chosen = made[np.arange(_TRIAL_ROWS) % len(made)] if len(made) else 0.0
-    moved = chosen + rng.normal(0, 0.3 / np.sqrt(dimensions), (_TRIAL_ROWS, dimensions))
+    near = encoded[np.arange(_TRIAL_ROWS) % len(encoded)] if len(encoded) else 0.0
+    moved = near + rng.normal(0, 0.3 / np.sqrt(dimensions), (_TRIAL_ROWS, dimensions))
     unit: NDArray[np.float32] = (moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype("f4")
     return unit
 
 
-# Batches grow to the size of a backfill's as long as time is left for so many of the next size:
-# of a slow model one such batch would take half a minute, and says nothing of how far they differ.
+# Batches grow to the size of a backfill's while there is time for `_BATCHES` of the next size: with
+# a slow model one full batch would take half a minute and say nothing about the variation.
 _GROWTH = 4
 _BATCHES = 4 * LANES
-_MOST_BATCHES = 24 * LANES
+_MAX_BATCHES = 24 * LANES
 _WINDOWS = 6
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EncodingRates:
-    """Rates by bucket, and vectors of some of the chunks: (vectors, dimensions)."""
+    """Rates by bucket, and the vectors of some of the chunks, of shape (vectors, dimensions)."""
 
-    rates: dict[int, Rate]
+    rates: dict[int, ChunkRate]
     vectors: NDArray[np.float32]
 
 
 async def measure_rates(loaded: Loaded, chunks: Sequence[Chunk], budget_s: float) -> EncodingRates:
-    """Encode chunks as a backfill does, those of like length together, for about `budget_s`.
+    """Encode chunks of similar length together, as a backfill does, for about `budget_s`.
 
     Raises EncoderFailed, EncoderDied.
     """
@@ -165,26 +178,25 @@ async def measure_rates(loaded: Loaded, chunks: Sequence[Chunk], budget_s: float
     for chunk in chunks:
         buckets.setdefault(estimates.bucket(chunk.token_count), []).append(chunk)
     tokens = sum(chunk.token_count for chunk in chunks)
-    found: list[Rate] = []
-    vectors: list[NDArray[np.float32]] = []
+    rates: dict[int, ChunkRate] = {}
+    encoded: list[NDArray[np.float32]] = []
     for up_to, members in sorted(buckets.items()):
         mean = sum(chunk.token_count for chunk in members) / len(members)
         share = (mean * len(members) / tokens + 1 / len(buckets)) / 2
-        seen = await _seen(loaded, members, share * budget_s, vectors)
-        found.append(estimates.estimate_rate(up_to, mean, seen))
-    nothing = np.empty((0, loaded.model.space.dimensions), np.float32)
-    usable = np.concatenate([nothing, *vectors])
-    return EncodingRates({one.up_to: one for one in found}, usable)
+        measured = await _measure_bucket(loaded, members, share * budget_s, encoded)
+        rates[up_to] = estimates.estimate_rate(up_to, mean, measured)
+    empty = np.empty((0, loaded.model.space.dimensions), np.float32)
+    return EncodingRates(rates, np.concatenate([empty, *encoded]))
 
 
-async def _seen(
-    loaded: Loaded, members: Sequence[Chunk], budget_s: float, made: list[NDArray[np.float32]]
+async def _measure_bucket(
+    loaded: Loaded, members: Sequence[Chunk], budget_s: float, encoded: list[NDArray[np.float32]]
 ) -> list[float]:
-    """Chunks a second, again and again."""
+    """Chunks per second, measured several times; some vectors are appended to `encoded`."""
     endless = itertools.cycle(members)
     left, size = budget_s, 1
     while True:
-        took = (await _lanes(loaded, endless, size=size, seconds=0.0, made=made))[-1]
+        took = (await _run_lanes(loaded, endless, size=size, seconds=0.0, encoded=encoded))[-1]
         left -= took
         larger = min(BATCH_CHUNKS, size * _GROWTH)
         if larger == size or took * (larger / size) * _BATCHES / LANES > left:
@@ -192,42 +204,42 @@ async def _seen(
         size = larger
     if left < took:
         return [LANES * size / took]
-    ends = await _lanes(loaded, endless, size=size, seconds=left, made=made)
-    return _windows(ends, size)
+    ends = await _run_lanes(loaded, endless, size=size, seconds=left, encoded=encoded)
+    return _rates(ends, size)
 
 
-async def _lanes(
+async def _run_lanes(
     loaded: Loaded,
     endless: Iterator[Chunk],
     *,
     size: int,
     seconds: float,
-    made: list[NDArray[np.float32]],
+    encoded: list[NDArray[np.float32]],
 ) -> list[float]:
-    """When each batch was done, in seconds from now; each lane begins none after `seconds`."""
+    """When each batch ended, in seconds from now; no lane starts a batch after `seconds`."""
     ends: list[float] = []
     started = time.perf_counter()
 
     async def lane() -> None:
         while True:
             batch = list(itertools.islice(endless, size))
-            encoded = await loaded.model.encode_chunks(batch, Urgency.BACKFILL)
+            result = await loaded.model.encode_chunks(batch, Urgency.BACKFILL)
             ends.append(time.perf_counter() - started)
-            if len(made) < _MOST_BATCHES:
-                made.append(encoded.vectors[np.isfinite(encoded.vectors).all(axis=1)])
-            if ends[-1] >= seconds or len(ends) >= _MOST_BATCHES:
+            if len(encoded) < _MAX_BATCHES:
+                encoded.append(result.vectors[np.isfinite(result.vectors).all(axis=1)])
+            if ends[-1] >= seconds or len(ends) >= _MAX_BATCHES:
                 return
 
     await asyncio.gather(*(lane() for _ in range(LANES)))
     return ends
 
 
-def _windows(ends: Sequence[float], size: int) -> list[float]:
-    """Chunks a second between batches that were done while all lanes were at work.
+def _rates(ends: Sequence[float], size: int) -> list[float]:
+    """Chunks per second, in windows during which all lanes were busy.
 
-    Lanes tend to end together, so a window holds some batches of each.
+    Lanes tend to end together, so each window contains several batches of each.
     """
-    # The first of each lane meets lengths that the encoder has not compiled for.
+    # The first batch of each lane has lengths for which the encoder is not compiled yet.
     steady = ends[LANES - 1 : len(ends) - LANES + 1]
     step = LANES * max(1, (len(steady) - 1) // (LANES * _WINDOWS))
     marks = steady[::step]

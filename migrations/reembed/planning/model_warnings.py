@@ -1,4 +1,4 @@
-"""What a person should know before a collection moves to a model: of the model and its texts."""
+"""Warnings about a target model, and about the texts that it would embed."""
 
 from collections.abc import Iterator
 
@@ -9,31 +9,32 @@ from migrations.reembed.planning.measurement import Measurement
 from storage import vectors
 
 
-def model_warnings(target: Loaded, chunking: Chunking, found: Measurement) -> Iterator[str]:
-    """One sentence each; numbers of documents are estimates by the sample."""
-    if found.cut:
+def model_warnings(target: Loaded, chunking: Chunking, measured: Measurement) -> Iterator[str]:
+    """One sentence each; numbers of documents are estimated from the sample."""
+    documents, model = measured.documents, target.name
+    if measured.cut:
         yield (
-            f"{_about(found.cut, found)} are longer than {chunking.size} tokens: without chunking"
-            " only their beginning is embedded, and what follows is not found"
+            f"{_about(measured.cut, documents)} are longer than {chunking.size} tokens: without"
+            " chunking only their beginning is embedded, and searches won't find the rest"
         )
-    if found.empty:
+    if measured.empty:
         yield (
-            f"{_about(found.empty, found)} have no token that {target.name} takes for content: they"
-            " would be set aside, and have to be changed, deleted or waived before the cut-over"
+            f"{_about(measured.empty, documents)} have no token that counts as content for {model}:"
+            " they would be set aside, and must be changed, deleted or waived before the cutover"
         )
-    if found.unreadable:
+    if measured.unreadable:
         yield (
-            f"{_about(found.unreadable, found)} have over {UNKNOWN_SHARE:.0%} tokens that are"
-            f" unknown to {target.name}: they may be in a language that it was not made for"
+            f"{_about(measured.unreadable, documents)} have more than {UNKNOWN_SHARE:.0%} tokens"
+            f" that {model} doesn't know: they may be in a language it was not trained for"
         )
     dimensions = target.model.space.dimensions
     if dimensions > vectors.MAX_HNSW_DIMENSIONS:
         yield (
-            f"{dimensions:,} dimensions are more than HNSW takes ({vectors.MAX_HNSW_DIMENSIONS:,}):"
-            " every search would be an exact scan"
+            f"{dimensions:,} dimensions are too many for HNSW (at most"
+            f" {vectors.MAX_HNSW_DIMENSIONS:,}): every search would be an exact scan"
         )
     yield from target.model.description.warnings
 
 
-def _about(share: float, found: Measurement) -> str:
-    return f"about {max(1, round(share * found.documents)):,} of {found.documents:,} documents"
+def _about(share: float, documents: int) -> str:
+    return f"about {max(1, round(share * documents)):,} of {documents:,} documents"

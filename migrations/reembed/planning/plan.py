@@ -1,8 +1,7 @@
-"""What a re-embed migration would do, take and need: measured before anything is begun."""
+"""The plan of a migration: what would change, and the time, disk and memory it would take."""
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal
 
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,13 +12,12 @@ from indexing.models import memory
 from indexing.models.loaded import Loaded
 from indexing.models.pool import ModelPool
 from migrations.reembed.planning import footprint, measurement, model_warnings
-from migrations.reembed.planning.estimates import Rate
+from migrations.reembed.planning.estimates import ChunkRate
 from migrations.reembed.planning.measurement import Measurement
+from migrations.reembed.start import Change
 from storage import spaces
 from storage.collections import CollectionRow
 from storage.indexes import IndexRow
-
-Change = Literal["space", "chunking", "query-prompt", "none"]
 
 
 class PlannedSpace(Struct, frozen=True, kw_only=True):
@@ -34,7 +32,7 @@ class PlannedChunking(Struct, frozen=True, kw_only=True):
 
 
 class PlannedSide(Struct, frozen=True, kw_only=True):
-    """`max_tokens`: what the model reads of a text at once, None where it knows no limit."""
+    """`max_tokens`: how many tokens of a text the model reads; None if it has no limit."""
 
     space: PlannedSpace
     chunking: PlannedChunking
@@ -43,7 +41,7 @@ class PlannedSide(Struct, frozen=True, kw_only=True):
 
 
 class PlannedRate(Struct, frozen=True, kw_only=True):
-    """How fast chunks of up to so many tokens were embedded here just now."""
+    """How fast chunks of up to `up_to_tokens` tokens were embedded on this machine."""
 
     up_to_tokens: int
     chunks_per_s: float
@@ -51,7 +49,7 @@ class PlannedRate(Struct, frozen=True, kw_only=True):
 
 
 class PlannedSeconds(Struct, frozen=True, kw_only=True):
-    """From the first document to an index that can be verified, by one worker of this kind."""
+    """From the first document to an index that can be verified, with one worker like this."""
 
     low: float
     likely: float
@@ -59,7 +57,7 @@ class PlannedSeconds(Struct, frozen=True, kw_only=True):
 
 
 class PlannedDisk(Struct, frozen=True, kw_only=True):
-    """`free_bytes` and `fits` are None where the database is not on this machine."""
+    """`free_bytes` and `fits` are None if the database is on another machine."""
 
     table_bytes: int
     hnsw_bytes: int
@@ -70,9 +68,9 @@ class PlannedDisk(Struct, frozen=True, kw_only=True):
 
 
 class PlannedMemory(Struct, frozen=True, kw_only=True):
-    """`models_bytes`: all models that are loaded, the target (`target_bytes`) among them.
+    """`models_bytes`: all loaded models, including the target (`target_bytes`).
 
-    `fits`: the target and those that collections need stay within the limit together.
+    `fits`: the target and the models that collections need are within the limit together.
     """
 
     models_bytes: int
@@ -82,17 +80,17 @@ class PlannedMemory(Struct, frozen=True, kw_only=True):
 
 
 class PlannedWriteCost(Struct, frozen=True, kw_only=True):
-    """What a write takes longer while two indexes are kept."""
+    """How much longer each write takes while two indexes are kept."""
 
     encode_ms_per_document: float
     insert_ms_per_document: float
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """Where nothing has to be embedded, nothing is measured: all figures are 0.
+    """If nothing has to be embedded, nothing is measured, and all figures are 0.
 
-    `cut_without_chunking`: texts that the target would read the beginning of, were they not cut
-    into chunks. `sampled`: documents that the estimates stand on.
+    `cut_without_chunking`: texts of which the target would read only the beginning if they were
+    not chunked. `sampled`: the number of documents that the estimates are based on.
     """
 
     needed: bool
@@ -115,10 +113,10 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class PlanSubject:
-    """`target` is loaded and pinned, `chunking` resolved for it.
+    """What to plan; `target` is loaded and pinned, and `chunking` resolved for it.
 
-    `free_bytes` where the database is, None where that is another machine; `hnsw_min_rows` as in
-    the settings: with fewer vectors no HNSW is built.
+    `free_bytes` on the database's disk, None if that is another machine. `hnsw_min_rows` as in the
+    settings: with fewer vectors no HNSW index is built.
     """
 
     engine: AsyncEngine
@@ -132,7 +130,7 @@ class PlanSubject:
 
 
 def find_change(source: IndexRow, target: Loaded, chunking: Chunking) -> Change:
-    """What would differ; a query prompt is no part of a space, so the caller looks at it."""
+    """What would change, except for the query prompt, which the caller compares."""
     if target.space_id != source.space_id:
         return "space"
     same = catalog.chunking_of(source) == chunking
@@ -140,16 +138,16 @@ def find_change(source: IndexRow, target: Loaded, chunking: Chunking) -> Change:
 
 
 async def make_plan(subject: PlanSubject) -> Plan:
-    """Takes some ten seconds, of which the target's model works eight; nothing is kept.
+    """Takes about ten seconds, with the target's model busy for eight; stores nothing.
 
     Raises EncoderFailed, EncoderDied.
     """
     kind = find_change(subject.source, subject.target, subject.chunking)
     engine, collection_id = subject.engine, subject.collection.id
     if kind == "none":
-        found = await measurement.count_only(engine, collection_id)
+        measured = await measurement.count_only(engine, collection_id)
     else:
-        found = await measurement.measure(
+        measured = await measurement.measure(
             engine,
             collection_id,
             subject.target,
@@ -158,31 +156,34 @@ async def make_plan(subject: PlanSubject) -> Plan:
         )
     async with engine.connect() as conn:
         source = await spaces.by_id(conn, subject.source.space_id)
-    return _plan(subject, kind, found, source)
+    return _plan(subject, kind, measured, source)
 
 
-def _plan(subject: PlanSubject, kind: Change, found: Measurement, source: spaces.SpaceRow) -> Plan:
-    disk, models = _disk(subject, found), _memory(subject)
-    too_long = found.documents * found.too_long
+def _plan(
+    subject: PlanSubject, kind: Change, measured: Measurement, source: spaces.SpaceRow
+) -> Plan:
+    disk, models = _disk(subject, measured), _memory(subject)
+    too_long = measured.documents * measured.too_long
     return Plan(
         needed=kind != "none",
-        detail=_detail(subject, kind, found),
+        detail=_detail(subject, kind, measured),
         change=kind,
         source=_source(subject.source, source.max_tokens),
         target=_target(subject),
-        documents=found.documents,
-        chunks=round(found.chunks),
-        tokens=round(found.tokens),
+        documents=measured.documents,
+        chunks=round(measured.chunks),
+        tokens=round(measured.tokens),
         cut_without_chunking=round(too_long),
-        sampled=found.sampled,
-        rates=[_rate(one) for one in found.rates],
-        seconds=PlannedSeconds(**dataclasses.asdict(found.seconds)),
+        sampled=measured.sampled,
+        rates=[_rate(rate) for rate in measured.rates],
+        seconds=PlannedSeconds(**dataclasses.asdict(measured.seconds)),
         disk=disk,
         memory=models,
         write_cost=PlannedWriteCost(
-            encode_ms_per_document=1e3 * found.encode_s, insert_ms_per_document=1e3 * found.insert_s
+            encode_ms_per_document=1e3 * measured.encode_s,
+            insert_ms_per_document=1e3 * measured.insert_s,
         ),
-        warnings=[] if kind == "none" else _warnings(subject, found, disk, models),
+        warnings=[] if kind == "none" else _warnings(subject, measured, disk, models),
     )
 
 
@@ -205,19 +206,21 @@ def _target(subject: PlanSubject) -> PlannedSide:
     )
 
 
-def _chunking(given: Chunking) -> PlannedChunking:
-    return PlannedChunking(strategy=given.strategy, size=given.size, overlap=given.overlap or 0)
-
-
-def _rate(one: Rate) -> PlannedRate:
-    return PlannedRate(
-        up_to_tokens=one.up_to, chunks_per_s=one.likely, tokens_per_s=one.likely * one.tokens
+def _chunking(chunking: Chunking) -> PlannedChunking:
+    return PlannedChunking(
+        strategy=chunking.strategy, size=chunking.size, overlap=chunking.overlap or 0
     )
 
 
-def _disk(subject: PlanSubject, found: Measurement) -> PlannedDisk:
+def _rate(rate: ChunkRate) -> PlannedRate:
+    return PlannedRate(
+        up_to_tokens=rate.up_to, chunks_per_s=rate.likely, tokens_per_s=rate.likely * rate.tokens
+    )
+
+
+def _disk(subject: PlanSubject, measured: Measurement) -> PlannedDisk:
     dimensions = subject.target.model.space.dimensions
-    needs = footprint.estimate(round(found.chunks), dimensions, with_hnsw=found.with_hnsw)
+    needs = footprint.estimate(round(measured.chunks), dimensions, with_hnsw=measured.with_hnsw)
     free = subject.free_bytes
     return PlannedDisk(
         table_bytes=needs.table_bytes,
@@ -230,9 +233,9 @@ def _disk(subject: PlanSubject, found: Measurement) -> PlannedDisk:
 
 
 def _memory(subject: PlanSubject) -> PlannedMemory:
-    """Others than these go where room is needed."""
+    """Counts the models that stay; others are unloaded when memory is needed."""
     models, target = subject.models, subject.target
-    staying = {id(one.use): one.memory_bytes for one in (*models.serving, target)}
+    staying = {id(model.use): model.memory_bytes for model in (*models.serving, target)}
     return PlannedMemory(
         models_bytes=models.memory_bytes,
         limit_bytes=models.memory_limit,
@@ -241,45 +244,45 @@ def _memory(subject: PlanSubject) -> PlannedMemory:
     )
 
 
-def _detail(subject: PlanSubject, kind: Change, found: Measurement) -> str:
+def _detail(subject: PlanSubject, kind: Change, measured: Measurement) -> str:
     source, target = subject.source.model_id, subject.target.name
     if kind == "none":
-        return f"the collection is in this space of {target} with this chunking already"
+        return f"the collection already uses the space of {target} with this chunking"
     what = f"from {source} to {target}" if kind == "space" else f"other chunks for {target}"
-    if not found.documents:
-        return f"{what}: there is no document to embed"
-    seconds = found.seconds
+    if not measured.documents:
+        return f"{what}: there are no documents to embed"
+    seconds = measured.seconds
     low, likely, high = (
-        format_duration(one) for one in (seconds.low, seconds.likely, seconds.high)
+        format_duration(value) for value in (seconds.low, seconds.likely, seconds.high)
     )
     return (
-        f"{what}: {found.documents:,} documents in about {found.chunks:,.0f} chunks, in about"
-        f" {likely} ({low} to {high}) by one worker as fast as this one"
+        f"{what}: {measured.documents:,} documents in about {measured.chunks:,.0f} chunks, in"
+        f" about {likely} ({low} to {high}) with one worker as fast as this one"
     )
 
 
 def _warnings(
-    subject: PlanSubject, found: Measurement, disk: PlannedDisk, models: PlannedMemory
+    subject: PlanSubject, measured: Measurement, disk: PlannedDisk, models: PlannedMemory
 ) -> list[str]:
-    said = list(model_warnings.model_warnings(subject.target, subject.chunking, found))
+    warnings = list(model_warnings.model_warnings(subject.target, subject.chunking, measured))
     if disk.fits is False:
-        said.append(
-            f"the disk of the database has {memory.shown(disk.free_bytes or 0)} free, and"
-            f" {memory.shown(disk.peak_bytes)} may be needed at most: the new vectors, their HNSW"
-            " index and the WAL, while the old index stays"
+        warnings.append(
+            f"the database's disk has {memory.shown(disk.free_bytes or 0)} free, but up to"
+            f" {memory.shown(disk.peak_bytes)} may be needed: the new vectors, their HNSW index and"
+            " the WAL, while the old index stays"
         )
     if not models.fits:
-        said.append(
-            f"the target takes {memory.shown(models.target_bytes)}; with the models that"
-            " collections need it is more than VECMARK_MODEL_MEMORY"
+        warnings.append(
+            f"the target's model needs {memory.shown(models.target_bytes)}, and with the models"
+            " that collections need this exceeds VECMARK_MODEL_MEMORY"
             f" ({memory.shown(models.limit_bytes)}):"
             " raise it, or this machine may run out of memory while both are loaded"
         )
-    return said
+    return warnings
 
 
 def format_duration(seconds: float) -> str:
-    """For a person, two digits at least: `40 s`, `2.5 min`, `12 min`, `3.5 h`, `2.1 days`."""
+    """For people, with at least two digits: `40 s`, `2.5 min`, `12 min`, `3.5 h`, `2.1 days`."""
     for unit, size, most in (("s", 1, 120), ("min", 60, 120), ("h", 3600, 48)):
         if seconds < most * size:
             count = seconds / size

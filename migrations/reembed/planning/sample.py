@@ -1,4 +1,4 @@
-"""Some documents of a collection, cut for a model that it may move to."""
+"""A sample of a collection's documents, chunked for a model that it may move to."""
 
 import asyncio
 import dataclasses
@@ -20,18 +20,18 @@ from storage.document_samples import SampledText
 
 _DOCUMENTS = 300
 _BYTES = 400_000
-# Of a longer text the rest is taken to go on like this.
+# Read of a text; the rest of a longer one is taken to be like it.
 _CHARS = 8000
 _SIZES = 3000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sample:
-    """`documents` as the target would embed them, `chunks` of what was read of them.
+    """`documents` as the target would embed them, and the `chunks` of what was read.
 
-    `prepare_s`: seconds that cutting them took, all texts whole. Shares of documents: `too_long`
-    for the model without chunking, `cut` under this chunking, `unreadable` ones that it knows few
-    tokens of.
+    `prepare_s`: seconds to chunk them, scaled to whole texts. Shares of documents: `too_long` for
+    the model without chunking, `cut` with this chunking, `unreadable` if the model knows few of
+    their tokens.
     """
 
     population: Population
@@ -45,44 +45,45 @@ class Sample:
     @property
     def empty(self) -> float:
         """The share of documents without a token that carries content."""
-        return _share(not one.by_bucket for one in self.documents)
+        return _share(not document.by_bucket for document in self.documents)
 
     @property
     def sizes(self) -> list[int]:
-        return [one.size for one in self.documents]
+        return [document.size for document in self.documents]
 
     def total(self, values: Sequence[float]) -> Total:
-        """Over all documents, of one value for each of the sample."""
+        """The total over all documents, from one value per document of the sample."""
         return estimates.estimate_total(values, self.sizes, self.population)
 
-    def total_time(self, spans: Sequence[Duration]) -> Duration:
-        """Seconds of all documents, of those for each of the sample."""
-        return estimates.total_time(spans, self.sizes, self.population)
+    def total_time(self, durations: Sequence[Duration]) -> Duration:
+        """Seconds for all documents, from those of each document of the sample."""
+        return estimates.total_time(durations, self.sizes, self.population)
 
 
 async def take(
-    engine: AsyncEngine, collection_id: UUID, loaded: Loaded, cutting: Chunking
+    engine: AsyncEngine, collection_id: UUID, loaded: Loaded, chunking: Chunking
 ) -> Sample:
-    """Up to 300 documents and about 400 kB; the same ones each time. `cutting` is resolved."""
+    """Up to 300 documents and about 400 kB, the same ones each time; `chunking` is resolved."""
     population, texts = await _read(engine, collection_id)
     started = time.perf_counter()
-    prepared = await loaded.model.prepare([one.beginning for one in texts], cutting)
+    prepared = await loaded.model.prepare([text.beginning for text in texts], chunking)
     took = time.perf_counter() - started
     pairs = list(zip(prepared, texts, strict=True))
-    found = [
-        estimates.estimate_document(one, text.beginning, text.size, cutting) for one, text in pairs
-    ]
-    good = [one for one in prepared if isinstance(one, Prepared)]
-    read = sum(len(text.beginning.encode()) for text in texts)
+    usable = [chunked for chunked in prepared if isinstance(chunked, Prepared)]
+    bytes_read = sum(len(text.beginning.encode()) for text in texts)
     return Sample(
         population=population,
-        documents=found,
-        chunks=[chunk for one in good for chunk in one.chunks],
-        prepare_s=took * sum(text.size for text in texts) / max(1, read),
+        documents=[
+            estimates.estimate_document(chunked, text.beginning, text.size, chunking)
+            for chunked, text in pairs
+        ],
+        chunks=[chunk for chunked in usable for chunk in chunked.chunks],
+        prepare_s=took * sum(text.size for text in texts) / max(1, bytes_read),
         too_long=await asyncio.to_thread(_too_long, pairs, loaded),
-        cut=_share(isinstance(one, Prepared) and one.cut for one in prepared),
+        cut=_share(isinstance(chunked, Prepared) and chunked.cut for chunked in prepared),
         unreadable=_share(
-            isinstance(one, Prepared) and one.unknown_share > UNKNOWN_SHARE for one in prepared
+            isinstance(chunked, Prepared) and chunked.unknown_share > UNKNOWN_SHARE
+            for chunked in prepared
         ),
     )
 
@@ -94,7 +95,7 @@ async def _read(engine: AsyncEngine, collection_id: UUID) -> tuple[Population, l
         sizes = await document_samples.sizes(conn, collection_id, start=start, count=_SIZES)
         if not sizes:
             return Population(0, []), []
-        # Settled before any of the texts is seen: to stop at a long one favours short ones.
+        # Decided before reading texts: stopping at a long one would favour short ones.
         mean = sum(min(size, _CHARS) for size in sizes) / len(sizes)
         wanted = min(_DOCUMENTS, max(1, round(_BYTES / max(1.0, mean))))
         texts = await document_samples.texts(
@@ -112,7 +113,7 @@ def _too_long(pairs: Sequence[tuple[Prepared | NoTokens, SampledText]], loaded: 
     def over(prepared: Prepared | NoTokens, text: SampledText) -> bool:
         if isinstance(prepared, NoTokens):
             return False
-        if len(prepared.chunks) == 1 and not prepared.cut:  # fits, so far as it was read
+        if len(prepared.chunks) == 1 and not prepared.cut:  # what was read fits
             tokens = prepared.tokens
         else:
             tokens = tokenizer.count(text.beginning, prompt)
@@ -122,5 +123,5 @@ def _too_long(pairs: Sequence[tuple[Prepared | NoTokens, SampledText]], loaded: 
 
 
 def _share(flags: Iterable[bool]) -> float:
-    seen = list(flags)
-    return sum(seen) / len(seen) if seen else 0.0
+    values = list(flags)
+    return sum(values) / len(values) if values else 0.0

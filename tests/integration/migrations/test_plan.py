@@ -184,7 +184,7 @@ async def test_an_empty_collection_takes_nothing(
         made = await static_plan(found, Chunking("none"))
     assert (made.needed, made.documents, made.chunks, made.sampled) == (True, 0, 0, 0)
     assert (made.seconds.high, made.disk.peak_bytes, made.rates) == (0, 0, [])
-    assert "no document" in made.detail
+    assert "no documents" in made.detail
 
 
 async def test_memory_that_does_not_suffice_is_warned_of(

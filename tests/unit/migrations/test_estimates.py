@@ -111,7 +111,7 @@ def test_the_error_is_as_large_as_estimates_of_other_samples_differ(known: int):
     assert off.std() < 0.7 * np.std(plain)
 
 
-def rates(**seen: list[float]) -> dict[int, estimates.Rate]:
+def rates(**seen: list[float]) -> dict[int, estimates.ChunkRate]:
     known = {int(name[1:]): values for name, values in seen.items()}
     return {
         up_to: estimates.estimate_rate(up_to, up_to * 0.8, values)
