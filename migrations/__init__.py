@@ -1,0 +1,1 @@
+"""Change over time: schema migrations by Alembic, and re-embed migrations."""

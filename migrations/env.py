@@ -7,7 +7,7 @@ from sqlalchemy import NullPool, create_engine
 
 from storage import tables
 
-# The tables of the indexes (`vectors_<id>`) are made by the service, not by a revision.
+# The indexes' tables (`vectors_<id>`) are created by the service, not by a revision.
 _VECTORS = "vectors_"
 
 

@@ -1,6 +1,6 @@
 """Schema migrations by Alembic: upgrade, current, check. Synchronous: call in a thread.
 
-Alembic is imported where it is needed: a start on a current schema need not pay 0.15 s for it.
+Alembic is imported only when needed, because it takes 0.15 s and a current schema does not need it.
 """
 
 import dataclasses
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 # The revision that this program needs: the newest of `versions/`.
 HEAD = "0002"
 
-# A schema upgrade may take an advisory lock (two starts at once); data never depends on one.
+# For two upgrades at once. Only a schema upgrade uses an advisory lock; data never depends on one.
 _UPGRADE_LOCK = 0x7665636D61726B
 
 
 @dataclasses.dataclass(frozen=True)
 class SchemaState:
-    """The revision that a database is at and the one that this program needs."""
+    """The revision of a database, and the revision that this program needs."""
 
     current: str | None
     head: str
 
     @property
     def is_ahead(self) -> bool:
-        """Made by a newer program than this one: revisions are numbered."""
+        """Whether a newer program upgraded it: revisions are numbered."""
         return self.current is not None and self.current > self.head
 
     @property
@@ -49,7 +49,7 @@ def _config(url: str) -> "Config":
 
 
 def upgrade(url: str) -> SchemaState:
-    """Bring the database to `head`; safe when several start at once."""
+    """Upgrade the database to `head`; safe if several processes do so at once."""
     engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     with engine.connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _UPGRADE_LOCK})
@@ -66,13 +66,13 @@ def upgrade(url: str) -> SchemaState:
 
 
 def current(url: str) -> SchemaState:
-    """The state of the database at `url`, changed in nothing."""
+    """The state of the database at `url`, which is not changed."""
     with create_engine(url, poolclass=NullPool, hide_parameters=True).connect() as connection:
         return _state(connection)
 
 
 def check(url: str) -> None:
-    """Raise alembic's CommandError where the tables differ from `storage.tables`."""
+    """Raises Alembic's CommandError if the tables differ from `storage.tables`."""
     from alembic import command
 
     command.check(_config(url))
@@ -95,7 +95,7 @@ def _create_extension(connection: Connection) -> None:
     except DBAPIError as error:
         connection.rollback()
         raise errors.ExtensionUnusable(
-            "the extension `vector` (pgvector) is not in this database and could not be created: "
+            "this database has no extension `vector` (pgvector), and it could not be created: "
             f"{error.orig}. Install pgvector 0.8.4 or newer on the server and let a superuser run "
             "`CREATE EXTENSION vector` in this database"
         ) from error

@@ -1,4 +1,4 @@
-"""The PostgreSQL that the tests use: which one, running it, a fresh database for each test."""
+"""The PostgreSQL that the tests use: choosing it, running it, a new database for each test."""
 
 import contextlib
 import gc
@@ -34,14 +34,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class Docker:
-    """What was seen of a Docker engine."""
+    """What is known about a Docker engine."""
 
     answers: bool
     has_image: bool
 
 
 def choose(url: str | None, docker: Docker) -> Choice:
-    """A server that was named, else a container, else the embedded PostgreSQL."""
+    """The server at `url`, otherwise a container, otherwise the embedded PostgreSQL."""
     if url:
         return Choice("url", "TEST_DATABASE_URL")
     if not docker.answers:
@@ -52,9 +52,9 @@ def choose(url: str | None, docker: Docker) -> Choice:
 
 
 def look_for_docker() -> Docker:
-    """Ask the engine, for two seconds at most, and for the image, pulling it where missing."""
+    """Ask for an engine, for at most two seconds, and for the image, which is pulled if missing."""
     with warnings.catch_warnings():
-        # The client of an engine that does not answer leaves its socket to the collector.
+        # If the engine does not answer, its client leaves a socket to the garbage collector.
         warnings.simplefilter("ignore", ResourceWarning)
         try:
             return _ask_docker()
@@ -79,7 +79,7 @@ def _ask_docker() -> Docker:
 
 
 def _pulls(client) -> bool:
-    """Whether the engine gets the image; without a network it does not, and that is no error."""
+    """Whether the engine can pull the image; failing without a network is not an error."""
     import docker
 
     client.api.timeout = _PULL_S
@@ -92,7 +92,7 @@ def _pulls(client) -> bool:
 
 @contextlib.contextmanager
 def running(choice: Choice, url: str | None) -> Iterator[str]:
-    """The URL of a running server, as one who may create databases."""
+    """The URL of a running server, for a user who can create databases."""
     if choice.kind == "url":
         yield (
             sqlalchemy.make_url(url or "")
@@ -105,7 +105,7 @@ def running(choice: Choice, url: str | None) -> Iterator[str]:
         with PostgresContainer(IMAGE, driver="psycopg") as container:
             yield container.get_connection_url(host="127.0.0.1")
     else:
-        # What a crash of the machine would cost is nothing here.
+        # These tests need not survive a crash of the machine.
         fast = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
         with (
             open_directory() as folder,
@@ -116,9 +116,9 @@ def running(choice: Choice, url: str | None) -> Iterator[str]:
 
 @contextlib.contextmanager
 def open_directory() -> Iterator[Path]:
-    """A new directory that others may pass through: as root PostgreSQL runs as another user.
+    """A new directory that other users can enter: for root, PostgreSQL runs as another user.
 
-    pytest's own tmp_path is closed to all but its owner.
+    Only its owner can enter pytest's own tmp_path.
     """
     folder = make_open_directory()
     try:
@@ -135,7 +135,7 @@ def make_open_directory() -> Path:
 
 @contextlib.contextmanager
 def fresh(server_url: str, *, template: str | None = None) -> Iterator[str]:
-    """The URL of a new database, dropped afterwards whoever is still connected."""
+    """The URL of a new database, dropped afterwards even if somebody is still connected."""
     name = f"vecmark_test_{os.getpid()}_{secrets.token_hex(4)}"
     parts = ["CREATE DATABASE {}", *(["TEMPLATE {}"] if template else [])]
     names = [sql.Identifier(n) for n in (name, template) if n]

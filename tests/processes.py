@@ -1,4 +1,4 @@
-"""Processes that a test kills, or that must outlive what it does."""
+"""Processes that a test kills, or that must survive what it does."""
 
 import contextlib
 import subprocess
@@ -11,7 +11,7 @@ from tests import waiting
 
 
 def kill(pid: int | None) -> None:
-    """kill -9, and wait until it is dead: whose child it is may leave it unreaped for a while."""
+    """kill -9, and wait until it is dead or a zombie: its parent may reap it late."""
     assert pid is not None
     process = psutil.Process(pid)
     process.kill()
@@ -22,7 +22,7 @@ def kill(pid: int | None) -> None:
 
 @contextlib.contextmanager
 def stranger() -> Iterator[subprocess.Popen[bytes]]:
-    """A process of the user that PostgreSQL runs as, but not PostgreSQL."""
+    """A process that is not PostgreSQL but belongs to the user that PostgreSQL runs as."""
     account = accounts.current()
     process = subprocess.Popen(
         ["sleep", "600"],

@@ -1,4 +1,4 @@
-"""A real `vecmark serve` in a process of its own, and what one looks at from outside."""
+"""A real `vecmark serve` in its own process, and how a test looks at it from outside."""
 
 import contextlib
 import itertools
@@ -23,13 +23,13 @@ COMMAND = [sys.executable, "-c", "from api.cli.main import main; main()"]
 _START_S = 120.0
 
 
-# Not of the range from which the system takes a port for a connection: between the choice and the
-# start of who shall have it, one of those would be taken now and then.
+# Outside the range from which the system takes ports for connections, which would sometimes take
+# the port before its service starts.
 _ports = itertools.islice(itertools.cycle(range(10_000, 30_000)), os.getpid() * 61 % 20_000, None)
 
 
 def free_port() -> int:
-    """A port that nobody listens on; tests that run beside these ones get others."""
+    """A port that nobody listens on; test processes that run in parallel get other ports."""
     for port in _ports:
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
@@ -37,7 +37,7 @@ def free_port() -> int:
 
 
 def environment(data_dir: Path, **settings: object) -> dict[str, str]:
-    """The environment of a child: nothing of the machine's settings but what is given."""
+    """The environment of a child: only these settings, none of the machine's."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("VECMARK_")}
     values = {"data_dir": data_dir, **settings}
     named = {f"VECMARK_{key.upper()}": str(value) for key, value in values.items()}
@@ -60,7 +60,7 @@ def run(data_dir: Path, *arguments: str, **settings: object) -> subprocess.Compl
 
 @dataclass
 class Service:
-    """A child process that serves; `log` holds what it said."""
+    """A child process that serves; `log` is the file with its output."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -78,7 +78,7 @@ class Service:
         return self.log.read_text(errors="replace")
 
     def wait_ready(self, path: str = "/readyz") -> None:
-        """Until that route says so; fails with what it said where the process ends instead."""
+        """Wait until the route succeeds; fails with the log if the process ends."""
 
         def ready() -> bool:
             assert self.process.poll() is None, self.said()
@@ -90,7 +90,7 @@ class Service:
         waiting.until(ready, _START_S, said=self.said)
 
     def stop(self) -> int:
-        """End it as a terminal or a container would; its exit status."""
+        """Stop it as a terminal or a container would; returns its exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
@@ -103,7 +103,7 @@ class Service:
 def serving(
     data_dir: Path, cache: Path, *arguments: str, ready: bool = True, **settings: object
 ) -> Iterator[Service]:
-    """A service that is gone afterwards, whatever happened; `cache` holds converted models."""
+    """A service that is always ended afterwards; `cache` holds converted models."""
     data_dir.mkdir(exist_ok=True)
     data_dir.chmod(0o711)
     if not (data_dir / "cache").exists():
@@ -141,7 +141,7 @@ def postgres_processes(data_dir: Path) -> list[psutil.Process]:
 
 
 def postgres_pid(data_dir: Path) -> int:
-    """The pid of the embedded PostgreSQL's first process."""
+    """The pid of the embedded PostgreSQL's main process."""
     found = postmaster.process(cluster(data_dir))
     assert found is not None
     return found.pid
@@ -153,7 +153,7 @@ def kill_postgres(data_dir: Path) -> None:
 
 @contextlib.contextmanager
 def directory() -> Iterator[Path]:
-    """A data directory; no PostgreSQL of it is left afterwards, whoever was killed."""
+    """A data directory; afterwards its PostgreSQL is gone, even if its users were killed."""
     with databases.open_directory() as folder:
         data_dir = folder / "data"
         try:
@@ -168,7 +168,7 @@ def directory() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def connected(data_dir: Path) -> Iterator[psycopg.Connection]:
-    """A connection of our own to the embedded database."""
+    """A separate connection to the embedded database."""
     known = postmaster.record(cluster(data_dir))
     assert known is not None
     with psycopg.connect(

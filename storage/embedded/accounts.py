@@ -1,4 +1,4 @@
-"""The account that PostgreSQL runs as: our own, or a system user where we are root."""
+"""The account that PostgreSQL runs as: our own, or a system user if we are root."""
 
 import grp
 import os
@@ -18,7 +18,7 @@ _ACCOUNTS = Path("/etc")
 
 @dataclass(frozen=True)
 class Account:
-    """`switch` is true where processes have to be started as another user than ours."""
+    """`switch` is true if PostgreSQL's processes must be started as another user than ours."""
 
     name: str
     uid: int
@@ -27,7 +27,7 @@ class Account:
 
 
 def current() -> Account:
-    """Our own account, or as root (PostgreSQL refuses it) the system user, made where missing."""
+    """Our own account; for root, which PostgreSQL refuses, the system user, created if missing."""
     if os.geteuid() != 0:
         return Account(str(os.geteuid()), os.geteuid(), os.getegid(), switch=False)
     return _system_user()
@@ -41,28 +41,30 @@ def _system_user() -> Account:
             return Account(SYSTEM_USER, entry.pw_uid, entry.pw_gid, switch=True)
         except KeyError:
             reason = make_system_user(SYSTEM_USER)
-        # Another process may hold the lock of /etc/passwd, or have made the user just now.
+        # Another process may hold the lock of /etc/passwd, or may just have created the user.
         if reason and time.monotonic() > deadline:
             raise _missing(reason)
         time.sleep(0.1 if reason else 0)
 
 
 def make_system_user(name: str) -> str:
-    """Empty if the user exists now, otherwise what useradd said."""
+    """Create the user. Returns "" if it exists now, otherwise useradd's error."""
     command = ["useradd", "--system", "--user-group", "--no-create-home"]
     command += ["--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", name]
-    # useradd looks for the name before it takes its own lock, and replaces a user that another
-    # useradd made in between: PostgreSQL's files then belong to a uid that nobody has.
+    # useradd looks up the name before it takes its own lock, and replaces a user that another
+    # useradd created in between: PostgreSQL's files would then belong to a uid that nobody has.
     with locks.exclusive_directory(_ACCOUNTS):
         if _exists(name):
             return ""
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+            result = subprocess.run(
+                command, capture_output=True, text=True, timeout=30, check=False
+            )
         except FileNotFoundError:
             raise _missing("this system has no useradd") from None
-    if done.returncode in (0, 9):  # 9: the name is taken
+    if result.returncode in (0, 9):  # 9: the name is taken
         return ""
-    return done.stderr.strip() or f"useradd ended with {done.returncode}"
+    return result.stderr.strip() or f"useradd ended with {result.returncode}"
 
 
 def _exists(name: str) -> bool:
@@ -75,25 +77,25 @@ def _exists(name: str) -> bool:
 
 def _missing(reason: str) -> errors.AccountMissing:
     return errors.AccountMissing(
-        f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} could not be made "
-        f"({reason}). Make it yourself (`useradd --system {SYSTEM_USER}`), or start Vecmark as "
-        "a user other than root."
+        f"PostgreSQL refuses to run as root, and the system user {SYSTEM_USER} could not be "
+        f"created ({reason}). Create it yourself (`useradd --system {SYSTEM_USER}`), "
+        "or start Vecmark as a user other than root."
     )
 
 
 def check_reachable(directory: Path, account: Account) -> None:
-    """Raise where `account` cannot pass through `directory` or one above it; changes nothing."""
+    """Raises DirectoryUnreachable if `account` cannot enter `directory` or one above it."""
     for parent in [*reversed(directory.parents), directory]:
-        if not _may_pass(parent, account):
+        if not _can_enter(parent, account):
             raise errors.DirectoryUnreachable(
-                f"PostgreSQL runs as the user {account.name} here, who may not pass through "
-                f"{parent} (mode {stat.filemode(parent.stat().st_mode)}). Choose a data directory "
-                "elsewhere (VECMARK_DATA_DIR), start Vecmark as a user other than root, or "
-                f"open that one directory yourself (`chmod o+x {parent}`)."
+                f"PostgreSQL runs as the user {account.name}, who cannot enter {parent} "
+                f"(mode {stat.filemode(parent.stat().st_mode)}). Choose another data directory "
+                "(VECMARK_DATA_DIR), start Vecmark as a user other than root, or open that "
+                f"directory yourself (`chmod o+x {parent}`)."
             )
 
 
-def _may_pass(directory: Path, account: Account) -> bool:
+def _can_enter(directory: Path, account: Account) -> bool:
     status = directory.stat()
     if status.st_uid == account.uid:
         return bool(status.st_mode & stat.S_IXUSR)

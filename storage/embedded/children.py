@@ -1,23 +1,23 @@
-"""PostgreSQL's programs as processes: their user, a clean environment, a noticed end."""
+"""PostgreSQL's programs as child processes: as the right user, with a clean environment."""
 
 import subprocess
 from pathlib import Path
 
 from storage.embedded import accounts
 
-# No PG* variable of the user's may reach the server.
+# None of the user's PG* variables may reach the server.
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
-# Servers that this process started: kept until they end, so that they are reaped.
+# Servers that this process started, kept so that they can be reaped when they end.
 _servers: list[subprocess.Popen[bytes]] = []
 
 
 def spawn_server(
     command: list[str], account: accounts.Account, *, log: Path
 ) -> subprocess.Popen[bytes]:
-    """A server that lives on when we end, writing to `log`."""
+    """Start a server that outlives this process and writes to `log`."""
     with log.open("ab") as file:
         log.chmod(0o600)
-        # A session of its own: Ctrl-C at the terminal is for Vecmark, which then stops it.
+        # A session of its own: Ctrl-C at the terminal reaches only Vecmark, which then stops it.
         server = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -36,8 +36,8 @@ def spawn_server(
 
 
 def run(command: list[str], account: accounts.Account, *, folder: Path) -> tuple[int, str]:
-    """Run a program to its end: its exit status and what it said."""
-    done = subprocess.run(
+    """Run a program to its end; returns its exit status and its output."""
+    result = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -51,9 +51,9 @@ def run(command: list[str], account: accounts.Account, *, folder: Path) -> tuple
         group=account.gid if account.switch else None,
         extra_groups=[] if account.switch else None,
     )
-    return done.returncode, done.stdout.strip()
+    return result.returncode, result.stdout.strip()
 
 
 def reap() -> None:
-    """Take note of servers that have ended: a dead child keeps its pid until then."""
+    """Reap servers that have ended: a dead child keeps its pid until then."""
     _servers[:] = [server for server in _servers if server.poll() is None]

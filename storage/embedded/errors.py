@@ -1,4 +1,4 @@
-"""What can go wrong with the PostgreSQL that Vecmark runs itself."""
+"""The errors of the PostgreSQL that Vecmark runs itself."""
 
 from storage import errors
 
@@ -12,12 +12,12 @@ class ProgramsMissing(EmbeddedError):
 
 
 class AccountMissing(EmbeddedError):
-    """Running as root, and there is no other account to run PostgreSQL as."""
+    """We are root, and there is no other account to run PostgreSQL as."""
 
 
 class DirectoryUnreachable(EmbeddedError):
-    """A directory cannot be used: its rights, its owner, or what it holds."""
+    """A directory cannot be used because of its mode, its owner or its content."""
 
 
 class StartFailed(EmbeddedError):
-    """PostgreSQL ended while it started, or could not be made to answer."""
+    """PostgreSQL ended during its start, or its database cannot be used."""

@@ -1,4 +1,4 @@
-"""Where the embedded PostgreSQL keeps its files, and how their directories are made."""
+"""Where the embedded PostgreSQL keeps its files, and how their directories are created."""
 
 import hashlib
 import os
@@ -10,13 +10,13 @@ from pathlib import Path
 from storage.embedded import accounts, configuration, errors, programs
 
 _SOCKET_NAME = f".s.PGSQL.{configuration.PORT}"
-# What the kernel takes for a socket's path, on the stricter of Linux (108) and macOS (104).
+# The longest path of a socket, on the stricter of Linux (108) and macOS (104).
 _SOCKET_PATH_BYTES = 103
 
 
 @dataclass(frozen=True)
 class Layout:
-    """`home` holds all the rest but a socket directory that had to be short."""
+    """Everything is under `home`, except a socket directory that needs a shorter path."""
 
     home: Path
 
@@ -30,7 +30,7 @@ class Layout:
 
     @property
     def unfinished(self) -> Path:
-        """Where initdb works, so that a cluster is there whole or not at all."""
+        """Where initdb works, so that a cluster appears complete or not at all."""
         return self.home / f"{programs.MAJOR}.new"
 
     @property
@@ -47,7 +47,7 @@ class Layout:
 
     @property
     def socket_dir(self) -> Path:
-        """In `home` where its path is short and plain enough for a socket, else a short one."""
+        """Under `home` if that path suits a socket, otherwise somewhere with a short path."""
         inside = self.home / "socket"
         plain = not set(str(inside)) & set(",\"'\\\n")
         if plain and len(os.fsencode(inside / _SOCKET_NAME)) <= _SOCKET_PATH_BYTES:
@@ -65,9 +65,9 @@ def _short_dir() -> Path:
 
 
 def make(layout: Layout, account: accounts.Account) -> None:
-    """Make the directories that are missing; those that are there keep their mode.
+    """Create missing directories; existing ones keep their mode.
 
-    As root the data directory is open to pass through, since PostgreSQL runs as another user.
+    If we are root, others can enter the data directory, because PostgreSQL runs as another user.
     """
     try:
         _make_parents(layout.home, 0o755 if account.switch else 0o700)
@@ -80,7 +80,7 @@ def make(layout: Layout, account: accounts.Account) -> None:
     except OSError as error:
         raise errors.DirectoryUnreachable(
             f"The data directory {layout.home.parent} cannot be used ({error}). Choose another "
-            "one (VECMARK_DATA_DIR), or run Vecmark as the user to whom it belongs."
+            "one (VECMARK_DATA_DIR), or run Vecmark as the user who owns it."
         ) from error
 
 
@@ -95,14 +95,14 @@ def _check_owner(cluster: Path, account: accounts.Account) -> None:
     owner = cluster.stat().st_uid
     if owner != account.uid:
         raise errors.DirectoryUnreachable(
-            f"{cluster} belongs to the user id {owner}, and PostgreSQL would run as "
-            f"{account.uid} ({account.name}). Start Vecmark as the user who made it, or choose "
+            f"{cluster} belongs to the user id {owner}, but PostgreSQL would run as "
+            f"{account.uid} ({account.name}). Start Vecmark as the user who created it, or choose "
             "another data directory (VECMARK_DATA_DIR)."
         )
 
 
 def write(path: Path, text: str, account: accounts.Account) -> None:
-    """Put a file of `account`'s in place, whole; follows no link that lies in its directory."""
+    """Replace a file of `account` atomically, without following links in its directory."""
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -114,7 +114,7 @@ def write(path: Path, text: str, account: accounts.Account) -> None:
 
 
 def make_private(directory: Path, account: accounts.Account) -> None:
-    """Make `directory` if missing, for `account` alone; another's, or a link, is refused."""
+    """Create `directory` if missing, only for `account`; refuses a link or another owner."""
     if not directory.is_symlink() and not directory.exists():
         directory.mkdir(mode=0o700)
         if account.switch:
@@ -123,5 +123,5 @@ def make_private(directory: Path, account: accounts.Account) -> None:
     if stat.S_ISLNK(status.st_mode) or status.st_uid != account.uid or status.st_mode & 0o077:
         raise errors.DirectoryUnreachable(
             f"{directory} must be a directory of the user {account.name} that nobody else can "
-            "enter (mode 0700): remove it, and it is made again."
+            "enter (mode 0700). Remove it, and Vecmark creates it again."
         )

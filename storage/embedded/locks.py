@@ -1,4 +1,4 @@
-"""Locks on files: the kernel drops them when their process ends, however it ends."""
+"""Locks on files, which the kernel releases however their process ends."""
 
 import contextlib
 import fcntl
@@ -9,20 +9,20 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold the file's lock alone, after waiting for whoever has it."""
-    with _held(_open(path)):
+    """Wait for the file's lock, then hold it exclusively."""
+    with _locked(_open(path)):
         yield
 
 
 @contextlib.contextmanager
 def exclusive_directory(path: Path) -> Iterator[None]:
-    """The same on a directory, into which nothing is written."""
-    with _held(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)):
+    """The same for a directory, in which nothing is written."""
+    with _locked(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)):
         yield
 
 
 @contextlib.contextmanager
-def _held(descriptor: int) -> Iterator[None]:
+def _locked(descriptor: int) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -31,14 +31,14 @@ def _held(descriptor: int) -> Iterator[None]:
 
 
 class Share:
-    """One of any number of holders of a file's lock. Children do not inherit it."""
+    """A shared lock on a file, which child processes do not inherit."""
 
     def __init__(self, path: Path) -> None:
         self._descriptor = _open(path)
         fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 
     def is_last(self) -> bool:
-        """Whether nobody else holds it; if so it is held alone from now on."""
+        """Whether nobody else holds the lock; if so, it is exclusive from now on."""
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""The PostgreSQL that Vecmark runs itself: one a data directory, shared by all who use that."""
+"""The PostgreSQL that Vecmark runs itself: one per data directory, shared by its users."""
 
 import threading
 import urllib.parse
@@ -16,11 +16,11 @@ DATABASE = "vecmark"
 
 
 class EmbeddedPostgres:
-    """PostgreSQL with pgvector under `data_dir`, running while anyone uses it.
+    """PostgreSQL with pgvector under `data_dir`, which runs while anyone uses it.
 
-    Any number of processes may share a data directory: the first start starts the server, the last
-    clean stop stops it. A process that is killed leaves it running for the next one to find.
-    All methods block (call them in a thread) and may be called from any thread.
+    Any number of processes can share a data directory: the first start starts the server, the last
+    clean stop stops it. A killed process leaves it running, and the next process finds it.
+    All methods block (call them in a thread) and can be called from any thread.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class EmbeddedPostgres:
         overrides: Mapping[str, str] | None = None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`overrides` are settings of PostgreSQL; `report` is told what a long start waits for."""
+        """`overrides` are PostgreSQL's settings; `report` gets what a long start waits for."""
         self._place = layout.Layout.under(data_dir)
         self._overrides = dict(overrides or {})
         self._report = report
@@ -39,9 +39,9 @@ class EmbeddedPostgres:
         self._guard = threading.Lock()
 
     def start(self) -> str:
-        """The URL of the database, for SQLAlchemy, once it takes connections; raises EmbeddedError.
+        """SQLAlchemy's URL of the database, once it accepts connections. Raises EmbeddedError.
 
-        The database and pgvector are there; its schema is the caller's business.
+        The database has pgvector; its schema is up to the caller.
         """
         with self._guard:
             account = accounts.current()
@@ -53,7 +53,7 @@ class EmbeddedPostgres:
             return self._url()
 
     def ensure_running(self) -> bool:
-        """Start the server again if it has died, and tell; for whoever lost a connection."""
+        """Start the server again if it has died; returns whether it had. For lost connections."""
         with self._guard:
             if self._share is None or server.running(self._place):
                 return False
@@ -65,7 +65,7 @@ class EmbeddedPostgres:
             return True
 
     def stop(self) -> bool:
-        """Use it no longer; true if nobody else does, and the server was stopped."""
+        """Stop using it; True if nobody else does, so that the server was stopped."""
         with self._guard:
             if self._share is None:
                 return False
@@ -91,7 +91,7 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        """The same while it is used, also after `ensure_running` had to start it again."""
+        """The same for as long as it is used, even after `ensure_running` had to start it again."""
         return self._url()
 
     def _url(self) -> str:
@@ -118,8 +118,8 @@ class EmbeddedPostgres:
 
 def _make_database(socket_dir: Path) -> None:
     with _connect(socket_dir, "postgres") as connection:
-        found = connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE])
-        if found.fetchone() is None:
+        database = connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE])
+        if database.fetchone() is None:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
     with _connect(socket_dir, DATABASE) as connection:
         versions = connection.execute(

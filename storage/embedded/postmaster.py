@@ -1,4 +1,4 @@
-"""Is a PostgreSQL running on a cluster? Asked by a connection; a pid alone proves nothing."""
+"""Whether PostgreSQL runs on a cluster: shown by a connection, since a pid alone proves nothing."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ class Answer(Enum):
 
 @dataclass(frozen=True)
 class Record:
-    """What postmaster.pid says; it outlives a killed server, and its pid may be anyone's by now."""
+    """The content of postmaster.pid, which outlives a killed server; others can reuse its pid."""
 
     pid: int
     socket_dir: Path | None
@@ -39,7 +39,7 @@ def ask(socket_dir: Path) -> Answer:
 
 
 def record(cluster: Path) -> Record | None:
-    """The cluster's postmaster.pid, unless it was copied here with another cluster's files."""
+    """The cluster's postmaster.pid, unless it was copied with the files of another cluster."""
     try:
         lines = (cluster / "postmaster.pid").read_text().splitlines()
         if Path(lines[1]) != cluster:
@@ -51,12 +51,8 @@ def record(cluster: Path) -> Record | None:
 
 
 def processes(cluster: Path) -> list[psutil.Process]:
-    """Every live PostgreSQL process of the cluster: PostgreSQL keeps its directory as its own."""
-    found = []
-    for process in psutil.process_iter():
-        if _belongs(process, cluster):
-            found.append(process)
-    return found
+    """Every live PostgreSQL process of the cluster, known by its working directory."""
+    return [process for process in psutil.process_iter() if _belongs(process, cluster)]
 
 
 def process(cluster: Path) -> psutil.Process | None:
@@ -79,12 +75,12 @@ def _belongs(candidate: psutil.Process, cluster: Path) -> bool:
 
 
 def disown(cluster: Path, account: accounts.Account) -> None:
-    """Let the next start pass a dead server's file, even if its pid now belongs to another.
+    """Let the next start ignore a dead server's file, even if another process has its pid now.
 
     Only for a cluster whose server is known to be gone. PostgreSQL refuses to start while a process
-    with the recorded pid lives, but passes over its own parent's, which is us. The file is not
-    removed: by its last line PostgreSQL finds left-over processes that still use the shared
-    memory, and refuses to start as long as there are any.
+    with the recorded pid lives, but ignores its own parent's pid, which is ours. The file is not
+    removed, because its last line lets PostgreSQL find left-over processes that still use the
+    shared memory; it refuses to start while there are any.
     """
     path = cluster / "postmaster.pid"
     try:
@@ -96,7 +92,7 @@ def disown(cluster: Path, account: accounts.Account) -> None:
 
 
 def end(process: psutil.Process, *, patience_s: float = 120.0) -> None:
-    """Stop PostgreSQL: cleanly, or past `patience_s` at once (its next start recovers)."""
+    """Stop PostgreSQL: cleanly, or after `patience_s` immediately (its next start recovers)."""
     for number, wait_s in (
         (signal.SIGINT, patience_s),
         (signal.SIGQUIT, 10.0),

@@ -1,4 +1,4 @@
-"""PostgreSQL's programs: in their package, or as root copied to where others can run them."""
+"""PostgreSQL's programs: in their package or, for root, copied to where others can run them."""
 
 import hashlib
 import os
@@ -23,15 +23,15 @@ class Programs:
 
 
 def packaged() -> Programs:
-    """The programs inside their Python package, which is not imported: that has side effects."""
+    """The programs inside their Python package, whose import would have side effects."""
     return _programs(_site())
 
 
 def copied(home: Path) -> Programs:
-    """A copy of the programs under `home` that every user may run, made once for each build.
+    """A copy of the programs under `home` that every user can run, made once for each build.
 
-    The package itself may lie where only root can go, and nobody's directory is opened for it.
-    Call it under the start lock and with no server running: copies of other builds are removed.
+    The package itself can be where only root has access, and no directory is opened up for it.
+    Call it under the start lock and with no server running, because it removes other builds.
     """
     site = _site()
     target = home / f"programs-{MAJOR}-{_digest()}"
@@ -49,14 +49,14 @@ def _site() -> Path:
         distribution = metadata.distribution(PACKAGE)
     except metadata.PackageNotFoundError:
         raise errors.ProgramsMissing(
-            f"The package {PACKAGE}, which carries PostgreSQL, is not installed. Install Vecmark "
-            "again, or name a PostgreSQL server of your own in VECMARK_DATABASE_URL."
+            f"The package {PACKAGE}, which contains PostgreSQL, is not installed. Reinstall "
+            "Vecmark, or set VECMARK_DATABASE_URL to a PostgreSQL server of your own."
         ) from None
     site = Path(str(distribution.locate_file("")))
     if not (site / _TREE / "bin" / "postgres").is_file():
         raise errors.ProgramsMissing(
             f"The package {PACKAGE} {distribution.version} has no PostgreSQL {MAJOR} for this "
-            "platform. Name a PostgreSQL server of your own in VECMARK_DATABASE_URL."
+            "platform. Set VECMARK_DATABASE_URL to a PostgreSQL server of your own."
         )
     return site
 
@@ -67,7 +67,7 @@ def _programs(root: Path) -> Programs:
 
 
 def _digest() -> str:
-    """Names the build by the package's own list of file digests: nothing is read twice."""
+    """Identifies the build by the package's own list of file digests, without reading the files."""
     record = metadata.distribution(PACKAGE).read_text("RECORD") or ""
     lines = [line for line in record.splitlines() if line.startswith((_TREE, _LIBRARIES))]
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:12]
@@ -90,7 +90,7 @@ def _copy_public(source: Path, target: Path, *, mode: int) -> None:
 
 
 def _make_public(directory: Path) -> None:
-    """Make a directory of ours, and those missing above it, whatever the umask; old ones stay."""
+    """Create the directory and its missing parents for everyone; existing ones keep their mode."""
     for path in [*reversed(directory.parents), directory]:
         if not path.is_dir():
             path.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Making a cluster and starting PostgreSQL on it. Callers hold the cluster's start lock."""
+"""Creating a cluster and starting PostgreSQL on it. Callers hold the cluster's start lock."""
 
 import contextlib
 import shutil
@@ -16,11 +16,11 @@ from storage.embedded import accounts, children, configuration, errors, layout, 
 Report = Callable[[str], None]
 _POLL_S = 0.02
 _LOG_BYTES = 10_000_000
-_ORPHANS_S = 5.0  # what processes of a killed server get to end by themselves
+_ORPHANS_S = 5.0  # how long processes of a killed server have to end by themselves
 
 
 def _initialise(place: layout.Layout, tools: programs.Programs, account: accounts.Account) -> None:
-    """Make the cluster if there is none; it appears whole or not at all."""
+    """Create the cluster if there is none; it appears complete or not at all."""
     if place.cluster.is_dir():
         return
     if place.unfinished.exists():
@@ -29,9 +29,11 @@ def _initialise(place: layout.Layout, tools: programs.Programs, account: account
     command = [str(tools.initdb), "-D", str(place.unfinished), "-U", postmaster.SUPERUSER]
     command += ["--auth-local=trust", "--auth-host=reject", "--encoding=UTF8"]
     command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-    status, said = children.run(command, account, folder=place.home)
+    status, output = children.run(command, account, folder=place.home)
     if status != 0:
-        raise errors.StartFailed(f"PostgreSQL could not make its files in {place.cluster}: {said}")
+        raise errors.StartFailed(
+            f"PostgreSQL could not create its files in {place.cluster}: {output}"
+        )
     main = place.unfinished / "postgresql.conf"
     layout.write(main, f"{main.read_text()}\ninclude = 'vecmark.conf'\n", account)
     place.unfinished.rename(place.cluster)
@@ -44,9 +46,9 @@ def run(
     overrides: Mapping[str, str],
     report: Report,
 ) -> Path:
-    """Find PostgreSQL running on the cluster, or start it; wait until it answers.
+    """Find PostgreSQL running on the cluster, or start it, and wait until it answers.
 
-    Returns its socket's directory. However long a recovery takes it is waited for.
+    Returns its socket's directory. A recovery is waited for however long it takes.
     """
     socket_dir = _running(place, report)
     if socket_dir is None:
@@ -60,7 +62,7 @@ def run(
 
 
 def running(place: layout.Layout) -> Path | None:
-    """The socket directory of a server that takes connections now."""
+    """The socket directory of a server that accepts connections now."""
     return next((d for d in _sockets(place) if postmaster.ask(d) is postmaster.Answer.READY), None)
 
 
@@ -82,7 +84,7 @@ def _sockets(place: layout.Layout) -> list[Path]:
 
 
 def _running(place: layout.Layout, report: Report) -> Path | None:
-    """Wait out a server that is starting or stopping; end one whose socket is gone."""
+    """Wait for a server that is starting or stopping; end a server whose socket is gone."""
     began = time.monotonic()
     last = 0.0
     while True:
@@ -97,9 +99,9 @@ def _running(place: layout.Layout, report: Report) -> Path | None:
             return None
         waited = time.monotonic() - began
         if process and not busy and waited > _ORPHANS_S:
-            report("PostgreSQL runs but nobody can reach it; it is started again")
+            report("PostgreSQL runs but cannot be reached; starting it again")
             postmaster.end(process)
-        last = _tell(report, waited, last)
+        last = _report_wait(report, waited, last)
         time.sleep(_POLL_S)
 
 
@@ -129,14 +131,14 @@ def _start(
         child = children.spawn_server(command, account, log=place.log)
         if _wait(child, socket_dir, began, report):
             return
-        said = _tail(place.log)
+        log = _tail(place.log)
         orphans = postmaster.processes(place.cluster)
-        if "shared memory block" not in said or not orphans:
+        if "shared memory block" not in log or not orphans:
             raise errors.StartFailed(
-                f"PostgreSQL ended while it started, with {child.returncode}. The end of "
-                f"{place.log}:\n{said}"
+                f"PostgreSQL ended while it started, with status {child.returncode}. The end of "
+                f"{place.log}:\n{log}"
             )
-        # A killed server's sessions work on, blind to its death, until their statement ends.
+        # A killed server's sessions don't notice its death until their statement ends.
         patience = began + _ORPHANS_S - time.monotonic()
         _end_orphans(orphans, patience)
 
@@ -153,26 +155,26 @@ def _end_orphans(orphans: list[psutil.Process], patience_s: float) -> None:
 
 
 def _wait(child: subprocess.Popen[bytes], socket_dir: Path, began: float, report: Report) -> bool:
-    """True once it takes connections, false if it ended; no limit while it lives."""
+    """True once it accepts connections, False if it ended; no time limit while it lives."""
     last = 0.0
     while child.poll() is None:
         if postmaster.ask(socket_dir) is postmaster.Answer.READY:
             return True
-        last = _tell(report, time.monotonic() - began, last)
+        last = _report_wait(report, time.monotonic() - began, last)
         time.sleep(_POLL_S)
     children.reap()
     return False
 
 
-def _tell(report: Report, waited_s: float, last_s: float) -> float:
+def _report_wait(report: Report, waited_s: float, last_s: float) -> float:
     if waited_s < last_s + 2:
         return last_s
-    report(f"waiting for PostgreSQL, which recovers from a crash or stops ({waited_s:.0f} s)")
+    report(f"waiting for PostgreSQL to recover from a crash or to stop ({waited_s:.0f} s)")
     return waited_s
 
 
 def _clear(socket_dir: Path) -> None:
-    """Remove a dead server's socket: PostgreSQL would look at the pid in its lock file."""
+    """Remove a dead server's socket; PostgreSQL would trust the pid in its lock file."""
     for leftover in socket_dir.glob(".s.PGSQL.*"):
         leftover.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Schema migrations: what the program needs is what its revisions make."""
+"""Schema migrations: the revisions create exactly what the program needs."""
 
 from importlib import resources
 
@@ -13,10 +13,10 @@ from storage import errors
 
 
 def config(url: str) -> Config:
-    found = Config()
-    found.set_main_option("script_location", str(resources.files("migrations")))
-    found.attributes["url"] = url
-    return found
+    settings = Config()
+    settings.set_main_option("script_location", str(resources.files("migrations")))
+    settings.attributes["url"] = url
+    return settings
 
 
 def tables(url: str) -> set[str]:

@@ -1,3 +1,5 @@
+"""An embedded PostgreSQL in a data directory of its own, with users in this and other processes."""
+
 import os
 import subprocess
 import sys
@@ -23,12 +25,12 @@ def stopped_home() -> Iterator[Path]:
 
 @pytest.fixture
 def prepared(stopped_home: Path, data_dir: Path) -> None:
-    """Makes the data directory one that was used before: a first start takes a second."""
+    """Fills the data directory as after earlier use, because a first start takes a second."""
     data_dir.mkdir(mode=0o755 if os.geteuid() == 0 else 0o700)
     target = data_dir / stopped_home.name
     target.mkdir()
     for part in stopped_home.iterdir():
-        # The programs are only read: links to the same files save the time of a copy.
+        # The programs are only read, so hard links save the time of a copy.
         how = ["cp", "-a", *(["-l"] if part.name.startswith("programs-") else [])]
         subprocess.run([*how, str(part), str(target)], check=True)
 
@@ -40,24 +42,24 @@ def place(data_dir: Path) -> layout.Layout:
 
 @pytest.fixture
 def embedded(place: layout.Layout, data_dir: Path) -> Iterator[Callable[..., object]]:
-    """Makes users of the test's data directory in this process; whatever runs is stopped."""
-    made: list[postgres.EmbeddedPostgres] = []
+    """Creates users of the test's data directory in this process, and stops what still runs."""
+    servers: list[postgres.EmbeddedPostgres] = []
 
     def make(**options):
-        made.append(postgres.EmbeddedPostgres(data_dir, **options))
-        return made[-1]
+        servers.append(postgres.EmbeddedPostgres(data_dir, **options))
+        return servers[-1]
 
     yield make
-    for one in made:
-        one.stop()
-    # What a test that failed half-way left to nobody.
-    for left in postmaster.processes(place.cluster):
-        postmaster.end(left)
+    for server in servers:
+        server.stop()
+    # Left over if a test failed half-way.
+    for process in postmaster.processes(place.cluster):
+        postmaster.end(process)
 
 
 @pytest.fixture
 def user(data_dir: Path, embedded) -> Iterator[Callable[..., User]]:
-    """Starts users in processes of their own, which end when their input is closed."""
+    """Starts users in their own processes, which end when their input is closed."""
     started: list[User] = []
 
     def start(directory: Path = data_dir, *arguments: str) -> User:
@@ -71,4 +73,4 @@ def user(data_dir: Path, embedded) -> Iterator[Callable[..., User]]:
     yield start
     for process in started:
         if not (process.stdout and process.stdout.closed):
-            process.communicate(timeout=60)  # closes its input, on which it ends
+            process.communicate(timeout=60)  # closes its input, so it ends

@@ -1,4 +1,4 @@
-"""PostgreSQL killed, its user killed, both killed; and pids that came to mean something else."""
+"""PostgreSQL killed, its user killed, both killed; and pids that now belong to others."""
 
 import threading
 
@@ -47,7 +47,7 @@ def test_user_and_server_killed(embedded, user, place):
 
 
 def test_session_that_outlives_its_server_is_ended(embedded, place):
-    """It works on blindly, with the old server's memory, so the new one refuses to start."""
+    """It continues with the old server's memory, so a new server would refuse to start."""
     server = embedded()
     busy = psycopg.connect(server.start().replace("+psycopg", ""), autocommit=True)
     endless = "SELECT count(*) FROM generate_series(1, 100000000000)"
@@ -89,7 +89,7 @@ def test_pid_that_now_belongs_to_another_process(embedded, place, stranger):
 
 
 def test_lost_socket_is_made_again(embedded, place):
-    """As by a cleaner of temporary files; the server lives but nobody can reach it."""
+    """As if temporary files were cleaned up: the server lives but nobody can reach it."""
     server = embedded()
     ask(server.start(), "CREATE TABLE t AS SELECT 7 AS n")
     pid = server_pid(place)

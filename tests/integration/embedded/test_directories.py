@@ -1,4 +1,4 @@
-"""Where the files lie, who may go there, and that nobody else's directory is touched."""
+"""Where the files are, who can access them, and that no other directory is changed."""
 
 import os
 import pwd
@@ -75,7 +75,7 @@ def test_link_in_place_of_the_socket_directory_is_refused(tmp_path):
 def test_closed_parent_is_named_and_stays_closed(data_dir):
     closed = data_dir.parent / "closed"
     closed.mkdir(mode=0o700)
-    with pytest.raises(errors.DirectoryUnreachable, match=f"pass through {closed} .*VECMARK_DATA"):
+    with pytest.raises(errors.DirectoryUnreachable, match=f"cannot enter {closed} .*VECMARK_DATA"):
         postgres.EmbeddedPostgres(closed / "data").start()
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
 
@@ -119,7 +119,7 @@ def test_copy_of_a_running_cluster_does_not_adopt_the_original(embedded, data_di
 
 @as_root
 def test_without_root(user):
-    """Everything works for a user who may write nothing but a data directory."""
+    """Everything works for a user who can write only to a data directory."""
     nobody = pwd.getpwnam("nobody")
     try:
         accounts.check_reachable(

@@ -1,4 +1,4 @@
-"""One PostgreSQL for all who use a data directory, for as long as any of them does."""
+"""One PostgreSQL for all users of a data directory, for as long as there is one."""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ def server_pid(place: layout.Layout) -> int | None:
 
 @pytest.fixture(scope="module")
 def shared_url() -> Iterator[str]:
-    """A server as a user gets it, for tests that change nothing."""
+    """A server with the usual settings, for tests that change nothing."""
     with databases.open_directory() as folder, postgres.EmbeddedPostgres(folder / "data") as server:
         yield server.url
 

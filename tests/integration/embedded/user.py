@@ -1,11 +1,11 @@
 """A process that uses the embedded PostgreSQL as `vecmark serve` does; run by the tests.
 
 python user.py DATA_DIR [UID]: starts it, prints its URL, stops using it when its input ends.
-With a UID, root's rights are given up first (by then all is imported: the interpreter itself may
-lie where that user can't read).
+With a UID, root's privileges are dropped first. Everything is imported by then, because that user
+may not be able to read the interpreter's own files.
 """
 
-import encodings.idna  # noqa: F401 - psycopg wants it later
+import encodings.idna  # noqa: F401 - psycopg imports it later
 import os
 import sys
 from pathlib import Path

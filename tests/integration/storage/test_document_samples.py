@@ -1,4 +1,4 @@
-"""Documents picked by where their keys follow a random one."""
+"""Samples of documents, by the keys that follow a random sample."""
 
 from uuid import UUID
 
@@ -15,20 +15,24 @@ async def test_a_sample_begins_anywhere_and_goes_round(service: Service):
     by_key = {documents.key(collection.id, id_): text for id_, text in TEXTS.items()}
     keys = sorted(by_key)
     async with service.engine.connect() as conn:
-        for place in (0, 7, 19):
-            order = [by_key[key] for key in keys[place:] + keys[:place]]
-            found = await document_samples.texts(
-                conn, collection.id, start=keys[place], count=12, chars=100
+        for position in (0, 7, 19):
+            order = [by_key[key] for key in keys[position:] + keys[:position]]
+            samples = await document_samples.texts(
+                conn, collection.id, start=keys[position], count=12, chars=100
             )
-            assert [one.beginning for one in found] == order[:12]
-            assert [one.size for one in found] == [len(text.encode()) for text in order[:12]]
-            sizes = await document_samples.sizes(conn, collection.id, start=keys[place], count=12)
-            assert sizes == [one.size for one in found]
-        after_all = UUID(int=2**128 - 1)
+            assert [sample.beginning for sample in samples] == order[:12]
+            assert [sample.size for sample in samples] == [
+                len(text.encode()) for text in order[:12]
+            ]
+            sizes = await document_samples.sizes(
+                conn, collection.id, start=keys[position], count=12
+            )
+            assert sizes == [sample.size for sample in samples]
+        last_key = UUID(int=2**128 - 1)
         all_of_them = await document_samples.texts(
-            conn, collection.id, start=after_all, count=100, chars=100
+            conn, collection.id, start=last_key, count=100, chars=100
         )
-        assert {one.beginning for one in all_of_them} == set(TEXTS.values())
+        assert {sample.beginning for sample in all_of_them} == set(TEXTS.values())
         assert len(all_of_them) == 20
 
 
@@ -36,10 +40,10 @@ async def test_only_the_beginning_of_a_text_is_read_and_all_of_it_measured(servi
     await write(service, {"long": "boat " * 20_000})
     collection = (await service.collection("default")).row
     async with service.engine.connect() as conn:
-        found = await document_samples.texts(
+        samples = await document_samples.texts(
             conn, collection.id, start=UUID(int=0), count=5, chars=9
         )
-    assert [(one.beginning, one.size) for one in found] == [("boat boat", 100_000)]
+    assert [(sample.beginning, sample.size) for sample in samples] == [("boat boat", 100_000)]
 
 
 async def test_other_collections_are_not_sampled(service: Service):
@@ -55,7 +59,7 @@ async def test_other_collections_are_not_sampled(service: Service):
 async def test_documents_that_are_there(service: Service):
     await write(service, TEXTS)
     collection = (await service.collection("default")).row
-    there, gone = (documents.key(collection.id, id_) for id_ in ("d1", "gone"))
+    existing, gone = (documents.key(collection.id, id_) for id_ in ("d1", "gone"))
     async with service.engine.connect() as conn:
-        assert await document_samples.existing_keys(conn, [there, gone]) == {there}
+        assert await document_samples.existing_keys(conn, [existing, gone]) == {existing}
         assert await document_samples.existing_keys(conn, []) == set()

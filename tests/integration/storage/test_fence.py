@@ -1,4 +1,4 @@
-"""Writes pass the fence together; who changes the live indexes is alone."""
+"""Writes share the fence; whoever changes the live indexes has it alone."""
 
 import asyncio
 
@@ -12,9 +12,9 @@ from tests.integration.conftest import write
 
 async def test_writers_do_not_wait_for_each_other(service: Service):
     collection = (await service.collection("default")).row
-    async with service.engine.begin() as one, service.engine.begin() as other:
-        assert len(await fence.enter(one, collection.id)) == 1
-        assert len(await fence.enter(other, collection.id)) == 1
+    async with service.engine.begin() as first, service.engine.begin() as second:
+        assert len(await fence.enter(first, collection.id)) == 1
+        assert len(await fence.enter(second, collection.id)) == 1
 
 
 async def test_closing_gives_up_while_a_write_is_under_way(service: Service):
@@ -48,7 +48,7 @@ async def waits_for_a_lock(service: Service) -> bool:
 
 
 async def test_a_write_into_a_collection_deleted_meanwhile(service: Service):
-    """It is refused or made anew; nothing of the deleted one comes back."""
+    """The write is refused; nothing of the deleted collection comes back."""
     from storage.errors import CollectionNotFound
 
     await service.create("other", None, chunking_of_default())

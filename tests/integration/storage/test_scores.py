@@ -1,4 +1,4 @@
-"""Scores of given documents are those that a search gives them."""
+"""The scores of chosen documents equal those of a search."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def autocommit(service: Service) -> AsyncConnection:
 
 
 async def test_scores_are_those_of_a_search_by_the_best_chunk(service: Service):
-    """The first has many chunks, of which only the last is near."""
+    """The first document has many chunks, of which only the last is near the query."""
     far = "The boat lies on the lake. " * 300
     await write(
         service, {"long": far + "Bread is baked in an oven.", "short": "a loaf of bread", "x": "y"}
@@ -28,10 +28,10 @@ async def test_scores_are_those_of_a_search_by_the_best_chunk(service: Service):
         query = search.Query(vector=vector, limit=3, exact=True)
         hits = (await search.nearest(conn, index, query)).hits
         assert next(hit.chunk_no for hit in hits if hit.id == "long") > 1
-        found = await search.score_documents(conn, index, vector, keys.values())
-        assert found == {hit.doc_key: pytest.approx(hit.score) for hit in hits}
+        scores = await search.score_documents(conn, index, vector, keys.values())
+        assert scores == {hit.doc_key: pytest.approx(hit.score) for hit in hits}
         assert await search.score_documents(conn, index, vector, [keys["x"]]) == {
-            keys["x"]: found[keys["x"]]
+            keys["x"]: scores[keys["x"]]
         }
         assert await search.score_documents(conn, index, vector, []) == {}
 

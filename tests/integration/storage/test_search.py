@@ -1,4 +1,4 @@
-"""A search asserts its index, in the statement that searches."""
+"""A search asserts, in its own statement, that its index is still the active one."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ from tests.integration.conftest import write
 
 
 async def another_index(service: Service) -> IndexRow:
-    """A copy of the active index of `default`, which becomes the active one."""
+    """A copy of `default`'s active index, which becomes the active one."""
     old = (await service.collection("default")).active
     async with service.engine.begin() as conn:
         new_id = await indexes.create(
@@ -34,9 +34,9 @@ async def another_index(service: Service) -> IndexRow:
         await conn.execute(
             text("UPDATE indexes SET state = 'retired' WHERE id = :old"), {"old": old.id}
         )
-        found = await indexes.by_id(conn, new_id)
-    assert found is not None
-    return found
+        index = await indexes.by_id(conn, new_id)
+    assert index is not None
+    return index
 
 
 async def autocommit(service: Service) -> AsyncConnection:
@@ -71,7 +71,7 @@ async def test_an_index_that_is_not_active_any_more_is_not_searched(
 
 @pytest.mark.parametrize("dropped", [False, True])
 async def test_a_search_under_way_is_made_again_in_the_new_index(service: Service, dropped: bool):
-    """The process still knows the old index when it encodes."""
+    """The process still uses the old index when it encodes the query."""
     await write(service, {"a": "a boat", "b": "a bridge"})
     first = await service.searcher.by_text("default", "a boat", SearchQuery(limit=1))
     new = await another_index(service)
