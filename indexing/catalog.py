@@ -1,10 +1,9 @@
-"""Collections as a write or a search needs them: with their active index, kept for a second."""
+"""Collections as writes and searches need them: with their active index, cached for a second."""
 
 import dataclasses
 import time
 from collections.abc import Sequence
 
-import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -15,12 +14,10 @@ from storage import collections, errors, fence, indexes
 from storage.collections import CollectionRow
 from storage.indexes import IndexChunking, IndexRow
 
-log = structlog.get_logger()
-
-# A stale entry is harmless: a statement asserts the index that it was made for, and who refuses
-# something without one looks again. The bound keeps a collection's HNSW from being unused for long
-# after it was built elsewhere.
-_KEPT_S = 1.0
+# A stale entry is harmless: a statement asserts the index that it was made for, and code that
+# refuses something without such a statement looks again. The bound keeps an HNSW index that another
+# process built from staying unused for long.
+_CACHED_S = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Collection:
 
 
 def index_chunking(chunking: Chunking) -> IndexChunking:
-    """What an index records of a chunking that was resolved for its model."""
+    """What an index records of a chunking; `chunking` is resolved for its model."""
     return IndexChunking(
         chunking.strategy, chunking.size, chunking.overlap or 0, chunker_version=CHUNKER_VERSION
     )
@@ -45,20 +42,23 @@ def chunking_of(index: IndexRow) -> Chunking:
 
 
 class Catalog:
-    def __init__(self, engine: AsyncEngine, *, kept_s: float = _KEPT_S) -> None:
+    """Finds, creates and deletes collections by name."""
+
+    def __init__(self, engine: AsyncEngine, *, cached_s: float = _CACHED_S) -> None:
         self._engine = engine
-        self._kept_s = kept_s
-        self._kept: dict[str, tuple[float, Collection]] = {}
+        self._cached_s = cached_s
+        # By name, each with the time at which it expires.
+        self._cached: dict[str, tuple[float, Collection]] = {}
 
     async def find(self, name: str, *, to_write: bool = False) -> Collection:
-        """Raises CollectionNotFound, Busy; a write waits for the database as long as it may."""
-        kept = self._kept.get(name)
-        if kept is not None and kept[0] > time.monotonic():
-            return kept[1]
-        again = retries.writing if to_write else retries.reading
-        found = await again(lambda: self._read(name))
-        self._kept[name] = (time.monotonic() + self._kept_s, found)
-        return found
+        """Raises CollectionNotFound, Busy; for a write it waits longer for the database."""
+        cached = self._cached.get(name)
+        if cached is not None and cached[0] > time.monotonic():
+            return cached[1]
+        retry = retries.writing if to_write else retries.reading
+        collection = await retry(lambda: self._read(name))
+        self._cached[name] = (time.monotonic() + self._cached_s, collection)
+        return collection
 
     async def _read(self, name: str) -> Collection:
         async with self._engine.connect() as conn:
@@ -69,29 +69,30 @@ class Catalog:
         return Collection(row, active)
 
     def forget(self, name: str) -> None:
-        """The entry was found to be stale."""
-        self._kept.pop(name, None)
+        """Drop a cached entry that turned out to be stale."""
+        self._cached.pop(name, None)
 
     async def create(
         self, name: str, loaded: Loaded, chunking: Chunking
     ) -> tuple[Collection, bool]:
-        """The collection and whether it is new; CollectionExists if it has other properties.
+        """The collection, and whether it is new.
 
-        `chunking` is resolved for the model: its size and overlap are numbers.
+        `chunking` is resolved for the model: its size and overlap are numbers. Raises
+        CollectionExists if there is one of this name with another space or chunking.
         """
         try:
             async with self._engine.begin() as conn:
-                await self._make(conn, name, loaded, chunking)
-            created = True
+                await self._insert(conn, name, loaded, chunking)
+            is_new = True
         except IntegrityError:
-            created = False
+            is_new = False
         self.forget(name)
-        found = await self.find(name)
-        if not created:
-            _compare(found, loaded, chunking)
-        return found, created
+        collection = await self.find(name)
+        if not is_new:
+            _require_equal(collection, loaded, chunking)
+        return collection, is_new
 
-    async def _make(
+    async def _insert(
         self, conn: AsyncConnection, name: str, loaded: Loaded, chunking: Chunking
     ) -> None:
         collection_id = await collections.create(conn, name)
@@ -106,31 +107,34 @@ class Catalog:
         await collections.activate(conn, collection_id, index_id)
 
     async def delete(self, name: str) -> None:
-        """Take the collection away at once; its rows go in the background. CollectionNotFound."""
+        """Remove it at once; its rows go in the background. Raises CollectionNotFound, Busy."""
 
         async def remove() -> None:
             async with self._engine.begin() as conn:
                 await fence.close(conn)
-                found = await collections.find(conn, name)
-                await collections.remove(conn, found.id)
+                row = await collections.find(conn, name)
+                await collections.remove(conn, row.id)
 
         await retries.writing(remove)
         self.forget(name)
 
     async def page(self, after: str | None, limit: int) -> Sequence[Collection]:
+        """Collections by name, from the first one after `after`."""
         async with self._engine.connect() as conn:
             rows = await collections.page(conn, after, limit)
-            found = [(row, await indexes.by_id(conn, row.active_index_id)) for row in rows]
-        return [Collection(row, active) for row, active in found if active is not None]
+            pairs = [(row, await indexes.by_id(conn, row.active_index_id)) for row in rows]
+        return [Collection(row, active) for row, active in pairs if active is not None]
 
 
-def _compare(found: Collection, loaded: Loaded, chunking: Chunking) -> None:
-    differing = []
-    if found.active.space_id != loaded.space_id:
-        differing.append(f"space {found.active.fingerprint} ({found.active.model_id})")
-    if chunking_of(found.active) != chunking:
-        differing.append(f"chunking {dataclasses.asdict(chunking_of(found.active))}")
-    if differing:
+def _require_equal(existing: Collection, loaded: Loaded, chunking: Chunking) -> None:
+    """Raises CollectionExists."""
+    active = existing.active
+    differences = []
+    if active.space_id != loaded.space_id:
+        differences.append(f"space {active.fingerprint} ({active.model_id})")
+    if chunking_of(active) != chunking:
+        differences.append(f"chunking {dataclasses.asdict(chunking_of(active))}")
+    if differences:
         raise errors.CollectionExists(
-            f"the collection {found.row.name!r} exists with {' and '.join(differing)}"
+            f"the collection {existing.row.name!r} exists with {' and '.join(differences)}"
         )

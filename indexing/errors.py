@@ -1,76 +1,78 @@
-"""What can go wrong between documents and vectors.
+"""Errors between documents and vectors.
 
 IndexingError
-├── ModelMissing         the files of a space that is needed are not on this machine
-├── SpaceMismatch        the caller demanded another space
+├── ModelMissing         the model files of a space that is needed are not on this machine
+├── SpaceMismatch        the caller expected another space
 ├── ModelUnknown         a request named a model that this service may not load
 ├── LoadRefused          a model's canaries moved: it may neither write nor serve
-├── NoMemory             the model does not fit beside those that must stay loaded
-├── LinkRefused          two fingerprints are not shown to be the same space
+├── NoMemory             the model does not fit next to those that must stay loaded
+├── LinkRefused          two fingerprints were not shown to be the same space
 ├── AdoptionRefused      a table cannot become a collection as it is
-└── Busy                 the database stayed away, or a write kept losing against others
+└── Busy                 the database stayed away, or other writes kept winning
 """
 
 from collections.abc import Sequence
 
 
 class IndexingError(Exception):
-    pass
+    """The base of this package's errors."""
 
 
 class ModelMissing(IndexingError):
-    """`default` is a model that is here, to which what needs the missing one can be moved."""
+    """`default`: a model on this machine that the collection can be moved to."""
 
     def __init__(self, model_id: str, fingerprint: str, looked_in: str, default: str) -> None:
         super().__init__(
             f"the vectors were made by {model_id} (space {fingerprint}), and no model on this "
             f"machine has that fingerprint; looked in {looked_in}. Put its files back into one of "
             "these directories and restart, or move the collection to another model: `vecmark "
-            f"migrate start --to {default} --collection NAME`. Writes are stored meanwhile and "
-            "embedded then"
+            f"migrate start --to {default} --collection NAME`. Until then writes are stored, and "
+            "embedded later"
         )
         self.model_id = model_id
         self.fingerprint = fingerprint
 
 
 class SpaceMismatch(IndexingError):
-    def __init__(self, expected: str, found: str, model_id: str) -> None:
+    """`fingerprint` is that of the space that the collection is searched in."""
+
+    def __init__(self, expected: str, fingerprint: str, model_id: str) -> None:
         super().__init__(
-            f"expect_space is {expected!r}, but the collection is searched in {found!r} "
+            f"expect_space is {expected!r}, but the collection is searched in {fingerprint!r} "
             f"({model_id}); nothing was done"
         )
-        self.found = found
+        self.fingerprint = fingerprint
 
 
 class ModelUnknown(IndexingError):
-    pass
+    """The name in a request is not one that this service may load."""
 
 
 class LoadRefused(IndexingError):
-    pass
+    """The model must not be used; the message says why."""
 
 
 class NoMemory(IndexingError):
-    """No model may go for the one asked for; `taken` are the loaded ones, as text."""
+    """No loaded model can be unloaded for `name`; `taken` describes the loaded ones."""
 
     def __init__(self, name: str, *, needs: str, limit: str, taken: Sequence[str]) -> None:
         super().__init__(
             f"there is no memory for the model {name}: it needs about {needs}, all models together "
-            f"may take {limit}, and none of those loaded can go now: {', '.join(taken) or 'none'}. "
+            f"may take {limit}, and no loaded one can be unloaded now: {', '.join(taken) or 'none'}. "
             "Raise VECMARK_MODEL_MEMORY, or delete collections that keep a model loaded"
         )
 
 
 class LinkRefused(IndexingError):
-    pass
+    """The two spaces stay apart; the message says why."""
 
 
 class AdoptionRefused(IndexingError):
-    pass
+    """The table can't be adopted; the message says why, and what may help."""
 
 
 class Busy(IndexingError):
-    pass
+    """The same request may succeed in a few seconds."""
 
 
 def first(error: BaseException) -> Exception:

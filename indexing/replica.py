@@ -1,4 +1,4 @@
-"""This process among the others: registered while it lives, and serving only while registered."""
+"""This process as one replica of the service: it serves only while it is registered."""
 
 import asyncio
 import contextlib
@@ -17,17 +17,19 @@ from storage import replicas
 
 _EVERY_S = 1.0
 _TTL_S = 10.0
-# It stops serving so much before others take it for gone: clocks run apart a little.
+# It stops serving this long before others take it for gone: clocks drift a little.
 _MARGIN_S = 2.0
-# A search waits so long for the row of its process to be renewed.
+# How long a search waits for the row of its process to be renewed.
 _PATIENCE_S = 4.0
 
 
 class Replica:
-    """A task of the process.
+    """Registers the process in the database and keeps its row alive; `run` is its task.
 
-    The cut-over of a migration waits until every process that serves has loaded the target. One
-    that does not renew its row in time is not waited for, and by then serves no more.
+    The cut-over of a migration waits until every process that serves has loaded the target. A
+    process that does not renew its row in time is not waited for, and has stopped serving by then.
+    `facts` are written into the row for others; `lacking`: ids of the spaces that other processes
+    serve and this one has no model for.
     """
 
     def __init__(
@@ -39,7 +41,7 @@ class Replica:
         serves: bool,
         works: bool = True,
     ) -> None:
-        """It `serves` searches, `works` on migrations, or both."""
+        """The process `serves` searches, `works` on migrations, or both."""
         self._engine = engine
         self._models = models
         self._query_log = query_log
@@ -56,7 +58,7 @@ class Replica:
         return time.monotonic() < self._until
 
     async def require_registered(self) -> None:
-        """Before anything is served. Raises Busy where the row could not be renewed."""
+        """To be called before anything is served. Raises Busy if the row is not renewed in time."""
         if self.is_registered:
             return
         with contextlib.suppress(TimeoutError):
@@ -66,11 +68,11 @@ class Replica:
                     await self._renewed.wait()
         if not self.is_registered:
             raise errors.Busy(
-                "the database cannot be reached at present; try again in a few seconds"
+                "the database can't be reached at the moment; try again in a few seconds"
             )
 
     async def run(self) -> None:
-        """Until cancelled; then others need not wait for it."""
+        """Until cancelled; then it unregisters, so that others need not wait for it."""
         try:
             await tasks.every(_EVERY_S, self.heartbeat, name="replica")
         finally:
@@ -82,14 +84,14 @@ class Replica:
     async def heartbeat(self) -> None:
         """Register, or stay registered."""
         begun = time.monotonic()
-        loaded = sorted({one.space_id for one in self._models.loaded})
+        space_ids = sorted({loaded.space_id for loaded in self._models.loaded})
         facts = {**self.facts, "query_p95_ms": self._query_log.p95_ms()}
-        row = replicas.ReplicaRow(self._id, self.name, self._serves, loaded, facts)
+        row = replicas.ReplicaRow(self._id, self.name, self._serves, space_ids, facts)
         async with self._engine.begin() as conn:
             await replicas.heartbeat(conn, row, _TTL_S)
             served = await replicas.served_spaces(conn)
             await replicas.remove_expired(conn)
-        self.lacking = served - set(loaded)
+        self.lacking = served - set(space_ids)
         if self.lacking:
             self._models.wake()
         self._until = begun + _TTL_S - _MARGIN_S

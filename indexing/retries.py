@@ -1,4 +1,4 @@
-"""Doing the same work again: the database was away, another transaction won, an encoder is full."""
+"""Trying work again: the database was away, another transaction won, an encoder was full."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-# A crash of PostgreSQL with recovery takes seconds; a write waits for it, a search less long.
+# PostgreSQL recovers from a crash in seconds; a write waits for that, a search not so long.
 WRITE_PATIENCE_S = 60.0
 READ_PATIENCE_S = 4.0
 _FIRST_PAUSE_S = 0.05
@@ -26,16 +26,19 @@ _ATTEMPTS = 10
 
 
 async def reading(work: Callable[[], Awaitable[T]]) -> T:
-    """Raises Busy where the database stays away."""
-    return await _again(work, READ_PATIENCE_S)
+    """Raises Busy if the database stays away for four seconds."""
+    return await _retry(work, READ_PATIENCE_S)
 
 
 async def writing(work: Callable[[], Awaitable[T]]) -> T:
-    """`work` is one whole transaction that may be made again even if its COMMIT got through."""
-    return await _again(work, WRITE_PATIENCE_S)
+    """Raises Busy if the database stays away for a minute.
+
+    `work` is one whole transaction that may be repeated even if its COMMIT got through.
+    """
+    return await _retry(work, WRITE_PATIENCE_S)
 
 
-async def _again(work: Callable[[], Awaitable[T]], patience_s: float) -> T:
+async def _retry(work: Callable[[], Awaitable[T]], patience_s: float) -> T:
     give_up = time.monotonic() + patience_s
     pause = _FIRST_PAUSE_S
     while True:
@@ -52,7 +55,7 @@ async def _again(work: Callable[[], Awaitable[T]], patience_s: float) -> T:
 
 
 async def when_free(work: Callable[[], Awaitable[T]]) -> T:
-    """Wait for an encoder that is full, as long as it says. Raises Overloaded where it stays so."""
+    """Wait while the encoder is full, as long as it asks for; Overloaded after ten waits."""
     for _ in range(_ATTEMPTS):
         try:
             return await work()
@@ -64,14 +67,14 @@ async def when_free(work: Callable[[], Awaitable[T]]) -> T:
 def _reason(error: Exception) -> str:
     if engine.is_conflict(error):
         return "other transactions kept the rows locked; try again"
-    return "the database cannot be reached at present; try again in a few seconds"
+    return "the database can't be reached at the moment; try again in a few seconds"
 
 
 async def read(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    """By a connection of its own. Raises Busy where the database stays away.
+    """Read over a connection of its own. Raises Busy if the database stays away.
 
-    As patient as a write, as long as no other worker takes the lease meanwhile: a verification
-    takes a minute or more on a busy machine, and begins anew where it is broken off.
+    As patient as a write: a verification takes a minute or more on a busy machine, and has to
+    start again if it is interrupted.
     """
 
     async def once() -> T:

@@ -1,4 +1,4 @@
-"""Removes what nobody can reach any more: tables of retired indexes, documents left behind."""
+"""Deletes what nothing refers to any more: tables of retired indexes, orphaned documents."""
 
 import asyncio
 import functools
@@ -14,11 +14,11 @@ from storage.adoption import staging
 
 _GRACE_S = 5.0
 _LOOK_EVERY_S = 15.0
-_AT_ONCE = 5000
+_ROWS_AT_ONCE = 5000
 
 
 class Sweeper:
-    """A task of the process. `wake` after something was deleted."""
+    """A background task of the process; call `wake` after something was deleted."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -37,7 +37,7 @@ class Sweeper:
         if not (self._is_due or await self._has_retired()):
             return
         self._is_due = False
-        # Searches under way may still read the tables of what was deleted just now.
+        # Running searches may still read the tables of what was just deleted.
         await asyncio.sleep(_GRACE_S)
         try:
             await self.sweep()
@@ -51,6 +51,7 @@ class Sweeper:
             return bool(await indexes.in_state(conn, "retired"))
 
     async def sweep(self) -> None:
+        """Delete everything that can be deleted now; a table still in use is tried again later."""
         async with self._engine.begin() as conn:
             await staging.clear(conn)
         async with self._engine.connect() as conn:
@@ -64,17 +65,17 @@ class Sweeper:
                 if not database.is_conflict(error):
                     raise
                 self.wake()
-        await self._until_few(collections.sweep)
+        await self._repeat(collections.sweep)
         async with self._engine.connect() as conn:
             live = await indexes.in_state(conn, *indexes.LIVE)
         for index in live:
-            await self._until_few(functools.partial(_sweep_orphans, index_id=index.id))
+            await self._repeat(functools.partial(_sweep_orphans, index_id=index.id))
 
-    async def _until_few(self, step: Callable[[AsyncConnection, int], Awaitable[int]]) -> None:
-        """Many short transactions: each deletes a bounded number of rows."""
+    async def _repeat(self, step: Callable[[AsyncConnection, int], Awaitable[int]]) -> None:
+        """Delete in many short transactions, each a bounded number of rows, until few are left."""
         while True:
             async with self._engine.begin() as conn:
-                if await step(conn, _AT_ONCE) < _AT_ONCE:
+                if await step(conn, _ROWS_AT_ONCE) < _ROWS_AT_ONCE:
                     return
 
 

@@ -1,0 +1,1 @@
+"""Writes: documents are cut, embedded and stored; what an index still lacks is worked off later."""

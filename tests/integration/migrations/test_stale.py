@@ -24,7 +24,7 @@ from tests.integration.migrations.test_moving import texts
 @pytest.fixture
 def slow(service: Service) -> Catalog:
     """The catalog of another process, which learns of changes only from what fails."""
-    return Catalog(service.engine, kept_s=3600)
+    return Catalog(service.engine, cached_s=3600)
 
 
 @contextlib.asynccontextmanager
