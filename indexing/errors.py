@@ -58,8 +58,9 @@ class NoMemory(IndexingError):
     def __init__(self, name: str, *, needs: str, limit: str, taken: Sequence[str]) -> None:
         super().__init__(
             f"there is no memory for the model {name}: it needs about {needs}, all models together "
-            f"may take {limit}, and no loaded one can be unloaded now: {', '.join(taken) or 'none'}. "
-            "Raise VECMARK_MODEL_MEMORY, or delete collections that keep a model loaded"
+            f"may take {limit}, and none of the loaded ones can be unloaded now "
+            f"({', '.join(taken) or 'there is none'}). Raise "
+            "VECMARK_MODEL_MEMORY, or delete collections that keep a model loaded"
         )
 
 

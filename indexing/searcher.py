@@ -1,4 +1,4 @@
-"""Searches: the query is encoded by the model of the index that answers it."""
+"""Searches: the query is encoded with the model of the index that answers it."""
 
 import dataclasses
 import time
@@ -18,13 +18,13 @@ from indexing.replica import Replica
 from storage import documents, filters, search, vectors
 from storage.errors import DocumentNotFound, IndexChanged
 
-# Each time the active index changed between encoding and searching.
+# Another attempt follows each change of the active index between encoding and searching.
 _MAX_ATTEMPTS = 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SearchQuery:
-    """What a client asks for; `expect_space` is a fingerprint that must be the answering one."""
+    """A client's options; `expect_space`: the fingerprint that the answering space must have."""
 
     limit: int = 10
     exact: bool = False
@@ -34,7 +34,7 @@ class SearchQuery:
 
 @dataclasses.dataclass(frozen=True)
 class SearchAnswer:
-    """`query_cut`: the query was longer than the model's limit, only its beginning was read."""
+    """`query_cut`: the query was longer than the model's limit, so only its beginning was read."""
 
     collection: Collection
     nearest: search.Nearest
@@ -42,6 +42,8 @@ class SearchAnswer:
 
 
 class Searcher:
+    """Searches collections by text, or for documents similar to a stored one."""
+
     def __init__(
         self,
         engine: AsyncEngine,
@@ -57,61 +59,64 @@ class Searcher:
         self._query_log = query_log
         self._replica = replica
 
-    async def by_text(self, name: str, text: str, wish: SearchQuery) -> SearchAnswer:
+    async def by_text(self, name: str, text: str, query: SearchQuery) -> SearchAnswer:
         """Raises CollectionNotFound, SpaceMismatch, ModelMissing, NoTokens, Busy."""
         await self._replica.require_registered()
         started = time.perf_counter()
         for _ in range(_MAX_ATTEMPTS):
-            collection = await self._expected(name, wish)
+            collection = await self._expected(name, query)
             try:
                 encoded = await self._encode(collection, text)
-                found = await self._nearest(collection, encoded.vectors[0], wish)
+                answer = await self._nearest(collection, encoded.vectors[0], query)
                 self._query_log.note(collection.row.id, text, time.perf_counter() - started)
-                return dataclasses.replace(found, query_cut=encoded.cut[0])
+                return dataclasses.replace(answer, query_cut=encoded.cut[0])
             except IndexChanged:
                 self._catalog.forget(name)
             except (errors.ModelMissing, NoTokens, TextFailed):
-                # Another index may answer by now, whose model is here and can take the text.
+                # By now another index may answer, with a model that is here and can take the text.
                 if not await self._changed(collection):
                     raise
         raise errors.Busy("the active index kept changing; try again")
 
-    async def similar(self, name: str, document_id: str, wish: SearchQuery) -> SearchAnswer:
-        """Documents near the centre of one document's chunks, without it. No model is needed."""
+    async def similar(self, name: str, document_id: str, query: SearchQuery) -> SearchAnswer:
+        """The documents nearest to the mean of one document's chunks; no model is needed.
+
+        Raises CollectionNotFound, DocumentNotFound, SpaceMismatch, Busy.
+        """
         await self._replica.require_registered()
         for _ in range(_MAX_ATTEMPTS):
-            collection = await self._expected(name, wish)
+            collection = await self._expected(name, query)
             key = documents.key(collection.row.id, document_id)
             try:
                 async with self._engine.connect() as conn:
-                    found = await vectors.of_document(conn, collection.active, key)
-                if not len(found):
+                    chunks = await vectors.of_document(conn, collection.active, key)
+                if not len(chunks):
                     if await self._changed(collection):
                         continue
                     raise DocumentNotFound(name, document_id)
-                centre = found.mean(axis=0)
+                centre = chunks.mean(axis=0)
                 vector = (centre / np.linalg.norm(centre)).astype(np.float32)
-                return await self._nearest(collection, vector, wish, excluded=key)
+                return await self._nearest(collection, vector, query, excluded=key)
             except IndexChanged:
                 self._catalog.forget(name)
         raise errors.Busy("the active index kept changing; try again")
 
-    async def _expected(self, name: str, wish: SearchQuery) -> Collection:
+    async def _expected(self, name: str, query: SearchQuery) -> Collection:
         while True:
             collection = await self._catalog.find(name)
             active = collection.active
-            if wish.expect_space in (None, active.fingerprint):
+            if query.expect_space in (None, active.fingerprint):
                 return collection
             if not await self._changed(collection):
                 raise errors.SpaceMismatch(
-                    str(wish.expect_space), active.fingerprint, active.model_id
+                    str(query.expect_space), active.fingerprint, active.model_id
                 )
 
     async def _changed(self, collection: Collection) -> bool:
-        """Whether another index answers by now than the one that the catalog knew."""
+        """Whether the active index is another one by now."""
         self._catalog.forget(collection.row.name)
-        now = await self._catalog.find(collection.row.name)
-        return now.active.id != collection.active.id
+        current = await self._catalog.find(collection.row.name)
+        return current.active.id != collection.active.id
 
     async def _encode(self, collection: Collection, text: str) -> Encoded:
         active = collection.active
@@ -125,19 +130,19 @@ class Searcher:
         self,
         collection: Collection,
         vector: NDArray[np.float32],
-        wish: SearchQuery,
+        query: SearchQuery,
         excluded: UUID | None = None,
     ) -> SearchAnswer:
-        query = search.Query(
+        nearest = search.Query(
             vector=vector,
-            limit=wish.limit,
-            exact=wish.exact,
-            condition=wish.condition,
+            limit=query.limit,
+            exact=query.exact,
+            condition=query.condition,
             excluded=excluded,
         )
 
         async def work() -> search.Nearest:
             async with self._engine.connect() as conn:
-                return await search.nearest(conn, collection.active, query)
+                return await search.nearest(conn, collection.active, nearest)
 
         return SearchAnswer(collection, await retries.reading(work))

@@ -1,4 +1,4 @@
-"""Works off what live indexes lack: writes that came while their model was missing."""
+"""Works off what live indexes lack, such as writes that came while their model was missing."""
 
 import asyncio
 import contextlib
@@ -28,19 +28,21 @@ _FILLED = ("active", "cutting", "retained")
 _EVERY_S = 2.0
 _AT_ONCE = 64
 _WRITE_AT_ONCE = 16
-# What a process that was killed had in hand is taken over after this.
+# The claims of a process that was killed are taken over after this.
 _LEASE_S = 15
 _RENEW_EVERY_S = 4.0
 _NOTE_AT_ONCE = 5000
 
 
 class WorkDone(NamedTuple):
+    """What one batch of work covered."""
+
     documents: int
     chunks: int
 
 
 class Backlog:
-    """A task of the process; any number of them share the work by leases."""
+    """A background task of the process; any number of processes share the work by leases."""
 
     def __init__(self, engine: AsyncEngine, models: ModelPool) -> None:
         self._engine = engine
@@ -76,24 +78,24 @@ class Backlog:
                     break
 
     async def tick(self) -> int:
-        """One batch for each index that lacks something; how many documents were worked on."""
+        """Work off one batch of each index that lacks something; how many documents that were."""
         async with self._engine.connect() as conn:
             due = await indexes.with_due_texts(conn, *_FILLED)
-        worked = 0
+        documents = 0
         for index in due:
             if not self._models.has(index.space_id):
                 continue
             try:
-                worked += (await self.work_off(index)).documents
-            except Exception as error:  # tried again, and no other index waits for it
+                documents += (await self.work_off(index)).documents
+            except Exception as error:  # tried again; the other indexes go on
                 if not tasks.passes(error, ignore=(IndexChanged,)):
                     log.exception("backlog_failed", index=index.id)
-        return worked
+        return documents
 
     async def work_off(self, index: IndexRow, urgency: Urgency = Urgency.BACKFILL) -> WorkDone:
-        """One batch of what `index` lacks.
+        """Work off one batch of what `index` lacks.
 
-        Raises IndexChanged where it is not a live one any more, EmbeddingError, ModelMissing.
+        Raises IndexChanged if it is no longer live, EmbeddingError, ModelMissing.
         """
         async with self._engine.begin() as conn:
             claims = await pending_leases.claim(
@@ -101,12 +103,12 @@ class Backlog:
             )
         if not claims:
             return WorkDone(0, 0)
-        async with self._holding(index, claims):
+        async with self._leased(index, claims):
             return WorkDone(len(claims), await self._work(index, claims, urgency))
 
     @contextlib.asynccontextmanager
-    async def _holding(self, index: IndexRow, claims: list[Claim]) -> AsyncIterator[None]:
-        """Keep the leases while in the block; whatever ends it, others may take them at once."""
+    async def _leased(self, index: IndexRow, claims: list[Claim]) -> AsyncIterator[None]:
+        """Renew the leases while in the block, then release them, however the block ends."""
         renewing = asyncio.create_task(self._renew(index, claims), name="pending leases")
         try:
             yield
@@ -125,30 +127,30 @@ class Backlog:
                     await pending_leases.renew(conn, index.id, claims, _LEASE_S)
 
     async def _work(self, index: IndexRow, claims: Sequence[Claim], urgency: Urgency) -> int:
-        """Each batch is written before the next is encoded; how many chunks there were."""
+        """Encode and write the claims, one batch after the other; how many chunks there were."""
         count = 0
         with self._models.held(index) as loaded:
             texts = [claim.text for claim in claims]
             cut = await loaded.model.prepare(texts, catalog.chunking_of(index))
             for batch in text_vectors.batches(list(zip(claims, cut, strict=True))):
-                done = await text_vectors.encode_chunks(
+                results = await text_vectors.encode_chunks(
                     loaded, [prepared for _, prepared in batch], urgency
                 )
-                await self._write(index, [claim for claim, _ in batch], done)
+                await self._write(index, [claim for claim, _ in batch], results)
                 count += sum(text_vectors.chunks(prepared) for _, prepared in batch)
         return count
 
     async def _write(
-        self, index: IndexRow, claims: Sequence[Claim], found: Sequence[TextVectors | TextFailure]
+        self, index: IndexRow, claims: Sequence[Claim], results: Sequence[TextVectors | TextFailure]
     ) -> None:
         ready: list[tuple[Claim, WrittenVectors]] = []
-        for claim, done in zip(claims, found, strict=True):
-            if isinstance(done, TextVectors):
-                ready.append((claim, WrittenVectors(claim.doc_key, claim.text_hash, done)))
+        for claim, result in zip(claims, results, strict=True):
+            if isinstance(result, TextVectors):
+                ready.append((claim, WrittenVectors(claim.doc_key, claim.text_hash, result)))
             else:
                 async with self._engine.begin() as conn:
                     await pending_leases.fail(
-                        conn, index.id, claim, f"{done.reason}: {done.detail}"
+                        conn, index.id, claim, f"{result.reason}: {result.detail}"
                     )
         ready.sort(key=lambda pair: pair[0].doc_key)
         for start in range(0, len(ready), _WRITE_AT_ONCE):
@@ -158,9 +160,9 @@ class Backlog:
         async def work() -> None:
             async with self._engine.begin() as conn:
                 live = await fence.enter(conn, index.collection_id)
-                if index.id not in {one.id for one in live}:
+                if index.id not in {live_index.id for live_index in live}:
                     raise IndexChanged(index.table)
-                await text_vectors.write_texts(conn, index, [filled for _, filled in ready])
+                await text_vectors.write_texts(conn, index, [vectors for _, vectors in ready])
                 await pending_leases.complete(conn, index.id, [claim for claim, _ in ready])
 
         await retries.writing(work)

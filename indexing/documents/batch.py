@@ -1,4 +1,4 @@
-"""One batch of documents on its way into a collection: planned, embedded, written."""
+"""One batch of documents for a collection: planned, embedded, written."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -23,16 +23,16 @@ from storage.documents import NewDocumentRow, StoredState
 from storage.errors import DocumentChanged, IndexChanged
 from storage.indexes import IndexRow
 
-# With an HNSW index an inserted row costs about 1.8 ms: others wait less for short transactions.
+# With an HNSW index each inserted row costs about 1.8 ms: others wait less for short transactions.
 MAX_CHUNKS_WITH_HNSW = 100
 MAX_CHUNKS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
 class WritePlan:
-    """What a batch has to do, given what was stored when it was made.
+    """What a batch has to do, given what is stored.
 
-    `embed`: their texts have no vectors that count; `describe`: only their metadata changed.
+    `embed`: documents whose text has no valid vectors; `describe`: only their metadata changed.
     """
 
     live: tuple[IndexRow, ...]
@@ -42,9 +42,9 @@ class WritePlan:
 
 
 class Batch:
-    """Documents with different ids that are written together, keeping what was embedded.
+    """Documents with different ids that are written together.
 
-    Made again after any conflict: nothing is embedded twice for the same text and model.
+    It keeps what it embedded, so that planning again after a conflict embeds no text twice.
     """
 
     def __init__(
@@ -53,12 +53,13 @@ class Batch:
         self._engine = engine
         self._models = models
         self._new = new
-        self._done: dict[tuple[int, bytes], TextVectors | TextFailure] = {}
+        # By index and text hash.
+        self._results: dict[tuple[int, bytes], TextVectors | TextFailure] = {}
         self._before: Mapping[UUID, StoredState] | None = None
         self._versions: dict[UUID, int] = {}
 
     async def prepare(self, collection: Collection) -> WritePlan:
-        """What has to be done, with everything embedded that it needs."""
+        """Plan the batch and embed what the plan needs."""
         plan = await self._plan(collection)
         if self._before is None:
             self._before = plan.stored
@@ -71,72 +72,76 @@ class Batch:
             stored = await documents.states(conn, collection.active.id, self._new)
         embed, describe = {}, {}
         for document in self._new:
-            found = stored.get(document.doc_key)
-            if found is None or found.text_hash != document.text_hash or not found.counts:
+            state = stored.get(document.doc_key)
+            if state is None or state.text_hash != document.text_hash or not state.counts:
                 embed[document.doc_key] = document
-            elif not found.same_metadata:
+            elif not state.same_metadata:
                 describe[document.doc_key] = document
         return WritePlan(tuple(live), stored, embed, describe)
 
     async def _embed(self, plan: WritePlan) -> None:
-        """Embed what the plan needs for every live index whose model is here.
+        """Embed the plan's texts for every live index whose model is loaded.
 
-        Not for one that is being built: that would double the cost of every write until it is
-        done. Its migration embeds what is noted as pending.
+        An index that is being built is left out: it would double the cost of every write until it
+        is complete. Its migration embeds what is noted as pending.
         """
         for index in plan.live:
             if index.state == "building" or not self._models.has(index.space_id):
                 continue
-            todo = [
+            new = [
                 document
                 for document in plan.embed.values()
-                if (index.id, document.text_hash) not in self._done
+                if (index.id, document.text_hash) not in self._results
             ]
-            if not todo:
+            if not new:
                 continue
-            texts = [document.text for document in todo]
+            texts = [document.text for document in new]
             with self._models.held(index) as loaded:
-                found = await embed_texts(loaded, texts, catalog.chunking_of(index))
-            for document, done in zip(todo, found, strict=True):
-                self._done[index.id, document.text_hash] = done
+                results = await embed_texts(loaded, texts, catalog.chunking_of(index))
+            for document, result in zip(new, results, strict=True):
+                self._results[index.id, document.text_hash] = result
 
     async def write(self, collection: Collection, plan: WritePlan) -> None:
         """Write the plan in transactions of bounded size.
 
-        Raises DocumentChanged, IndexChanged where the plan does not hold any more: plan again.
+        Raises DocumentChanged or IndexChanged if the plan is out of date: plan again.
         """
-        good = [
+        searchable = [
             document
             for document in plan.embed.values()
             if self._failure(collection, document) is None
         ]
-        changed = sorted([*good, *plan.describe.values()], key=lambda document: document.doc_key)
-        texts = {document.doc_key for document in good}
-        most = MAX_CHUNKS_WITH_HNSW if collection.active.hnsw != "none" else MAX_CHUNKS
-        for part in self._parts(changed, plan, most):
+        changed = sorted(
+            [*searchable, *plan.describe.values()], key=lambda document: document.doc_key
+        )
+        texts = {document.doc_key for document in searchable}
+        max_chunks = MAX_CHUNKS_WITH_HNSW if collection.active.hnsw != "none" else MAX_CHUNKS
+        for part in self._parts(changed, plan, max_chunks):
             async with self._engine.begin() as conn:
                 versions = await self._write_part(conn, collection, plan, part, texts)
             self._versions |= versions
 
     def _failure(self, collection: Collection, document: NewDocumentRow) -> TextFailure | None:
-        """Why the document can't be searched. What another live index can't take is set aside."""
-        done = self._done.get((collection.active.id, document.text_hash))
-        return done if isinstance(done, TextFailure) else None
+        """Why the active index can't take the document; for other live indexes it is set aside."""
+        result = self._results.get((collection.active.id, document.text_hash))
+        return result if isinstance(result, TextFailure) else None
 
-    def _embedded(self, index_id: int, document: NewDocumentRow) -> TextVectors | None:
-        done = self._done.get((index_id, document.text_hash))
-        return done if isinstance(done, TextVectors) else None
+    def _vectors(self, index_id: int, document: NewDocumentRow) -> TextVectors | None:
+        result = self._results.get((index_id, document.text_hash))
+        return result if isinstance(result, TextVectors) else None
 
     def _parts(
-        self, changed: Sequence[NewDocumentRow], plan: WritePlan, most: int
+        self, changed: Sequence[NewDocumentRow], plan: WritePlan, max_chunks: int
     ) -> list[list[NewDocumentRow]]:
-        """Whole documents, up to `most` chunks together: a document's are never torn apart."""
+        """Up to `max_chunks` chunks together; the chunks of one document are never separated."""
         parts: list[list[NewDocumentRow]] = []
-        size = most
+        size = max_chunks
         for document in changed:
-            found = [self._embedded(index.id, document) for index in plan.live]
-            chunks = max(1, sum(len(one.prepared.chunks) for one in found if one is not None))
-            if size + chunks > most:
+            per_index = [self._vectors(index.id, document) for index in plan.live]
+            chunks = max(
+                1, sum(len(text.prepared.chunks) for text in per_index if text is not None)
+            )
+            if size + chunks > max_chunks:
                 parts.append([])
                 size = 0
             parts[-1].append(document)
@@ -169,20 +174,20 @@ class Batch:
         self, conn: AsyncConnection, index: IndexRow, new: Sequence[NewDocumentRow]
     ) -> None:
         await pending.remove(conn, index.id, [document.doc_key for document in new])
-        filled, lacking = [], {}
+        texts, lacking = [], {}
         for document in new:
-            done = self._done.get((index.id, document.text_hash))
-            if done is None or index.state == "building":
+            result = self._results.get((index.id, document.text_hash))
+            if result is None or index.state == "building":
                 lacking[document.doc_key] = document.text_hash
             else:
-                filled.append(WrittenVectors(document.doc_key, document.text_hash, done))
+                texts.append(WrittenVectors(document.doc_key, document.text_hash, result))
         await vectors.remove(conn, index.id, list(lacking))
-        await write_vectors(conn, index, filled)
+        await write_vectors(conn, index, texts)
         if lacking:
             await pending.add(conn, index.id, lacking)
 
     def outcome(self, collection: Collection, plan: WritePlan) -> dict[UUID, results.WriteResult]:
-        """What to tell about each document after the plan was written."""
+        """The result of each document, once the plan is written."""
         return {
             document.doc_key: self._result(collection, plan, document) for document in self._new
         }
@@ -195,8 +200,8 @@ class Batch:
             return results.failed(document.id, failure.reason, failure.detail)
         stored = plan.stored.get(document.doc_key)
         version = self._versions.get(document.doc_key, stored.version if stored else None)
-        embedded = self._embedded(collection.active.id, document)
-        prepared = embedded.prepared if embedded else None
+        vectors_ = self._vectors(collection.active.id, document)
+        prepared = vectors_.prepared if vectors_ else None
         return results.WriteResult(
             id=document.id,
             status=self._status(document, version),
@@ -217,7 +222,7 @@ class Batch:
 
 
 def _states(live: Sequence[IndexRow]) -> list[tuple[int, str]]:
-    """What a plan holds for: an index that has become another one's rollback is written too."""
+    """What a plan depends on: an index that was retained meanwhile is written differently."""
     return [(index.id, index.state) for index in live]
 
 
@@ -229,7 +234,7 @@ def _warnings(prepared: chunking.Prepared | None, model_id: str) -> tuple[str, .
 
 async def _live(conn: AsyncConnection, collection: Collection) -> list[IndexRow]:
     live = await indexes.live(conn, collection.row.id)
-    # The entry may be from before a cut-over, and a retained index refuses no document.
+    # The catalog's entry may be from before a cut-over, and a retained index refuses no document.
     if collection.active.id not in {index.id for index in live if index.state == "active"}:
         raise IndexChanged(collection.row.name)
     return live

@@ -16,9 +16,9 @@ from storage.collections import CollectionRow
 from storage.documents import NewDocumentRow
 from storage.errors import DocumentChanged, DocumentNotFound, IndexChanged
 
-# A document that changes under a write again and again: each time another client has won.
+# Each further attempt means that another client has changed a document meanwhile.
 _MAX_ATTEMPTS = 50
-# Batches of one stream under way: one being tokenized, one encoded, one written.
+# Batches of one stream in flight: one being tokenized, one encoded, one written.
 _IN_FLIGHT = 3
 _DELETE_AT_ONCE = 500
 
@@ -26,7 +26,7 @@ Item = NewDocumentRow | results.WriteResult
 
 
 class Indexer:
-    """Writes and deletes documents with their vectors."""
+    """Writes and deletes documents with their vectors; `streams`: open bulk streams."""
 
     def __init__(self, engine: AsyncEngine, models: ModelPool, catalog: Catalog) -> None:
         self._engine = engine
@@ -53,13 +53,13 @@ class Indexer:
         raise errors.Busy("other clients kept changing the same documents; send them again")
 
     async def _attempt(
-        self, meant: CollectionRow, batch: Batch, turn: asyncio.Future[None] | None
+        self, row: CollectionRow, batch: Batch, turn: asyncio.Future[None] | None
     ) -> dict[UUID, results.WriteResult]:
-        collection = await self._catalog.find(meant.name, to_write=True)
-        if collection.row.id != meant.id:  # the documents' keys are those of the former
+        collection = await self._catalog.find(row.name, to_write=True)
+        if collection.row.id != row.id:  # the documents' keys are those of the old one
             raise errors.Busy(
-                f"the collection {meant.name!r} was deleted and made again meanwhile; send what "
-                "is not acknowledged again"
+                f"the collection {row.name!r} was deleted and created again meanwhile; send the "
+                "documents that were not acknowledged again"
             )
         plan = await batch.prepare(collection)
         if turn is not None:
@@ -68,7 +68,7 @@ class Indexer:
         return batch.outcome(collection, plan)
 
     async def require_room(self, name: str) -> None:
-        """Raises Overloaded where the collection's encoder takes no more texts at present."""
+        """Raises Overloaded if the collection's encoder takes no more texts at the moment."""
         active = (await self._catalog.find(name)).active
         if self._models.has(active.space_id):
             with self._models.held(active) as loaded:
@@ -90,7 +90,7 @@ class Indexer:
         raise errors.Busy("the collection kept changing; send the request again")
 
     async def remove_matching(self, name: str, condition: filters.Filter) -> int:
-        """Delete the documents whose metadata fulfil the filter; how many there were."""
+        """Delete the documents whose metadata match the filter; returns their number."""
         removed = 0
         while True:
             collection = await self._catalog.find(name, to_write=True)
@@ -106,7 +106,6 @@ class Indexer:
 
     async def _remove_keys(self, collection: Collection, keys: Sequence[UUID]) -> int:
         """The documents first, then their vectors in every live index, in one transaction."""
-
         gone: set[UUID] = set()
 
         async def work() -> None:
@@ -115,7 +114,7 @@ class Indexer:
                 if collection.active.id not in {index.id for index in live}:
                     raise IndexChanged(collection.row.name)
                 removed = await documents.remove(conn, keys)
-                # Also where the COMMIT gets through and its answer is lost.
+                # Counted even if the COMMIT succeeds and its answer is lost.
                 gone.update(removed)
                 for index in live:
                     await vectors.remove(conn, index.id, removed)
@@ -125,15 +124,12 @@ class Indexer:
         return len(gone)
 
     def stream(self, collection: CollectionRow, *, bulk: bool = True) -> "Stream":
-        """Many batches in one order; while a `bulk` one is open, no HNSW index is built here."""
+        """Batches committed in order; while a `bulk` stream is open, no HNSW index is built here."""
         return Stream(self, collection, bulk=bulk)
 
 
 class Stream:
-    """A row of batches into one collection, overlapped but committed in order.
-
-    Used as an async context manager.
-    """
+    """Batches into one collection, overlapped but committed in order; an async context manager."""
 
     def __init__(self, indexer: Indexer, collection: CollectionRow, *, bulk: bool) -> None:
         self._indexer = indexer
@@ -155,27 +151,27 @@ class Stream:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def all(self, items: Sequence[Item], at_once: int) -> list[results.WriteResult]:
-        """Send everything, `at_once` items a batch; the results in order when all is done.
+        """Write all items in batches of `at_once`; the results in the order of the items.
 
-        The last item for an id wins over the whole of them.
+        Of several items with one id the last wins, across batches.
         """
         new, order = _last_wins(items)
         parts = [new[start : start + at_once] for start in range(0, len(new), at_once)]
         tasks = [await self.submit(part) for part in parts]
-        found: dict[UUID, results.WriteResult] = {}
+        by_key: dict[UUID, results.WriteResult] = {}
         for part, task in zip(parts, tasks, strict=True):
             keys = [document.doc_key for document in part]
-            found |= zip(keys, await task, strict=True)
-        return [found[one] if isinstance(one, UUID) else one for one in order]
+            by_key |= zip(keys, await task, strict=True)
+        return [by_key[item] if isinstance(item, UUID) else item for item in order]
 
     async def submit(self, items: Sequence[Item]) -> "asyncio.Task[list[results.WriteResult]]":
-        """Send a batch on its way, as soon as there is room; its results come in its order."""
+        """Start a batch as soon as there is room; its results are in the order of the items."""
         await self._slots.acquire()
         new, order = _last_wins(items)
         keys = frozenset(document.doc_key for document in new)
-        self._keys = [(one, others) for one, others in self._keys if not one.done()]
+        self._keys = [(batch, others) for batch, others in self._keys if not batch.done()]
         for earlier, others in self._keys:
-            # What such a batch has to do can only be planned after the earlier one's commit.
+            # A batch with the same documents can only be planned after the earlier one's commit.
             if keys & others:
                 await asyncio.wait([earlier])
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -195,7 +191,7 @@ class Stream:
         done: asyncio.Future[None],
     ) -> list[results.WriteResult]:
         try:
-            found = await self._indexer.write(self._collection, new, turn) if new else {}
+            by_key = await self._indexer.write(self._collection, new, turn) if new else {}
             if turn is not None:
                 await turn
         except BaseException as error:
@@ -204,7 +200,7 @@ class Stream:
         finally:
             self._slots.release()
         done.set_result(None)
-        return [found[one] if isinstance(one, UUID) else one for one in order]
+        return [by_key[item] if isinstance(item, UUID) else item for item in order]
 
 
 class StreamEnded(Exception):
@@ -212,7 +208,7 @@ class StreamEnded(Exception):
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:
-    """The exception is told by the task; the future of a last batch has no one waiting."""
+    """The task raises the exception; nobody waits for the future of the last batch."""
     if not future.cancelled():
         future.exception()
 
@@ -220,7 +216,7 @@ def _retrieve(future: asyncio.Future[None]) -> None:
 def _last_wins(
     items: Sequence[Item],
 ) -> tuple[list[NewDocumentRow], list[UUID | results.WriteResult]]:
-    """The documents to write, each id once, and for each item whose result it gets."""
+    """The documents to write, each id once, and for each item its result or the key of it."""
     last = {item.doc_key: no for no, item in enumerate(items) if isinstance(item, NewDocumentRow)}
     order: list[UUID | results.WriteResult] = []
     new = []

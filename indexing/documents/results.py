@@ -1,17 +1,17 @@
-"""What became of each document that was sent."""
+"""The result of each document in a write."""
 
 import dataclasses
 from typing import Literal
 
 Status = Literal["created", "updated", "unchanged", "superseded", "failed"]
 
-# Above this share of unknown tokens a text is stored with a warning.
+# A text with a larger share of unknown tokens is stored with a warning.
 UNKNOWN_SHARE = 0.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WriteResult:
-    """One document's; `cut`: only its beginning was embedded; `pending`: not searchable yet."""
+    """One document's result; `cut`: only its start was embedded; `pending`: not yet searchable."""
 
     id: str | None
     status: Status
@@ -32,5 +32,5 @@ def failed(id_: str | None, reason: str, detail: str) -> WriteResult:
 def unknown_warning(share: float, model_id: str) -> str:
     return (
         f"{share:.0%} of the tokens are unknown to {model_id}: the text may be in a language that "
-        "it was not made for"
+        "the model was not trained for"
     )

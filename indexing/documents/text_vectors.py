@@ -1,4 +1,4 @@
-"""Texts with their chunks and vectors: what writes and the backlog store."""
+"""A text's chunks and vectors: encoding them in batches, and writing them to an index."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from storage import documents, pending, vectors
 from storage.indexes import IndexRow
 from storage.vectors import VectorRow
 
-# What a process that is killed may have to embed again, for each that it has in flight.
+# What may have to be embedded again after a process was killed, for each batch in flight.
 BATCH_CHUNKS = 64
 
 T = TypeVar("T")
@@ -63,35 +63,36 @@ async def embed_texts(
     cutting: chunking.Chunking,
     urgency: Urgency = Urgency.WRITE,
 ) -> list[TextVectors | TextFailure]:
-    """All texts in their order, their chunks encoded together. Raises EncoderFailed."""
+    """Results in the order of the texts; their chunks are encoded together. EncoderFailed."""
     return await encode_chunks(loaded, await loaded.model.prepare(texts, cutting), urgency)
 
 
-def batches(pieces: Sequence[tuple[T, Cut]]) -> Iterator[list[tuple[T, Cut]]]:
-    """Whole texts whose shortest chunks are alike, with at most 64 chunks together or one text.
+def batches(texts: Sequence[tuple[T, Cut]]) -> Iterator[list[tuple[T, Cut]]]:
+    """Texts grouped by the length of their shortest chunk: at most 64 chunks together, or one text.
 
-    The shortest chunk is usually the last: the others are about as long as chunks may be. By the
-    longest one there was more padding, 6.7 instead of 5.5 % of the tokens (docs/decisions.md).
+    The shortest chunk is usually the last: the others are about as long as chunks may be. Sorting
+    by the longest one gave more padding, 6.7 instead of 5.5 % of the tokens (docs/decisions.md).
     """
     batch: list[tuple[T, Cut]] = []
     size = 0
-    for piece in sorted(pieces, key=lambda piece: _shortest(piece[1]), reverse=True):
-        count = chunks(piece[1])
+    for text in sorted(texts, key=lambda text: _shortest(text[1]), reverse=True):
+        count = chunks(text[1])
         if batch and size + count > BATCH_CHUNKS:
             yield batch
             batch, size = [], 0
-        batch.append(piece)
+        batch.append(text)
         size += count
     if batch:
         yield batch
 
 
 def chunks(cut: Cut) -> int:
+    """How many chunks the text counts for in a batch."""
     return 1 if isinstance(cut, NoTokens) else len(cut.chunks)
 
 
 def _shortest(cut: Cut) -> int:
-    """Tokens of its shortest chunk."""
+    """Tokens of the shortest chunk."""
     if isinstance(cut, NoTokens):
         return 0
     return min(chunk.token_count for chunk in cut.chunks)
@@ -99,74 +100,78 @@ def _shortest(cut: Cut) -> int:
 
 async def encode_chunks(
     loaded: Loaded,
-    found: Sequence[Cut],
+    texts: Sequence[Cut],
     urgency: Urgency = Urgency.WRITE,
 ) -> list[TextVectors | TextFailure]:
-    """As `embed`, of texts that are cut into chunks already."""
+    """Like `embed_texts`, for texts that are already cut into chunks."""
     flat = [
         chunk
-        for prepared in found
+        for prepared in texts
         if isinstance(prepared, chunking.Prepared)
         for chunk in prepared.chunks
     ]
     encoded = await loaded.model.encode_chunks(flat, urgency)
     space_id = loaded.space_of(encoded)
-    done: list[TextVectors | TextFailure] = []
+    results: list[TextVectors | TextFailure] = []
     start = 0
-    for prepared in found:
+    for prepared in texts:
         if isinstance(prepared, NoTokens):
-            done.append(TextFailure("no-tokens", str(prepared)))
+            results.append(TextFailure("no-tokens", str(prepared)))
             continue
         stop = start + len(prepared.chunks)
-        bad = [encoded.failures[no] for no in range(start, stop) if no in encoded.failures]
-        done.append(
-            TextFailure("encoder-failed", bad[0])
-            if bad
+        failures = [encoded.failures[no] for no in range(start, stop) if no in encoded.failures]
+        results.append(
+            TextFailure("encoder-failed", failures[0])
+            if failures
             else TextVectors(prepared, encoded.vectors[start:stop], space_id)
         )
         start = stop
-    return done
+    return results
 
 
 @dataclass(frozen=True, eq=False)
 class WrittenVectors:
-    """What became of one document's text: vectors, or the reason why there are none."""
+    """The result for one document's text: its vectors, or the reason why there are none."""
 
     doc_key: UUID
     text_hash: bytes
-    done: TextVectors | TextFailure
+    result: TextVectors | TextFailure
 
     @property
     def chunks(self) -> int:
-        return len(self.done.prepared.chunks) if isinstance(self.done, TextVectors) else 0
+        return len(self.result.prepared.chunks) if isinstance(self.result, TextVectors) else 0
 
 
 async def write_texts(
-    conn: AsyncConnection, index: IndexRow, filled: Sequence[WrittenVectors]
+    conn: AsyncConnection, index: IndexRow, texts: Sequence[WrittenVectors]
 ) -> list[WrittenVectors]:
-    """In the caller's transaction, which has entered the fence; what was written.
+    """Write in the caller's transaction, which has entered the fence; returns what was written.
 
-    Documents that changed or are gone meanwhile are left out. What failed is set aside with its
+    Documents that were changed or deleted meanwhile are left out. Failures are set aside with their
     reason.
     """
-    hashes = await documents.lock(conn, [one.doc_key for one in filled])
-    present = [one for one in filled if hashes.get(one.doc_key) == one.text_hash]
-    await write_vectors(conn, index, present)
-    return present
+    hashes = await documents.lock(conn, [text.doc_key for text in texts])
+    current = [text for text in texts if hashes.get(text.doc_key) == text.text_hash]
+    await write_vectors(conn, index, current)
+    return current
 
 
 async def write_vectors(
-    conn: AsyncConnection, index: IndexRow, filled: Sequence[WrittenVectors]
+    conn: AsyncConnection, index: IndexRow, texts: Sequence[WrittenVectors]
 ) -> None:
-    """As `write`, of documents that the caller has locked with these texts."""
-    good = [(one, one.done) for one in filled if isinstance(one.done, TextVectors)]
-    await vectors.remove(conn, index.id, [one.doc_key for one in filled])
-    rows = [row for one, done in good for row in done.rows(one.doc_key, one.text_hash)]
-    await vectors.copy_in(conn, index.id, rows)
-    bad = [
-        (one.doc_key, one.text_hash, f"{one.done.reason}: {one.done.detail}")
-        for one in filled
-        if isinstance(one.done, TextFailure)
+    """Like `write_texts`, for documents that the caller has locked with these texts."""
+    await vectors.remove(conn, index.id, [text.doc_key for text in texts])
+    rows = [
+        row
+        for text in texts
+        if isinstance(text.result, TextVectors)
+        for row in text.result.rows(text.doc_key, text.text_hash)
     ]
-    if bad:
-        await pending.set_aside(conn, index.id, bad)
+    await vectors.copy_in(conn, index.id, rows)
+    failures = [
+        (text.doc_key, text.text_hash, f"{text.result.reason}: {text.result.detail}")
+        for text in texts
+        if isinstance(text.result, TextFailure)
+    ]
+    if failures:
+        await pending.set_aside(conn, index.id, failures)

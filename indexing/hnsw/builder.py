@@ -1,4 +1,4 @@
-"""Builds the HNSW index of one index, and tunes its ef_search to the recall promised."""
+"""Builds the HNSW index of one index, and tunes its ef_search to the promised recall."""
 
 import contextlib
 import dataclasses
@@ -18,15 +18,15 @@ from storage import hnsw, query_samples, search, vectors
 from storage.indexes import IndexRow
 
 _CALIBRATION_QUERIES = 200
-# Fewer that people have searched lately are no measure of recall.
-_LEAST_SEARCHED = 50
+# Fewer recent searches than this say nothing about recall.
+_MIN_SEARCHES = 50
 _CANDIDATES = (40, 60, 80, 100, 120, 160, 200, 300, 400, 600, 800, 1000)
 _K = 10
 
 
 @dataclasses.dataclass(frozen=True)
 class Tuned:
-    """The least ef_search whose recall@10, over `queries` queries, reaches the target."""
+    """The smallest ef_search whose recall@10, over `queries` queries, reaches the target."""
 
     ef_search: int
     recall: float | None
@@ -34,7 +34,7 @@ class Tuned:
 
 
 class HnswBuilder:
-    """`workers`: processes of PostgreSQL that help."""
+    """`workers`: parallel processes that PostgreSQL may use for a build."""
 
     def __init__(
         self, engine: AsyncEngine, models: ModelPool, *, target_recall: float, workers: int
@@ -49,42 +49,40 @@ class HnswBuilder:
         return await self.tune(index)
 
     async def tune(self, index: IndexRow, target_recall: float | None = None) -> Tuned:
-        """Measure recall against exact search for growing ef_search."""
-        wanted = self._target_recall if target_recall is None else target_recall
+        """Raise ef_search until its recall against exact search reaches the target."""
+        target = self._target_recall if target_recall is None else target_recall
         ready = dataclasses.replace(index, hnsw="ready")
         kinds = await self._queries(index)
         if not kinds:
             return Tuned(search.MIN_EF_SEARCH, None, 0)
         async with self._snapshot() as conn:
-            truths = [await _found(conn, ready, kind, None) for kind in kinds]
+            truths = [await _distances(conn, ready, kind, None) for kind in kinds]
             for ef_search in _CANDIDATES:
-                found = [await _found(conn, ready, kind, ef_search) for kind in kinds]
-                reached = min(recall(*pair) for pair in zip(truths, found, strict=True))
-                if reached >= wanted:
+                measured = [await _distances(conn, ready, kind, ef_search) for kind in kinds]
+                reached = min(recall(*pair) for pair in zip(truths, measured, strict=True))
+                if reached >= target:
                     break
         return Tuned(ef_search, reached, sum(map(len, kinds)))
 
     @contextlib.asynccontextmanager
     async def _snapshot(self) -> AsyncIterator[AsyncConnection]:
-        """Rows that change between the exact search and the other look like recall that is lost."""
+        """Rows that change between the exact and the HNSW search would look like lost recall."""
         engine = self._engine.execution_options(isolation_level="REPEATABLE READ")
         async with engine.connect() as conn:
             try:
                 yield conn
                 await conn.commit()
             except BaseException:
-                # A rollback takes ef_search back, which the connection remembers as set.
+                # A rollback resets ef_search, which the connection remembers as set.
                 await conn.invalidate()
                 raise
 
     async def _queries(self, index: IndexRow) -> list[list[NDArray[np.float32]]]:
-        """Encoded queries by kind: in the collection's own words, and those searched lately.
+        """Encoded queries of two kinds: made of the collection's own words, and recent searches.
 
-        The former are none of its texts.
-
-        Fragments of one text lie next to it and are found too easily: they gave 0.988 at an
-        ef_search where real questions had 0.958 (117,659 short texts). Joined fragments of two
-        texts predict real questions to 0.01.
+        Each of the former joins fragments of two texts, which predicts the recall of real questions
+        to 0.01. Fragments of one text lie next to it and are found too easily: they gave 0.988 at
+        an ef_search where real questions had 0.958 (117,659 short texts).
         """
         if not self._models.has(index.space_id):
             return []
@@ -92,15 +90,15 @@ class HnswBuilder:
             texts = await vectors.sample_texts(conn, index, 2 * _CALIBRATION_QUERIES)
             searched = await query_samples.newest(conn, index.collection_id, _CALIBRATION_QUERIES)
         half = len(texts) // 2
-        made = [
-            f"{_fragment(one)} {_fragment(other)}"
-            for one, other in zip(texts[:half], texts[half:], strict=False)
+        joined = [
+            f"{_fragment(first)} {_fragment(second)}"
+            for first, second in zip(texts[:half], texts[half:], strict=False)
         ]
-        kinds = [made, searched if len(searched) >= _LEAST_SEARCHED else []]
-        encoded = [await self._encoded(index, kind) for kind in kinds]
+        kinds = [joined, searched if len(searched) >= _MIN_SEARCHES else []]
+        encoded = [await self._encode(index, kind) for kind in kinds]
         return [kind for kind in encoded if kind]
 
-    async def _encoded(self, index: IndexRow, texts: list[str]) -> list[NDArray[np.float32]]:
+    async def _encode(self, index: IndexRow, texts: list[str]) -> list[NDArray[np.float32]]:
         encoded = []
         with self._models.held(index) as loaded:
             for query in texts:
@@ -110,7 +108,7 @@ class HnswBuilder:
         return encoded
 
 
-async def _found(
+async def _distances(
     conn: AsyncConnection,
     index: IndexRow,
     vectors_: list[NDArray[np.float32]],

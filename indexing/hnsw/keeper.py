@@ -1,4 +1,4 @@
-"""Builds each index's HNSW when it pays, and tunes its ef_search to the recall promised."""
+"""Decides when an index gets its HNSW index, and takes abandoned builds back."""
 
 import asyncio
 import time
@@ -16,17 +16,17 @@ from storage.indexes import IndexRow
 log = structlog.get_logger()
 
 _EVERY_S = 1.0
-# A build that failed (a full disk, say) is tried again after this, and by a new process.
+# A failed build (a full disk, say) is tried again after this, or at once by a new process.
 _AGAIN_AFTER_S = 600.0
-# Rows a second above which somebody is loading in bulk: the build waits for the end of it.
+# Above this rate of inserted rows somebody is loading in bulk: the build waits for the end.
 _BULK_ROWS_S = 100
-# Looks without a trace after which a build, or a tuning, is taken for abandoned.
+# A build, or a tuning, is abandoned after so many looks in a row that saw no sign of it.
 _BUILD_LOOKS = 10
 _TUNING_LOOKS = 120
 
 
 class HnswKeeper:
-    """A task of the serving process; any number of them share the work through the database."""
+    """A background task of a worker; any number of workers share the work through the database."""
 
     def __init__(
         self,
@@ -55,8 +55,10 @@ class HnswKeeper:
             active = await indexes.in_state(conn, "active")
             possible = [index for index in active if self._is_possible(index)]
             inserted = await hnsw.count_inserted(conn, [index.id for index in possible])
-            due = [one for one in possible if await self._is_due(conn, one, inserted[one.id])]
-            await self._give_back_abandoned(conn, active)
+            due = [
+                index for index in possible if await self._is_due(conn, index, inserted[index.id])
+            ]
+            await self._release_abandoned(conn, active)
             await conn.commit()
         for index in due:
             async with self._engine.begin() as conn:
@@ -73,7 +75,7 @@ class HnswKeeper:
         return index.dimensions <= vectors.MAX_HNSW_DIMENSIONS
 
     async def _is_due(self, conn: AsyncConnection, index: IndexRow, now: int) -> bool:
-        """`now`: rows inserted ever. What had too few is counted again when there are more."""
+        """`now`: rows ever inserted. An index with too few is counted again once it has more."""
         before = self._inserted.get(index.id)
         self._inserted[index.id] = now
         if before is None or now - before > _BULK_ROWS_S * _EVERY_S:
@@ -85,18 +87,18 @@ class HnswKeeper:
         self._too_few[index.id] = now
         return False
 
-    async def _give_back_abandoned(self, conn: AsyncConnection, active: list[IndexRow]) -> None:
-        """A build is abandoned when nothing of it is seen for many looks in a row.
+    async def _release_abandoned(self, conn: AsyncConnection, active: list[IndexRow]) -> None:
+        """Release builds that nobody works on any more.
 
-        An index that is whole is being tuned, of which PostgreSQL shows nothing.
+        A complete index is being tuned, of which PostgreSQL shows nothing: it gets more time.
         """
         for index in active:
             if index.hnsw != "building" or await hnsw.progress(conn, index.id) is not None:
                 self._abandoned.pop(index.id, None)
                 continue
             looks = self._abandoned[index.id] = self._abandoned.get(index.id, 0) + 1
-            most = _TUNING_LOOKS if await hnsw.is_valid(conn, index.id) else _BUILD_LOOKS
-            if looks > most and await hnsw.release_abandoned(conn, index.id):
+            max_looks = _TUNING_LOOKS if await hnsw.is_valid(conn, index.id) else _BUILD_LOOKS
+            if looks > max_looks and await hnsw.release_abandoned(conn, index.id):
                 log.warning("hnsw_build_abandoned", index=index.id)
 
     async def _build(self, index: IndexRow) -> None:

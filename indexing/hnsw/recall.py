@@ -1,33 +1,33 @@
-"""How much of what an exact search finds an HNSW search finds, too."""
+"""Recall: the share of the exact nearest neighbours that an HNSW search finds."""
 
 from collections.abc import Sequence
 
-# Rows of one text have the same vector; two that differ by rounding alone are as good.
-_ALIKE = 1e-6
+# Equal texts have equal vectors; distances that differ by rounding alone are equal, too.
+_ROUNDING = 1e-6
 
 
-def recall(truth: Sequence[Sequence[float]], found: Sequence[Sequence[float]]) -> float:
-    """The share of the true neighbours for which one as near was found: 0 to 1.
+def recall(truth: Sequence[Sequence[float]], measured: Sequence[Sequence[float]]) -> float:
+    """The share of the true neighbours for which an equally near row was found: 0 to 1.
 
-    Each item holds the cosine distances of one query's k nearest rows, by an exact search (`truth`)
-    and by the other (`found`). By distance, as ann-benchmarks has it (`get_recall_values`), not by
-    id: of rows that are equally near, any will do. But none stands in for a nearer one. 1 where
-    there was nothing to be found.
+    Each item holds the cosine distances of one query's k nearest rows: by an exact search (`truth`)
+    and by the search that is measured (`measured`). Compared by distance, like ann-benchmarks
+    (`get_recall_values`), not by id: of equally near rows, any will do, but none counts for a
+    nearer one. 1 if there was nothing to find.
     """
-    hits = sum(_hits(*pair) for pair in zip(truth, found, strict=True))
-    wanted = sum(map(len, truth))
-    return hits / wanted if wanted else 1.0
+    hits = sum(_hits(*pair) for pair in zip(truth, measured, strict=True))
+    total = sum(map(len, truth))
+    return hits / total if total else 1.0
 
 
-def _hits(truth: Sequence[float], found: Sequence[float]) -> int:
-    """Pairs of alike distances, each used once."""
+def _hits(truth: Sequence[float], measured: Sequence[float]) -> int:
+    """Pairs of equal distances, each distance used once."""
     hits = 0
-    left = iter(sorted(found))
+    left = iter(sorted(measured))
     distance = next(left, None)
-    for wanted in sorted(truth):
-        while distance is not None and distance < wanted - _ALIKE:
+    for true_distance in sorted(truth):
+        while distance is not None and distance < true_distance - _ROUNDING:
             distance = next(left, None)
-        if distance is not None and distance <= wanted + _ALIKE:
+        if distance is not None and distance <= true_distance + _ROUNDING:
             hits += 1
             distance = next(left, None)
     return hits

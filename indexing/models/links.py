@@ -1,4 +1,4 @@
-"""Two fingerprints that are shown to make the same vectors: one space, nothing embedded again."""
+"""Links between fingerprints that give the same vectors: one space, nothing embedded again."""
 
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -10,14 +10,14 @@ from indexing.models.pool import ModelPool
 from storage import spaces
 from storage.spaces import SpaceRow
 
-# Every canary: as close as a model that was saved again, far closer than any other model.
-LEAST_COSINE = 0.99999
+# For every canary: what a model that was saved again reaches, and no other model does.
+MIN_COSINE = 0.99999
 
 
 async def link(
     engine: AsyncEngine, models: ModelPool, loaded: Loaded, fingerprint: str
 ) -> tuple[SpaceRow, float]:
-    """Record that `loaded` makes the vectors of the space `fingerprint`; the worst cosine.
+    """Record that `loaded` gives the vectors of the space `fingerprint`; returns the worst cosine.
 
     Both references are torch's in fp32. Raises LinkRefused.
     """
@@ -28,16 +28,16 @@ async def link(
     if row is None:
         raise errors.LinkRefused(f"no space {fingerprint!r} is stored; see `vecmark models list`")
     if own == fingerprint:
-        raise errors.LinkRefused(f"{loaded.model.description.name} has this fingerprint itself")
+        raise errors.LinkRefused(f"{loaded.name} already has this fingerprint: nothing to link")
     if loaded.space_id in used and loaded.space_id != row.id:
         raise errors.LinkRefused(
-            f"collections hold vectors of {own} already: two spaces in use can't become one"
+            f"collections already hold vectors of {own}: two spaces in use can't become one"
         )
     worst = _worst(row, loaded)
-    if worst < LEAST_COSINE:
+    if worst < MIN_COSINE:
         raise errors.LinkRefused(
-            f"{loaded.model.description.name} makes other vectors than {row.model_id}: the worst "
-            f"cosine over {len(check.TEXTS)} texts is {worst:.6f}, {LEAST_COSINE} is needed"
+            f"{loaded.name} does not give the vectors of {row.model_id}: the worst "
+            f"cosine over {len(check.TEXTS)} texts is {worst:.6f}, {MIN_COSINE} is needed"
         )
     async with engine.begin() as conn:
         await spaces.link(conn, own, row.id, worst)
@@ -51,7 +51,7 @@ def _worst(row: SpaceRow, loaded: Loaded) -> float:
     stored = row.canaries.astype(np.float64)
     new = loaded.model.reference.astype(np.float64)
     lengths = np.linalg.norm(stored, axis=1) * np.linalg.norm(new, axis=1)
-    # A text of which a model reads nothing has no vector: both must have none.
+    # A text without tokens has a vector of zeros: it must have one in both.
     cosines = np.where(
         lengths > 0, (stored * new).sum(axis=1) / np.where(lengths > 0, lengths, 1), 1.0
     )

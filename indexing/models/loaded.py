@@ -15,7 +15,7 @@ from indexing import errors
 
 @dataclasses.dataclass(eq=False)
 class Use:
-    """What a model takes and when it was last used, in seconds since the epoch."""
+    """A model's memory, when it was last used (seconds since the epoch), and its users (`pins`)."""
 
     memory_bytes: int
     last_used: float = dataclasses.field(default_factory=time.time)
@@ -128,7 +128,7 @@ class LoadedModels:
 
     @contextlib.contextmanager
     def pinned(self, loaded: Loaded) -> Iterator[Loaded]:
-        """The model is not closed while in the block, even if it is removed."""
+        """Keep the model from being closed while in the block, even if it is removed."""
         use = loaded.use
         use.pins += 1
         use.last_used = time.time()
@@ -142,5 +142,5 @@ class LoadedModels:
                 self._unpinned = asyncio.Event()
 
     async def unpinned(self) -> None:
-        """Wait until the last user of some model has left it."""
+        """Wait until some model is used by nobody any longer."""
         await self._unpinned.wait()

@@ -1,4 +1,4 @@
-"""Whether a loaded model may write and serve: its space is stored, its canaries did not move."""
+"""Verifies that a loaded model may write and serve: its canaries match those of its space."""
 
 import dataclasses
 import functools
@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 @dataclasses.dataclass(frozen=True)
 class Accepted:
-    """The stored space of a model, and what its canaries said (all of them if `full`)."""
+    """The stored space of a model, and the report on its canaries (all of them if `full`)."""
 
     row: spaces.SpaceRow
     report: canary_check.CanaryReport
@@ -29,7 +29,10 @@ class Accepted:
 async def accept(
     engine: AsyncEngine, opened: model.LoadedModel, options: description.ModelOptions
 ) -> Accepted:
-    """Store the space if it is new; compare the canaries with the stored ones. LoadRefused."""
+    """Store the space if it is new, and compare the canaries with the stored ones.
+
+    Raises LoadRefused.
+    """
     async with engine.begin() as conn:
         row = await spaces.ensure(conn, _new_space(opened, options))
     full = row.build != opened.build
@@ -43,17 +46,18 @@ async def accept(
 async def verify_canaries(
     opened: model.LoadedModel, row: spaces.SpaceRow, which: Sequence[int]
 ) -> canary_check.CanaryReport:
-    """Compare the model's canaries with the space's stored ones; raises LoadRefused."""
+    """Compare these canaries (by their numbers) with the stored ones. Raises LoadRefused."""
     if row.canaries_version != canary_check.VERSION:
         raise errors.LoadRefused(
-            f"the space {row.fingerprint} keeps canaries of version {row.canaries_version}, this "
-            f"program has version {canary_check.VERSION}: install the version that made it"
+            f"the space {row.fingerprint} was stored with canaries of version "
+            f"{row.canaries_version}, this program has version {canary_check.VERSION}: install the "
+            "version of Vecmark that stored it"
         )
     report = await opened.check_canaries(which, reference=row.canaries)
     if report.level == "refuse":
         raise errors.LoadRefused(
-            f"{opened.description.name} makes other vectors than those stored for its space: "
-            f"{report.describe()}. It neither writes nor serves: restore the former library "
+            f"{opened.description.name} gives other vectors than those stored for its space: "
+            f"{report.describe()}. It may neither write nor serve: go back to the earlier library "
             "versions or hardware"
         )
     if report.level == "warn":
@@ -84,9 +88,9 @@ def _new_space(opened: model.LoadedModel, options: description.ModelOptions) -> 
 async def check_rest(
     engine: AsyncEngine, models: LoadedModels
 ) -> AsyncGenerator[tuple[Loaded, str], None]:
-    """Compare all canaries of models that started on a few; those that moved, and what moved.
+    """Compare all canaries of models that were accepted by a few; yields each that moved, and why.
 
-    Each is kept in memory until the next is asked for.
+    A model stays in memory until the next one is requested.
     """
 
     async def space(space_id: int) -> spaces.SpaceRow:
@@ -94,7 +98,7 @@ async def check_rest(
             return await spaces.by_id(conn, space_id)
 
     for loaded in models:
-        # One that was unloaded meanwhile has nothing to answer for any more.
+        # A model that was unloaded meanwhile needs no check.
         if loaded.full or not models.holds(loaded):
             continue
         with models.pinned(loaded):
@@ -108,13 +112,13 @@ async def check_rest(
 
 
 async def follow_prompts(engine: AsyncEngine, models: LoadedModels) -> None:
-    """Take the query prompts that were set for spaces meanwhile: they are no part of them."""
+    """Use the query prompts that were set meanwhile; no stored vector depends on them."""
     async with engine.connect() as conn:
-        wanted = await spaces.query_prompts(conn)
+        prompts = await spaces.query_prompts(conn)
     for loaded in models:
-        prompt = wanted.get(loaded.fingerprint)
+        prompt = prompts.get(loaded.fingerprint)
         known = loaded.model.description.query_prompt.text
-        # A model that is only linked to the space has a prompt of its own.
+        # A model that is only linked to the space keeps its own prompt.
         is_own = loaded.fingerprint == loaded.model.space.fingerprint
         if is_own and prompt is not None and prompt != known:
             loaded.model.set_query_prompt(prompt)

@@ -103,7 +103,7 @@ async def test_space_in_use_is_not_linked_away(
     async with running(database, resaved, model_cache) as after:
         await filled(database, after)
         assert after.default is not None
-        with pytest.raises(errors.LinkRefused, match="hold vectors"):
+        with pytest.raises(errors.LinkRefused, match="already hold vectors"):
             await links.link(database, after, after.default, fingerprint)
 
 
@@ -151,7 +151,7 @@ async def test_moved_canaries_refuse_the_model(
         )
     async with running(database, original, model_cache) as after:
         assert after.default is None
-        assert "makes other vectors" in after.problems[str(original)]
+        assert "gives other vectors" in after.problems[str(original)]
 
 
 async def test_row_of_another_space_cannot_be_stored(
