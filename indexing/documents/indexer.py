@@ -124,7 +124,7 @@ class Indexer:
         return len(gone)
 
     def stream(self, collection: CollectionRow, *, bulk: bool = True) -> "Stream":
-        """Batches committed in order; while a `bulk` stream is open, no HNSW index is built here."""
+        """Batches committed in order; while a `bulk` stream is open, no HNSW is built here."""
         return Stream(self, collection, bulk=bulk)
 
 
