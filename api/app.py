@@ -8,7 +8,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 
 from api import lifespan, logs
-from api.http import bodies, middleware, openai_errors, openapi
+from api.http import bodies, json_body, middleware, openai_errors, openapi
 from api.routes import collections, documents, embed, health, migrations, models, openai, search
 from api.service import Service
 from api.settings import Settings
@@ -53,14 +53,20 @@ def create_app(
                 app, settings, announce, loading=loading, public=public
             )
         ],
-        before_request=middleware.known_parameters,
+        before_request=middleware.refuse_unknown_parameters,
         exception_handlers={Exception: openai_errors.respond},
         openapi_config=openapi.openapi_config(),
-        request_max_body_size=None,
+        dto=json_body.JsonBody,
+        return_dto=None,
+        request_class=json_body.BoundedRequest,
+        request_max_body_size=None,  # `BodyBudget` bounds it
         logging_config=None,
     )
-    limit = BODIES_AT_ONCE * settings.max_body_bytes
-    app.asgi_handler = bodies.BodyBudget(middleware.RawPath(app.asgi_handler), limit)
+    app.asgi_handler = bodies.BodyBudget(
+        middleware.RawPath(app.asgi_handler),
+        each=settings.max_body_bytes,
+        together=BODIES_AT_ONCE * settings.max_body_bytes,
+    )
     return app
 
 

@@ -20,7 +20,7 @@ _CODES = {
 }
 _STATUSES = {"unknown-model": 404, "text-failed": 422}
 _PARAMETER = re.compile(r"\w+")
-_MISSING = re.compile(r"missing required field `(\w+)`")
+_MISSING = re.compile(r"`(\w+)` is missing")
 
 
 def respond(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:

@@ -1,11 +1,10 @@
-"""OpenAPI for routes whose bodies are read by `api.bodies`, and for those with a short form."""
+"""The OpenAPI document: its settings, and what routes add to their operations."""
 
 import dataclasses
 import importlib.metadata
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from litestar import Request, Response, Router
 from litestar.datastructures import ResponseHeader
 from litestar.handlers import HTTPRouteHandler
@@ -17,12 +16,11 @@ from litestar.openapi.spec import (
     Operation,
     Reference,
     RequestBody,
-    Schema,
 )
 from litestar.types import Method, OperationIDCreator
 from litestar.types.internal_types import PathParameterDefinition
 
-from api.http import bodies, ndjson
+from api.http import json_body, ndjson
 from api.schemas import documents as document_schemas
 from api.web import pages
 
@@ -48,65 +46,40 @@ def operation(name: str) -> OperationIDCreator:
     return identify
 
 
-def body(
-    kind: type[msgspec.Struct], examples: Mapping[str, object] | None = None
-) -> type[Operation]:
-    """An operation whose JSON body is `kind`; `examples` by their names."""
-    return _operation({bodies.JSON: _schema(kind)}, examples)
+def examples(values: Mapping[str, object]) -> type[Operation]:
+    """An operation whose JSON body has examples, by their names."""
+    shown: dict[str, Example | Reference] = {
+        name: Example(value=value) for name, value in values.items()
+    }
+
+    @dataclasses.dataclass
+    class WithExamples(Operation):
+        def __post_init__(self) -> None:
+            if isinstance(self.request_body, RequestBody):
+                for content in self.request_body.content.values():
+                    content.examples = shown
+
+    return WithExamples
 
 
 def documents_body() -> type[Operation]:
     """The body of the route that takes documents: all at once, or a stream of lines."""
-    document = _schema(document_schemas.NewDocument)
-    many = _schema(document_schemas.NewDocuments)
+    document = json_body.schema(document_schemas.NewDocument)
+    many = json_body.schema(document_schemas.NewDocuments)
     many.content["properties"]["documents"]["items"] = document.content
-    return _operation({bodies.JSON: many, ndjson.MEDIA_TYPE: document})
-
-
-@dataclasses.dataclass
-class _JsonSchema(Schema):
-    """A schema that msgspec has written already."""
-
-    content: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    def to_schema(self) -> dict[str, Any]:
-        return self.content
-
-
-def _operation(
-    content: dict[str, _JsonSchema], examples: Mapping[str, object] | None = None
-) -> type[Operation]:
-    shown: dict[str, Example | Reference] = {
-        name: Example(value=value) for name, value in (examples or {}).items()
-    }
 
     @dataclasses.dataclass
-    class WithBody(Operation):
+    class WithDocuments(Operation):
         def __post_init__(self) -> None:
             self.request_body = RequestBody(
                 required=True,
                 content={
-                    kind: OpenAPIMediaType(schema=schema, examples=shown or None)
-                    for kind, schema in content.items()
+                    json_body.MEDIA_TYPE: OpenAPIMediaType(schema=many),
+                    ndjson.MEDIA_TYPE: OpenAPIMediaType(schema=document),
                 },
             )
 
-    return WithBody
-
-
-def _schema(kind: type[msgspec.Struct]) -> _JsonSchema:
-    (found,), components = msgspec.json.schema_components([kind], ref_template="{name}")
-    return _JsonSchema(content=_inlined(found, components))
-
-
-def _inlined(part: Any, components: dict[str, Any]) -> Any:
-    if isinstance(part, list):
-        return [_inlined(one, components) for one in part]
-    if not isinstance(part, dict):
-        return part
-    if "$ref" in part:
-        return _inlined(components[part["$ref"]], components)
-    return {key: _inlined(value, components) for key, value in part.items()}
+    return WithDocuments
 
 
 _SECURE = {

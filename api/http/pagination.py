@@ -1,22 +1,24 @@
+"""Opaque cursors of lists that are read page by page."""
+
 import base64
 
 from api.http import bodies
 
 
-def cursor(value: str) -> str:
-    """An opaque cursor for the last `value` of a page."""
+def encode_cursor(value: str) -> str:
+    """The cursor after the last `value` of a page."""
     return base64.urlsafe_b64encode(value.encode()).decode().rstrip("=")
 
 
-def from_cursor(given: str | None) -> str | None:
+def decode_cursor(cursor: str | None) -> str | None:
     """Raises BodyInvalid."""
-    if given is None:
+    if cursor is None:
         return None
     try:
-        found = base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)).decode()
-        bodies.check_text(found, "cursor")
-        return found
+        value = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        bodies.check_text(value, "cursor")
+        return value
     except ValueError as error:
         raise bodies.BodyInvalid(
-            "this is no cursor of a former answer's `next_cursor`", field="cursor"
+            "invalid; send the `next_cursor` of the previous page", field="cursor"
         ) from error

@@ -145,6 +145,8 @@ def _fields(field: str | None, reason: str) -> tuple[FieldError, ...]:
 def _of_http(error: HTTPException) -> Problem:
     status = error.status_code
     extra = error.extra if isinstance(error.extra, list) else []
+    if any(isinstance(part, Mapping) and part.get("key") == _BODY for part in extra):
+        return make(422, "validation", f"body: {_NO_BODY}", FieldError("body", _NO_BODY))
     fields = tuple(
         FieldError(str(one.get("key", one.get("source", "request"))), str(one.get("message", "")))
         for one in extra
@@ -164,6 +166,9 @@ def _of_http(error: HTTPException) -> Problem:
     return make(status, phrase.lower().replace(" ", "-"), detail, *fields)
 
 
+# The handlers' argument for a body; bodies that are there are judged by `bodies.decode`.
+_BODY = "data"
+_NO_BODY = "is missing; send JSON"
 _MISSING = re.compile(r"Missing required \w+ parameter '(?P<name>[^']+)'")
 _EXPLAINED = {
     404: "there is nothing at this address; /docs lists every route",

@@ -1,40 +1,29 @@
+"""Collections: created, listed, shown and deleted."""
+
 from typing import Annotated
 
 from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
-from api.http import bodies, openapi, pagination, problems
-from api.routes.documents import AnyRequest
+from api.http import problems
 from api.schemas import collections as collection_schemas
 from api.service import Service
 from api.services import collections as collection_services
-from embedding.text.chunking import Chunking
 
 
 @post(
     "/v1/collections",
     operation_id="create_collection",
-    operation_class=openapi.body(collection_schemas.NewCollection),
-    summary="Make a collection",
+    summary="Create a collection",
     responses=problems.documented(409, 413, 415, 422, 429, 503),
 )
 async def create(
-    service: NamedDependency[Service], request: AnyRequest
+    service: NamedDependency[Service], data: JSONBody[collection_schemas.NewCollection]
 ) -> Response[collection_schemas.Collection]:
-    """201 for a new one, 200 where it exists with the same properties, else 409."""
-    sent = await bodies.read(
-        request, collection_schemas.NewCollection, service.settings.max_body_bytes
-    )
-    wish = sent.chunking
-    found, created = await service.create(
-        sent.name,
-        sent.model,
-        Chunking(strategy=wish.strategy, size=wish.size, overlap=wish.overlap),
-    )
-    return Response(
-        await collection_services.describe(service, found), status_code=201 if created else 200
-    )
+    """201 for a new one, 200 if it exists with the same properties, else 409."""
+    collection, is_new = await collection_services.create(service, data)
+    return Response(collection, status_code=201 if is_new else 200)
 
 
 @get(
@@ -43,23 +32,18 @@ async def create(
     summary="List collections",
     responses=problems.documented(422, 503),
 )
-async def page(
+async def list_all(
     service: NamedDependency[Service],
     cursor: FromQuery[str | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
 ) -> collection_schemas.CollectionList:
-    found = await service.catalog.page(pagination.from_cursor(cursor), limit)
-    more = found[-1].row.name if len(found) == limit else None
-    return collection_schemas.CollectionList(
-        items=[await collection_services.describe(service, one) for one in found],
-        next_cursor=None if more is None else pagination.cursor(more),
-    )
+    return await collection_services.list_page(service, cursor, limit)
 
 
 @get(
     "/v1/collections/{collection:str}",
     operation_id="get_collection",
-    summary="Show a collection, and which way a search takes",
+    summary="Show a collection and its search path",
     responses=problems.documented(404, 503),
 )
 async def get_one(
@@ -80,4 +64,4 @@ async def remove(service: NamedDependency[Service], collection: FromPath[str]) -
     service.sweeper.wake()
 
 
-ROUTES = [create, page, get_one, remove]
+ROUTES = [create, list_all, get_one, remove]

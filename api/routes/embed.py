@@ -1,18 +1,17 @@
 """POST /embed, /tokenize and /similarity: the model without documents."""
 
-import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
 from litestar import Response, post
 from litestar.di import NamedDependency
-from numpy.typing import NDArray
+from litestar.params import JSONBody
 
-from api.http import bodies, openapi, problems, responses
-from api.routes.documents import AnyRequest
+from api.http import openapi, problems, responses
+from api.http.json_body import BoundedRequest
 from api.schemas import embeddings as schemas
 from api.service import Service
 from api.services import embeddings
+from api.services import similarity as similarity_services
 from api.services.embeddings import Embedded, EmbedOptions
 from embedding.text.reader import Tokenized
 from indexing.models.loaded import Loaded
@@ -29,46 +28,45 @@ _SIMILARITY = {
 @post(
     "/embed",
     operation_id="embed",
-    operation_class=openapi.body(schemas.EmbedRequest, _EMBED),
+    operation_class=openapi.examples(_EMBED),
     summary="Embed a text or texts",
     status_code=200,
     response_headers=openapi.EMBEDDING_HEADERS,
     responses=problems.documented(409, 413, 415, 422, 429, 503),
 )
 async def embed(
-    request: AnyRequest, service: NamedDependency[Service]
+    request: BoundedRequest, service: NamedDependency[Service], data: JSONBody[schemas.EmbedRequest]
 ) -> Response[list[float] | schemas.EmbeddedTexts]:
     """`text` is answered by the bare list of its numbers, `texts` by an object.
 
     A text over the model's limit is an error unless `truncate` is `end`.
     """
-    sent = await bodies.read(request, schemas.EmbedRequest, service.settings.max_body_bytes)
-    texts, field = _texts(service, sent.text, sent.texts)
-    wish = EmbedOptions(
-        role=sent.input_type,
-        truncate=sent.truncate == "end",
-        dimensions=sent.dimensions,
-        expect_space=sent.expect_space,
+    texts, field = _texts(service, data.text, data.texts)
+    options = EmbedOptions(
+        role=data.input_type,
+        truncate=data.truncate == "end",
+        dimensions=data.dimensions,
+        expect_space=data.expect_space,
     )
-    async with embeddings.open_model(service, sent.model) as loaded:
-        encoding = embeddings.of_texts(loaded, texts, wish, field)
-        found = await responses.cancel_on_disconnect(request.receive, encoding)
-    return responses.json_response(await _embedded(sent, found), found.headers)
+    async with embeddings.open_model(service, data.model) as loaded:
+        encoding = embeddings.embed_texts(loaded, texts, options, field)
+        embedded = await responses.cancel_on_disconnect(request.receive, encoding)
+    return responses.json_response(await _embed_answer(data, embedded), embedded.headers)
 
 
-async def _embedded(
-    sent: schemas.EmbedRequest, found: Embedded
+async def _embed_answer(
+    request: schemas.EmbedRequest, embedded: Embedded
 ) -> list[float] | schemas.EmbeddedTexts:
-    if sent.text is not None:
-        numbers: list[float] = found.vectors[0].tolist()
+    if request.text is not None:
+        numbers: list[float] = embedded.vectors[0].tolist()
         return numbers
-    dimensions = found.vectors.shape[1]
+    dimensions = embedded.vectors.shape[1]
     items = (
         schemas.EmbeddedText(embedding=row.tolist(), tokens=tokens, truncated=cut)
-        for row, tokens, cut in zip(found.vectors, found.tokens, found.cut, strict=True)
+        for row, tokens, cut in zip(embedded.vectors, embedded.tokens, embedded.cut, strict=True)
     )
     return schemas.EmbeddedTexts(
-        space=found.space,
+        space=embedded.space,
         dimensions=dimensions,
         embeddings=await responses.encode_array(items, dimensions),
     )
@@ -77,141 +75,94 @@ async def _embedded(
 @post(
     "/tokenize",
     operation_id="tokenize",
-    operation_class=openapi.body(schemas.TokenizeRequest, _TOKENIZE),
+    operation_class=openapi.examples(_TOKENIZE),
     summary="Show a text as the model reads it",
     status_code=200,
     response_headers=openapi.EMBEDDING_HEADERS,
     responses=problems.documented(413, 415, 422, 429, 503),
 )
 async def tokenize(
-    request: AnyRequest, service: NamedDependency[Service]
+    request: BoundedRequest,
+    service: NamedDependency[Service],
+    data: JSONBody[schemas.TokenizeRequest],
 ) -> Response[schemas.TokenizedTexts]:
     """The same token ids that embedding sees, of whole texts, never cut."""
-    sent = await bodies.read(request, schemas.TokenizeRequest, service.settings.max_body_bytes)
-    texts, _ = _texts(service, sent.text, sent.texts)
-    async with embeddings.open_model(service, sent.model) as loaded:
-        reading = loaded.model.tokenize(texts, role=sent.input_type)
-        found = await responses.cancel_on_disconnect(request.receive, reading)
-    answer = await _tokenized(loaded, sent, found)
-    tokens = sum(len(one.ids) for one in found)
-    return responses.json_response(answer, embeddings.headers(answer.space, tokens, cut=False))
+    texts, _ = _texts(service, data.text, data.texts)
+    async with embeddings.open_model(service, data.model) as loaded:
+        reading = loaded.model.tokenize(texts, role=data.input_type)
+        tokenized = await responses.cancel_on_disconnect(request.receive, reading)
+    answer = await _tokenize_answer(loaded, data, tokenized)
+    tokens = sum(len(text.ids) for text in tokenized)
+    headers = embeddings.response_headers(answer.space, tokens, cut=False)
+    return responses.json_response(answer, headers)
 
 
-async def _tokenized(
-    loaded: Loaded, sent: schemas.TokenizeRequest, found: Sequence[Tokenized]
+async def _tokenize_answer(
+    loaded: Loaded, request: schemas.TokenizeRequest, tokenized: Sequence[Tokenized]
 ) -> schemas.TokenizedTexts:
     model = loaded.model.description
     limit = model.space.max_tokens
-    prompt = model.query_prompt if sent.input_type == "query" else model.document_prompt
+    prompt = model.query_prompt if request.input_type == "query" else model.document_prompt
     items = (
         schemas.TokenizedText(
-            ids=one.ids,
-            tokens=one.tokens,
-            offsets=one.offsets,
-            count=len(one.ids),
-            fits=limit is None or len(one.ids) <= limit,
+            ids=text.ids,
+            tokens=text.tokens,
+            offsets=text.offsets,
+            count=len(text.ids),
+            fits=limit is None or len(text.ids) <= limit,
         )
-        for one in found
+        for text in tokenized
     )
+    longest = max(len(text.ids) for text in tokenized)
     return schemas.TokenizedTexts(
-        space=embeddings.space(loaded),
+        space=embeddings.space_name(loaded),
         limit=limit,
         prompt=prompt.text,
-        items=await responses.encode_array(items, 4 * max(len(one.ids) for one in found)),
+        items=await responses.encode_array(items, 4 * longest),
     )
 
 
 @post(
     "/similarity",
     operation_id="similarity",
-    operation_class=openapi.body(schemas.SimilarityRequest, _SIMILARITY),
+    operation_class=openapi.examples(_SIMILARITY),
     summary="Compare texts by their cosine similarity",
     status_code=200,
     response_headers=openapi.EMBEDDING_HEADERS,
     responses=problems.documented(409, 413, 415, 422, 429, 503),
 )
 async def similarity(
-    request: AnyRequest, service: NamedDependency[Service]
+    request: BoundedRequest,
+    service: NamedDependency[Service],
+    data: JSONBody[schemas.SimilarityRequest],
 ) -> Response[schemas.Scores | schemas.Matrix]:
     """`text` against each of `texts`, or without `text` each of them against each.
 
     All are embedded as documents, unless `input_type` makes `text` a query to the others.
     """
-    sent = await bodies.read(request, schemas.SimilarityRequest, service.settings.max_body_bytes)
-    _check(sent)
-    max_chars = service.settings.max_text_chars
-    embeddings.check_lengths([sent.text or ""], max_chars, _text)
-    embeddings.check_lengths(sent.texts, max_chars, _texts_at)
-    async with embeddings.open_model(service, sent.model) as loaded:
-        comparing = _compared(loaded, sent)
-        one, many = await responses.cancel_on_disconnect(request.receive, comparing)
-    if one is None:
-        return responses.json_response(await _matrix(many), many.headers)
-    scores = _bounded(many.vectors @ one.vectors[0]).tolist()
-    answer = schemas.Scores(space=many.space, scores=scores)
-    tokens = sum(one.tokens) + sum(many.tokens)
-    cut = any(one.cut) or any(many.cut)
-    return responses.json_response(answer, embeddings.headers(many.space, tokens, cut=cut))
-
-
-def _check(sent: schemas.SimilarityRequest) -> None:
-    if sent.text is not None:
-        return
-    if sent.input_type == "query":
-        raise problems.Invalid("input_type", "is that of `text`, which is not given")
-    if len(sent.texts) > schemas.MAX_MATRIX:
-        raise problems.Invalid(
-            "texts",
-            f"has {len(sent.texts):,} texts; at most {schemas.MAX_MATRIX} are compared each with "
-            "each: send `text` to compare one with many",
-        )
-
-
-async def _compared(
-    loaded: Loaded, sent: schemas.SimilarityRequest
-) -> tuple[Embedded | None, Embedded]:
-    wish = EmbedOptions(
-        truncate=sent.truncate == "end",
-        dimensions=sent.dimensions,
-        expect_space=sent.expect_space,
-    )
-    one = None
-    if sent.text is not None:
-        asked = dataclasses.replace(wish, role=sent.input_type)
-        one = await embeddings.of_texts(loaded, [sent.text], asked, _text)
-    return one, await embeddings.of_texts(loaded, sent.texts, wish, _texts_at)
-
-
-async def _matrix(many: Embedded) -> schemas.Matrix:
-    rows = _bounded(many.vectors @ many.vectors.T)
-    listed = (row.tolist() for row in rows)
-    return schemas.Matrix(space=many.space, matrix=await responses.encode_array(listed, len(rows)))
-
-
-def _bounded(cosines: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rounding can take them beyond 1."""
-    return np.clip(cosines, -1.0, 1.0)
+    similarity_services.check(data, service.settings.max_text_chars)
+    async with embeddings.open_model(service, data.model) as loaded:
+        encoding = similarity_services.embed(loaded, data)
+        one, many = await responses.cancel_on_disconnect(request.receive, encoding)
+    answer, headers = await similarity_services.compare(one, many)
+    return responses.json_response(answer, headers)
 
 
 def _texts(
     service: Service, text: str | None, texts: list[str] | None
 ) -> tuple[list[str], embeddings.Field]:
-    """The texts of a request, and the fields that they stand in. Raises Invalid."""
+    """The texts of a request, and the names of their fields. Raises Invalid."""
     if text is not None and texts is not None:
-        raise problems.Invalid("texts", "stands beside `text`; send one of them")
-    if text is None and texts is None:
-        raise problems.Invalid("text", "is needed, or `texts` for several")
-    found, field = ([text], _text) if text is not None else (texts or [], _texts_at)
-    embeddings.check_lengths(found, service.settings.max_text_chars, field)
-    return found, field
-
-
-def _text(_: int) -> str:
-    return "text"
-
-
-def _texts_at(place: int) -> str:
-    return f"texts[{place}]"
+        raise problems.Invalid("texts", "can't be combined with `text`; send one of them")
+    field: embeddings.Field
+    if text is not None:
+        texts, field = [text], embeddings.text_field
+    elif texts is not None:
+        field = embeddings.texts_field
+    else:
+        raise problems.Invalid("text", "is missing; send `text`, or `texts` for several")
+    embeddings.check_lengths(texts, service.settings.max_text_chars, field)
+    return texts, field
 
 
 ROUTES = [embed, tokenize, similarity]

@@ -1,3 +1,5 @@
+"""Re-embed migrations: planned, started, followed and commanded."""
+
 from typing import Literal
 
 import msgspec
@@ -5,11 +7,10 @@ from litestar import Response, get, patch, post
 from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import ServerSentEvent
 
-from api.http import bodies, openapi, problems
-from api.routes.documents import AnyRequest
+from api.http import bodies, problems
 from api.schemas import migrations as migration_schemas
 from api.schemas.migrations import Migration, NotNeeded, Plan
 from api.schemas.reports import Report
@@ -20,6 +21,10 @@ from migrations.reembed import migration as reembed
 PATH = "/v1/collections/{collection:str}/migrations"
 ONE = PATH + "/{migration_id:str}"
 
+# No body is a body without options.
+_CUTOVER = migration_schemas.CutoverRequest()
+_ROLLBACK = migration_schemas.RollbackRequest()
+
 LOCATION = ResponseHeader(
     name="Location", description="Where the migration is shown.", value="", documentation_only=True
 )
@@ -28,41 +33,39 @@ LOCATION = ResponseHeader(
 @post(
     PATH,
     operation_id="start_migration",
-    operation_class=openapi.body(migration_schemas.NewMigration),
     summary="Move a collection to another model, or to other chunks",
     status_code=202,
     response_headers=[LOCATION],
     responses=problems.documented(404, 409, 413, 415, 422, 429, 503),
 )
 async def start(
-    service: NamedDependency[Service], request: AnyRequest, collection: FromPath[str]
+    service: NamedDependency[Service],
+    data: JSONBody[migration_schemas.NewMigration],
+    collection: FromPath[str],
 ) -> Response[Migration | NotNeeded]:
     """202 with the migration; 200 where nothing has to be embedded; 409 while another runs."""
-    kind = migration_schemas.NewMigration
-    sent = await bodies.read(request, kind, service.settings.max_body_bytes)
-    made = await migrations.start(service, collection, sent)
-    if isinstance(made, NotNeeded):
-        return Response(made, status_code=200)
-    place = f"/v1/collections/{collection}/migrations/{made}"
-    found = await migrations.show(service, collection, str(made))
-    return Response(found, status_code=202, headers={"Location": place})
+    started = await migrations.start(service, collection, data)
+    if isinstance(started, NotNeeded):
+        return Response(started, status_code=200)
+    migration = await migrations.show(service, collection, str(started))
+    location = f"/v1/collections/{collection}/migrations/{started}"
+    return Response(migration, status_code=202, headers={"Location": location})
 
 
 @post(
     f"{PATH}/plan",
     operation_id="plan_migration",
-    operation_class=openapi.body(migration_schemas.PlanRequest),
     summary="What a migration would take, measured on this collection and machine",
     status_code=200,
     responses=problems.documented(404, 413, 415, 422, 429, 503),
 )
 async def plan(
-    service: NamedDependency[Service], request: AnyRequest, collection: FromPath[str]
+    service: NamedDependency[Service],
+    data: JSONBody[migration_schemas.PlanRequest],
+    collection: FromPath[str],
 ) -> Plan:
-    """A sample is cut and embedded for up to ten seconds; nothing is stored."""
-    kind = migration_schemas.PlanRequest
-    sent = await bodies.read(request, kind, service.settings.max_body_bytes)
-    return await migrations.plan(service, collection, sent)
+    """A sample is cut into chunks and embedded for up to ten seconds; nothing is stored."""
+    return await migrations.plan(service, collection, data)
 
 
 @get(
@@ -71,7 +74,7 @@ async def plan(
     summary="List a collection's migrations, the newest first",
     responses=problems.documented(404, 503),
 )
-async def every(
+async def list_all(
     service: NamedDependency[Service], collection: FromPath[str]
 ) -> migration_schemas.MigrationList:
     return await migrations.list_all(service, collection)
@@ -92,78 +95,71 @@ async def get_one(
 @patch(
     ONE,
     operation_id="throttle_migration",
-    operation_class=openapi.body(migration_schemas.ThrottleRequest),
     summary="Change how fast a backfill may be",
     responses=problems.documented(404, 409, 413, 415, 422, 429, 503),
 )
 async def throttle(
     service: NamedDependency[Service],
-    request: AnyRequest,
+    data: JSONBody[migration_schemas.ThrottleRequest],
     collection: FromPath[str],
     migration_id: FromPath[str],
 ) -> Migration:
     """`null` takes a bound away; workers follow within about a second."""
-    kind = migration_schemas.ThrottleRequest
-    sent = await bodies.read(request, kind, service.settings.max_body_bytes)
-    changes: dict[str, object] = msgspec.to_builtins(sent)
+    changes: dict[str, object] = msgspec.to_builtins(data)
 
-    async def order(found: reembed.Migration) -> None:
-        await service.commands.throttle(found, changes)
+    async def command(migration: reembed.Migration) -> None:
+        await service.commands.throttle(migration, changes)
 
-    return await migrations.apply(service, collection, migration_id, order)
+    return await migrations.apply(service, collection, migration_id, command)
 
 
 @post(
     f"{ONE}/cutover",
     operation_id="cut_over",
-    operation_class=openapi.body(migration_schemas.CutoverRequest),
     summary="Let the target answer, of a migration that is ready or blocked",
     status_code=202,
     responses=problems.documented(404, 409, 413, 415, 422, 429, 503),
 )
 async def cut_over(
     service: NamedDependency[Service],
-    request: AnyRequest,
     collection: FromPath[str],
     migration_id: FromPath[str],
+    data: JSONBody[migration_schemas.CutoverRequest] = _CUTOVER,
 ) -> Migration:
     """`force` overrules gates that failed, and is recorded; texts that failed have to be waived."""
-    kind, limit = migration_schemas.CutoverRequest, service.settings.max_body_bytes
-    sent = await bodies.read(request, kind, limit, empty=b"{}")
-    bodies.check_text(sent.force or "", "force")
+    bodies.check_text(data.force or "", "force")
 
-    async def order(found: reembed.Migration) -> None:
-        await service.commands.cut_over(found, force=sent.force, waive_failed=sent.waive_failed)
+    async def command(migration: reembed.Migration) -> None:
+        await service.commands.cut_over(migration, force=data.force, waive_failed=data.waive_failed)
 
-    return await migrations.apply(service, collection, migration_id, order)
+    return await migrations.apply(service, collection, migration_id, command)
 
 
 @post(
     f"{ONE}/rollback",
     operation_id="roll_back",
-    operation_class=openapi.body(migration_schemas.RollbackRequest),
     summary="Let the old index answer again",
     status_code=200,
     responses=problems.documented(404, 409, 413, 415, 422, 429, 503),
 )
 async def roll_back(
     service: NamedDependency[Service],
-    request: AnyRequest,
     collection: FromPath[str],
     migration_id: FromPath[str],
+    data: JSONBody[migration_schemas.RollbackRequest] = _ROLLBACK,
 ) -> Migration:
     """What is pending for it is embedded first; refused where something would be lost."""
-    kind, limit = migration_schemas.RollbackRequest, service.settings.max_body_bytes
-    sent = await bodies.read(request, kind, limit, empty=b"{}")
-    bodies.check_text(sent.force or "", "force")
+    bodies.check_text(data.force or "", "force")
 
-    async def order(found: reembed.Migration) -> None:
-        await service.commands.roll_back(found, force=sent.force)
+    async def command(migration: reembed.Migration) -> None:
+        await service.commands.roll_back(migration, force=data.force)
 
-    return await migrations.apply(service, collection, migration_id, order)
+    return await migrations.apply(service, collection, migration_id, command)
 
 
-def _plain(name: Literal["pause", "resume", "cancel", "retire"], summary: str) -> HTTPRouteHandler:
+def _command(
+    name: Literal["pause", "resume", "cancel", "retire"], summary: str
+) -> HTTPRouteHandler:
     """A route for an order that has nothing more to say."""
 
     @post(
@@ -224,15 +220,15 @@ async def events(
 ROUTES = [
     start,
     plan,
-    every,
+    list_all,
     get_one,
     throttle,
     cut_over,
     roll_back,
-    _plain("pause", "Stop it where it is, until it is resumed"),
-    _plain("resume", "Go on after a pause, a failure, or what blocked it was mended"),
-    _plain("cancel", "Drop the target; the collection stays as it was"),
-    _plain("retire", "End the time in which it could be rolled back, and drop the old index"),
+    _command("pause", "Stop it where it is, until it is resumed"),
+    _command("resume", "Go on after a pause, a failure, or what blocked it was mended"),
+    _command("cancel", "Drop the target; the collection stays as it was"),
+    _command("retire", "End the time in which it could be rolled back, and drop the old index"),
     report,
     events,
 ]

@@ -1,13 +1,15 @@
+"""Searches: by a text, with a filter, or by a document."""
+
 from typing import Annotated
 
 from litestar import get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
-from api.http import bodies, openapi, problems
-from api.routes.documents import AnyRequest, decoded
+from api.http import openapi, problems
 from api.schemas import search as search_schemas
 from api.service import Service
+from api.services import documents as document_services
 from api.services import search as search_services
 from indexing.searcher import SearchQuery
 from storage.names import DEFAULT_COLLECTION
@@ -37,41 +39,27 @@ async def search(
     expect_space: FromQuery[str | None] = None,
 ) -> search_schemas.SearchResponse:
     """Each document once, by its best chunk. `exact` compares with every vector."""
-    wish = SearchQuery(limit=limit, exact=exact, expect_space=expect_space)
-    return await _search(service, collection, q, wish)
+    query = SearchQuery(limit=limit, exact=exact, expect_space=expect_space)
+    return await search_services.by_text(service, collection, q, query)
 
 
 @post(
     PATHS,
     operation_id=openapi.operation("search_filtered"),
-    operation_class=openapi.body(search_schemas.SearchRequest),
     summary="Find documents, with filters and options",
     status_code=200,
     responses=problems.documented(404, 409, 413, 415, 422, 429, 503),
 )
 async def search_filtered(
     service: NamedDependency[Service],
-    request: AnyRequest,
+    data: JSONBody[search_schemas.SearchRequest],
     collection: FromPath[str] = DEFAULT_COLLECTION,
 ) -> search_schemas.SearchResponse:
-    """As GET, with a `filter` over the metadata: `{"year": {"$gte": 2020}}`."""
-    sent = await bodies.read(request, search_schemas.SearchRequest, service.settings.max_body_bytes)
-    if sent.filter is not None:
-        bodies.check_metadata(sent.filter, "filter")
-    wish = SearchQuery(
-        limit=sent.limit, exact=sent.exact, condition=sent.filter, expect_space=sent.expect_space
+    """Like GET, with a `filter` over the metadata: `{"year": {"$gte": 2020}}`."""
+    query = SearchQuery(
+        limit=data.limit, exact=data.exact, condition=data.filter, expect_space=data.expect_space
     )
-    return await _search(service, collection, sent.q, wish)
-
-
-async def _search(
-    service: Service, collection: str, text: str, wish: SearchQuery
-) -> search_schemas.SearchResponse:
-    if not text.strip():
-        raise problems.Invalid("q", "is empty or only white space")
-    bodies.check_text(text, "q")
-    await service.collection(collection)
-    return search_services.response(await service.searcher.by_text(collection, text, wish))
+    return await search_services.by_text(service, collection, data.q, query)
 
 
 @get(
@@ -89,10 +77,10 @@ async def similar(
     exact: FromQuery[bool] = False,
     expect_space: FromQuery[str | None] = None,
 ) -> search_schemas.SearchResponse:
-    """Those nearest to the mean of its chunks' vectors, without itself."""
-    wish = SearchQuery(limit=limit, exact=exact, expect_space=expect_space)
-    found = await service.searcher.similar(collection, decoded(document_id), wish)
-    return search_services.response(found)
+    """The documents nearest to the mean of its chunks' vectors, without itself."""
+    query = SearchQuery(limit=limit, exact=exact, expect_space=expect_space)
+    id_ = document_services.decode_id(document_id)
+    return await search_services.similar(service, collection, id_, query)
 
 
 ROUTES = [search, search_filtered, similar]

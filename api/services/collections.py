@@ -1,17 +1,42 @@
-"""What the service answers about a collection."""
+"""Collections for the routes: created, listed and described."""
 
 from collections.abc import Mapping
 
 import msgspec
 
+from api.http import pagination
 from api.schemas import collections as collection_schemas
 from api.schemas import common as common_schemas
 from api.service import Service
+from embedding.text.chunking import Chunking
 from indexing.catalog import Collection
 from storage import collections, hnsw, vectors
 
 
+async def create(
+    service: Service, request: collection_schemas.NewCollection
+) -> tuple[collection_schemas.Collection, bool]:
+    """The collection, and whether it is new. Raises as `Service.create` does."""
+    options = request.chunking
+    chunking = Chunking(strategy=options.strategy, size=options.size, overlap=options.overlap)
+    collection, is_new = await service.create(request.name, request.model, chunking)
+    return await describe(service, collection), is_new
+
+
+async def list_page(
+    service: Service, cursor: str | None, limit: int
+) -> collection_schemas.CollectionList:
+    """Raises BodyInvalid for a cursor that is not ours."""
+    collections_ = await service.catalog.page(pagination.decode_cursor(cursor), limit)
+    last = collections_[-1].row.name if len(collections_) == limit else None
+    return collection_schemas.CollectionList(
+        items=[await describe(service, collection) for collection in collections_],
+        next_cursor=None if last is None else pagination.encode_cursor(last),
+    )
+
+
 async def describe(service: Service, collection: Collection) -> collection_schemas.Collection:
+    """A collection with its counts, and how it is searched at present."""
     async with service.engine.connect() as conn:
         counts = await collections.count(conn, collection.row)
         progress = await hnsw.progress(conn, collection.active.id)

@@ -1,14 +1,36 @@
-"""What the service answers to a search."""
+"""Searches for the routes: checked, run and answered."""
 
 from collections.abc import Sequence
 
+from api.http import bodies, problems
 from api.schemas import search as search_schemas
+from api.service import Service
 from api.services import collections
-from indexing.searcher import SearchAnswer
+from indexing.searcher import SearchAnswer, SearchQuery
 from storage.search import Hit
 
 
-def response(answer: SearchAnswer) -> search_schemas.SearchResponse:
+async def by_text(
+    service: Service, collection: str, text: str, query: SearchQuery
+) -> search_schemas.SearchResponse:
+    """Raises Invalid, BodyInvalid, and what `Searcher.by_text` does."""
+    if query.condition is not None:
+        bodies.check_metadata(query.condition, "filter")
+    if not text.strip():
+        raise problems.Invalid("q", "is empty or only white space")
+    bodies.check_text(text, "q")
+    await service.collection(collection)
+    return _response(await service.searcher.by_text(collection, text, query))
+
+
+async def similar(
+    service: Service, collection: str, document_id: str, query: SearchQuery
+) -> search_schemas.SearchResponse:
+    """Raises what `Searcher.similar` does."""
+    return _response(await service.searcher.similar(collection, document_id, query))
+
+
+def _response(answer: SearchAnswer) -> search_schemas.SearchResponse:
     return search_schemas.SearchResponse(
         collection=answer.collection.row.name,
         space=collections.space(answer.collection),

@@ -2,7 +2,9 @@ from typing import Any
 
 import pytest
 
-from api.http.bodies import FREE_BYTES, BodiesFull, BodyBudget, BodyShare
+from api.http.bodies import FREE_BYTES, BodiesFull, BodyBudget, BodyShare, BodyTooLarge
+
+MAX_BODY = 1_000_000
 
 
 async def app(scope, receive, send) -> None:
@@ -14,7 +16,7 @@ async def unused(*_) -> Any:
 
 
 def shares(limit: int, count: int) -> tuple[BodyBudget, list[BodyShare]]:
-    budget = BodyBudget(app, limit)
+    budget = BodyBudget(app, each=MAX_BODY, together=limit)
     return budget, [BodyShare(budget) for _ in range(count)]
 
 
@@ -53,13 +55,24 @@ def test_short_bodies_pass_while_the_budget_is_full():
     assert budget.held == 1000
 
 
+def test_a_body_over_the_limit_is_refused_before_and_while_it_is_read():
+    budget = BodyBudget(app, each=10, together=1000)
+    share = BodyShare(budget)
+    with pytest.raises(BodyTooLarge, match="10 bytes"):
+        share.expect(11)
+    share.expect(10)
+    share.take(10)
+    with pytest.raises(BodyTooLarge):
+        share.take(1)
+
+
 async def test_a_share_is_given_back_however_the_request_ends():
     async def takes(scope, receive, send) -> None:
         scope["state"]["body_share"].take(FREE_BYTES + 100)
         assert budget.held == 100
         raise ValueError("no")
 
-    budget = BodyBudget(takes, 1000)
+    budget = BodyBudget(takes, each=MAX_BODY, together=1000)
     scope: Any = {"type": "http", "state": {}}
     with pytest.raises(ValueError, match="no"):
         await budget(scope, unused, unused)
