@@ -1,4 +1,4 @@
-"""What two spaces find for the same queries, held side by side."""
+"""Compares what two spaces find for the same queries."""
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
@@ -15,7 +15,7 @@ _QUERY_CHARS = 500
 
 @dataclass(frozen=True)
 class ResultComparison:
-    """One query and its nearest documents in both spaces, AT of each at most."""
+    """One query and its nearest documents in both spaces, at most AT of each."""
 
     q: str
     old: Sequence[Hit]
@@ -35,43 +35,44 @@ class ResultComparison:
 
 
 def mean_overlap(compared: Sequence[ResultComparison]) -> Overlap | None:
-    """None where no query found anything in either space."""
-    found = [one for one in compared if one.old or one.new]
-    if not found:
+    """None if no query found anything in either space."""
+    usable = [query for query in compared if query.old or query.new]
+    if not usable:
         return None
-    shifts = [shift for one in found if (shift := one.rank_shift) is not None]
+    shifts = [shift for query in usable if (shift := query.rank_shift) is not None]
     return Overlap(
-        mean=sum(one.overlap for one in found) / len(found),
+        mean=sum(query.overlap for query in usable) / len(usable),
         at=AT,
         rank_shift=sum(shifts) / len(shifts) if shifts else 0.0,
     )
 
 
 def most_changed(compared: Sequence[ResultComparison]) -> list[ChangedQuery]:
-    """The least overlap first, then the greatest shift; those that changed at all."""
-    ranked = sorted(compared, key=lambda one: (one.overlap, -(one.rank_shift or 0.0)))
-    changed = [one for one in ranked if one.overlap < 1 or one.rank_shift]
+    """Queries whose results changed: smallest overlap first, then largest rank shift."""
+    ranked = sorted(compared, key=lambda query: (query.overlap, -(query.rank_shift or 0.0)))
+    changed = [query for query in ranked if query.overlap < 1 or query.rank_shift]
     return [
         ChangedQuery(
-            q=shortened(one.q, _QUERY_CHARS),
-            overlap=one.overlap,
-            old=[_result_lines(hit) for hit in one.old],
-            new=[_result_lines(hit) for hit in one.new],
+            q=shortened(query.q, _QUERY_CHARS),
+            overlap=query.overlap,
+            old=[_shown_result(hit) for hit in query.old],
+            new=[_shown_result(hit) for hit in query.new],
         )
-        for one in changed[:MOST_CHANGED]
+        for query in changed[:MOST_CHANGED]
     ]
 
 
 def shortened(text: str, chars: int) -> str:
+    """At most `chars` characters, ending in an ellipsis if cut."""
     return text if len(text) <= chars else text[: chars - 1].rstrip() + "\u2026"
 
 
-def _result_lines(hit: Hit) -> ShownResult:
+def _shown_result(hit: Hit) -> ShownResult:
     return ShownResult(id=hit.id, score=hit.score, text=shortened(hit.text, _SHOWN_CHARS))
 
 
 def ndcg(ranked: Sequence[str], relevance: Mapping[str, float], k: int) -> float:
-    """trec_eval's nDCG at k: the gain is the relevance, discounted by log2 of the rank plus one."""
+    """nDCG at k as in trec_eval: the gain is the relevance, discounted by log2(rank + 1)."""
     ideal = _discounted(sorted(relevance.values(), reverse=True)[:k])
     gained = _discounted([relevance.get(id_, 0) for id_ in ranked[:k]])
     return gained / ideal if ideal else 0.0
@@ -82,13 +83,13 @@ def _discounted(gains: Sequence[float]) -> float:
 
 
 def ranking_overlap(old: Sequence[Hashable], new: Sequence[Hashable]) -> float:
-    """The share of the longer list that both hold; 1 for two that are empty."""
+    """The share of the longer list that is in both; 1 if both are empty."""
     longer = max(len(old), len(new))
     return len(set(old) & set(new)) / longer if longer else 1.0
 
 
 def rank_shift(old: Sequence[Hashable], new: Sequence[Hashable]) -> float | None:
-    """Places that what both hold moved, on average; None where they share nothing."""
-    places = {one: place for place, one in enumerate(new)}
-    moved = [abs(places[one] - place) for place, one in enumerate(old) if one in places]
-    return sum(moved) / len(moved) if moved else None
+    """By how many ranks the items in both lists moved, on average; None if they share none."""
+    new_ranks = {item: rank for rank, item in enumerate(new)}
+    shifts = [abs(new_ranks[item] - rank) for rank, item in enumerate(old) if item in new_ranks]
+    return sum(shifts) / len(shifts) if shifts else None

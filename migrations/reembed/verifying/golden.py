@@ -1,4 +1,4 @@
-"""Queries with judged documents, searched exactly in both spaces."""
+"""Scores both spaces by golden queries: queries with judged documents, searched exactly."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from storage import document_samples, documents
 
 _K = 10
 _NONE_GIVEN = "not available: no golden queries were given"
-_NONE_LEFT = "not available: no golden query has a relevant document that is in the collection"
+_NONE_LEFT = "not available: no golden query has a relevant document in the collection"
 
 
 class GoldenQuery(Struct, frozen=True, kw_only=True):
-    """A query and the gain of each judged document, by its id."""
+    """A query and the gain of each judged document, by document id."""
 
     q: str
     relevant: dict[str, float]
@@ -27,7 +27,7 @@ class GoldenQuery(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class GoldenScores:
-    """`notes`: what could not be judged and why, by the names of `report.unavailable`."""
+    """`notes` say what could not be judged and why, by the names of `report.unavailable`."""
 
     ndcg: report.Ndcg | None
     notes: Mapping[str, str]
@@ -36,18 +36,18 @@ class GoldenScores:
 async def judge(
     engine: AsyncEngine,
     collection_id: UUID,
-    given: Sequence[Mapping[str, object]] | None,
+    golden: Sequence[Mapping[str, object]] | None,
     sides: ComparedSides,
 ) -> GoldenScores:
-    """nDCG@10 in both spaces over the queries of which something relevant is stored.
+    """nDCG@10 in both spaces, over the queries with at least one relevant stored document.
 
-    What is judged but not stored counts for neither: no space can find it.
+    Judged documents that are not stored don't count: neither space can find them.
     """
-    if not given:
+    if not golden:
         return GoldenScores(None, {"ndcg": _NONE_GIVEN})
-    queries = msgspec.convert(given, list[GoldenQuery])
+    queries = msgspec.convert(golden, list[GoldenQuery])
     stored = await _stored(engine, collection_id, queries)
-    scored = [scores for one in stored if (scores := await _score(one, sides)) is not None]
+    scored = [scores for query in stored if (scores := await _score(query, sides)) is not None]
     notes = _notes(queries, stored, len(scored))
     if not scored:
         return GoldenScores(None, {"ndcg": _NONE_LEFT, **notes})
@@ -66,51 +66,51 @@ async def judge(
 async def _stored(
     engine: AsyncEngine, collection_id: UUID, queries: Sequence[GoldenQuery]
 ) -> list[GoldenQuery]:
-    """The queries in their order, with the judged documents that there are."""
-    ids = {id_ for one in queries for id_ in one.relevant}
+    """The same queries, reduced to the judged documents that are stored."""
+    ids = {id_ for query in queries for id_ in query.relevant}
     keys = {id_: documents.key(collection_id, id_) for id_ in ids}
-    present = await retries.read(
+    existing = await retries.read(
         engine, lambda conn: document_samples.existing_keys(conn, keys.values())
     )
     return [
         GoldenQuery(
-            q=one.q,
-            relevant={id_: gain for id_, gain in one.relevant.items() if keys[id_] in present},
+            q=query.q,
+            relevant={id_: gain for id_, gain in query.relevant.items() if keys[id_] in existing},
         )
-        for one in queries
+        for query in queries
     ]
 
 
-async def _score(one: GoldenQuery, sides: ComparedSides) -> list[float] | None:
-    """nDCG of each side; None where nothing relevant is stored or the query has no vector."""
-    if not any(gain > 0 for gain in one.relevant.values()):
+async def _score(query: GoldenQuery, sides: ComparedSides) -> list[float] | None:
+    """nDCG on each side; None if nothing relevant is stored or the query has no vector."""
+    if not any(gain > 0 for gain in query.relevant.values()):
         return None
     scores = []
     for side in sides.all:
-        vector = await side.encode(one.q)
+        vector = await side.encode(query.q)
         if vector is None:
             return None
-        scores.append(await _ndcg(side, vector, one))
+        scores.append(await _ndcg(side, vector, query))
     return scores
 
 
-async def _ndcg(side: ComparedSide, vector: Vector, one: GoldenQuery) -> float:
+async def _ndcg(side: ComparedSide, vector: Vector, query: GoldenQuery) -> float:
     hits = await side.nearest(vector, _K, exact=True)
-    return comparison.ndcg([hit.id for hit in hits], one.relevant, _K)
+    return comparison.ndcg([hit.id for hit in hits], query.relevant, _K)
 
 
 def _notes(
     queries: Sequence[GoldenQuery], stored: Sequence[GoldenQuery], scored: int
 ) -> dict[str, str]:
-    judged = {id_ for one in queries for id_ in one.relevant}
-    absent = judged - {id_ for one in stored for id_ in one.relevant}
+    judged = {id_ for query in queries for id_ in query.relevant}
+    absent = judged - {id_ for query in stored for id_ in query.relevant}
     if not absent and scored == len(queries):
         return {}
     left_out = len(queries) - scored
     return {
         "golden": (
             f"{len(absent):,} of {len(judged):,} judged documents are not in the collection;"
-            f" {left_out:,} of {len(queries):,} golden queries were left out, since none of their"
-            " relevant documents is, or the query itself has no vector"
+            f" {left_out:,} of {len(queries):,} golden queries were left out: none of their"
+            " relevant documents is in the collection, or the query has no vector"
         )
     }

@@ -1,4 +1,4 @@
-"""What was found out about a target before its cut-over; stored with the migration."""
+"""The report of a verification, as stored with its migration."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,7 +9,7 @@ from msgspec import Struct
 
 
 class Gate(Struct, frozen=True, kw_only=True):
-    """One demand; `value` None where it could not be measured, which does not pass."""
+    """One requirement; `value` is None if it could not be measured, which fails."""
 
     name: str
     limit: float
@@ -24,9 +24,10 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 class Coverage(Struct, frozen=True, kw_only=True):
-    """Documents without vectors of their present text, by SQL; `waived` of them may lack them.
+    """Documents without vectors of their current text, counted by SQL.
 
-    `waiting` ones were written meanwhile and have their turn: the cut-over waits for them.
+    Of the `missing` ones, `waived` may stay so, and `waiting` were just written: the cutover waits
+    for them.
     """
 
     documents: int
@@ -36,7 +37,7 @@ class Coverage(Struct, frozen=True, kw_only=True):
 
 
 class Recall(Struct, frozen=True, kw_only=True):
-    """recall@10 against exact search; 1 where searches are exact."""
+    """recall@10 against exact search; 1 if searches are exact."""
 
     value: float
     path: Literal["exact", "hnsw"]
@@ -51,7 +52,7 @@ class ShownResult(Struct, frozen=True, kw_only=True):
 
 
 class ChangedQuery(Struct, frozen=True, kw_only=True):
-    """One query with what both spaces find; `overlap` is the share of the ten found by both."""
+    """A query with the results in both spaces; `overlap` is the share of the ten found by both."""
 
     q: str
     overlap: float
@@ -60,7 +61,7 @@ class ChangedQuery(Struct, frozen=True, kw_only=True):
 
 
 class Overlap(Struct, frozen=True, kw_only=True):
-    """Means over the queries; `rank_shift`: places that a document found by both moved."""
+    """Means over the queries; `rank_shift`: by how many ranks documents found by both moved."""
 
     mean: float
     at: int
@@ -68,7 +69,7 @@ class Overlap(Struct, frozen=True, kw_only=True):
 
 
 class Ndcg(Struct, frozen=True, kw_only=True):
-    """nDCG@10 over the judged queries; `old` and `drop` None where the source is not available."""
+    """nDCG@10 over the golden queries; `old` and `drop` are None without the source's model."""
 
     old: float | None
     new: float
@@ -77,7 +78,7 @@ class Ndcg(Struct, frozen=True, kw_only=True):
 
 
 class Latency(Struct, frozen=True, kw_only=True):
-    """Milliseconds of encoding and searching, one query at a time."""
+    """Milliseconds to encode and search, one query at a time."""
 
     p50_ms: float
     p95_ms: float
@@ -89,7 +90,7 @@ class Latencies(Struct, frozen=True, kw_only=True):
 
 
 class Point(Struct, frozen=True, kw_only=True):
-    """A threshold `old` acts as `new` does in the new space, give or take `error`."""
+    """A score threshold `old` and its equivalent `new` in the new space, plus or minus `error`."""
 
     old: float
     new: float
@@ -97,7 +98,9 @@ class Point(Struct, frozen=True, kw_only=True):
 
 
 class Translation(Struct, frozen=True, kw_only=True):
-    """Of `pairs` of a query and a document; `disagreement`: share decided otherwise, held out."""
+    """From `pairs` of a query and a document; `disagreement`: share of held-out pairs decided
+    differently.
+    """
 
     pairs: int
     points: list[Point]
@@ -110,7 +113,7 @@ class Queries(Struct, frozen=True, kw_only=True):
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """`unavailable`: what could not be found out, and why."""
+    """`unavailable`: why a measurement is missing, by its name."""
 
     created_at: datetime
     coverage: Coverage

@@ -1,4 +1,4 @@
-"""One of the two indexes of a migration with its model, searched as it would be served."""
+"""One of a migration's two indexes with its model, searched as live searches would be."""
 
 import time
 from collections.abc import Collection, Sequence
@@ -24,14 +24,14 @@ Vector = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ComparedSide:
-    """`engine` is in autocommit: no transaction is open while the model runs."""
+    """`engine` is in autocommit mode, so no transaction is open while the model runs."""
 
     engine: AsyncEngine
     index: IndexRow
     loaded: Loaded
 
     async def encode(self, text: str) -> Vector | None:
-        """The query's vector, (dimensions,); None for a text that can have none."""
+        """The query's vector, of shape (dimensions,); None if the text can't be embedded."""
         try:
             encoded = await retries.when_free(lambda: self.loaded.model.encode_query(text))
         except (NoTokens, TextFailed):
@@ -48,14 +48,14 @@ class ComparedSide:
         ).hits
 
     async def distances(self, vector: Vector, k: int, *, ef_search: int | None) -> list[float]:
-        """Of the nearest rows, exact where `ef_search` is None."""
+        """Distances of the nearest rows; searched exactly if `ef_search` is None."""
         return await retries.read(
             self.engine,
             lambda conn: search.nearest_distances(conn, self.index, vector, k, ef_search=ef_search),
         )
 
     async def scores(self, vector: Vector, doc_keys: Collection[UUID]) -> dict[UUID, float]:
-        """Of any documents that have vectors here."""
+        """Scores of the given documents, as far as they have vectors here."""
         return await retries.read(
             self.engine, lambda conn: search.score_documents(conn, self.index, vector, doc_keys)
         )
@@ -63,7 +63,7 @@ class ComparedSide:
 
 @dataclass(frozen=True)
 class ComparedSides:
-    """`old` is None where the source's model is not on this machine."""
+    """`old` is None if the source's model is not on this machine."""
 
     new: ComparedSide
     old: ComparedSide | None
@@ -73,15 +73,15 @@ class ComparedSides:
         return [self.new] if self.old is None else [self.new, self.old]
 
 
-# Shapes that the encoder has not seen, pages that nobody has read.
+# The encoder compiles for new lengths, and PostgreSQL reads pages for the first time.
 _WARM_UP = 5
 
 
 @dataclass
 class SideResults:
-    """What one side found for each query; `milliseconds` of encoding and searching."""
+    """The hits of each query on one side, and the `milliseconds` to encode and search."""
 
-    found: list[list[Hit]] = field(default_factory=list)
+    hits: list[list[Hit]] = field(default_factory=list)
     milliseconds: list[float] = field(default_factory=list)
 
     def latency(self) -> report.Latency:
@@ -91,6 +91,8 @@ class SideResults:
 
 @dataclass(frozen=True)
 class ComparedResults:
+    """`old` is None without the source's model."""
+
     new: SideResults
     old: SideResults | None
 
@@ -100,17 +102,17 @@ class ComparedResults:
 
 
 async def search_sides(sides: ComparedSides, texts: Sequence[str]) -> ComparedResults:
-    """At least one text, each of which has a vector on both sides."""
-    runs = [SideResults() for _ in sides.all]
+    """Search for each text on both sides; needs at least one text."""
+    results = [SideResults() for _ in sides.all]
     for text in texts[:_WARM_UP]:
         for side in sides.all:
             await _search(side, text, SideResults())
     for no, text in enumerate(texts):
-        turn = list(zip(sides.all, runs, strict=True))
-        # Whoever comes second has the processor's caches against it.
-        for side, one in reversed(turn) if no % 2 else turn:
-            await _search(side, text, one)
-    return ComparedResults(runs[0], None if sides.old is None else runs[1])
+        pairs = list(zip(sides.all, results, strict=True))
+        # Alternate: the second search suffers from the CPU's caches.
+        for side, into in reversed(pairs) if no % 2 else pairs:
+            await _search(side, text, into)
+    return ComparedResults(results[0], None if sides.old is None else results[1])
 
 
 async def _search(side: ComparedSide, text: str, into: SideResults) -> None:
@@ -118,4 +120,4 @@ async def _search(side: ComparedSide, text: str, into: SideResults) -> None:
     vector = await side.encode(text)
     hits = [] if vector is None else await side.nearest(vector, AT)
     into.milliseconds.append(1e3 * (time.perf_counter() - started))
-    into.found.append(hits)
+    into.hits.append(hits)

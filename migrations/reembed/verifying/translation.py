@@ -1,13 +1,14 @@
-"""What a threshold of scores in one space is in another.
+"""Translates score thresholds from one space to another.
 
-Each space spreads its cosines in its own way: 0.6 may be close in one and far in another, so a
-client that drops results below a threshold needs another one after a cut-over. A threshold is
+Each space has its own distribution of cosines: 0.6 may be close in one and far in another, so a
+client that drops results below a threshold needs another threshold after a cutover. Thresholds are
 translated by equal selectivity: of the pairs of a query and a document that were scored in both
-spaces, as many score at least `new` there as score at least `old` here. This is equipercentile
-linking, F_new^-1(F_old(old)), of two forms taken by the same group (Kolen and Brennan, Test
-Equating, Scaling, and Linking), without smoothing.
+spaces, as many score at least `new` in the new space as score at least `old` in the old one. This
+is equipercentile linking, F_new^-1(F_old(old)), of two forms taken by the same group (Kolen and
+Brennan, Test Equating, Scaling, and Linking), without smoothing.
 
-It keeps how many results pass, not which: how many are decided otherwise is `disagreement`.
+It preserves how many results pass, not which ones: `disagreement` is the share that is decided
+differently.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from migrations.reembed.verifying.side import ComparedSide, Vector
 Scores = NDArray[np.float64]
 
 POINTS = 9
-# Fewer queries say next to nothing about the spread between queries, which is what errs.
+# Most of the error is the spread between queries; fewer queries say little about it.
 MIN_QUERIES = 10
 _RESAMPLES = 200
 _SPLITS = 20
@@ -32,18 +33,18 @@ _SPLITS = 20
 class ScorePairs:
     """Scores of the same pairs in both spaces, each of shape (pairs,).
 
-    `query` is the number of a pair's query; `found`: the old space has the document in its list.
+    `query` is the number of a pair's query; `in_old`: the old space lists the document.
     """
 
     query: NDArray[np.int64]
     old: Scores
     new: Scores
-    found: NDArray[np.bool_]
+    in_old: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreMapping:
-    """A mapping that never falls, linear between its points, constant outside them."""
+    """A non-decreasing mapping, linear between its points and constant outside them."""
 
     old: Scores
     new: Scores
@@ -54,37 +55,37 @@ class ScoreMapping:
 
 
 def map_scores(old: Scores, new: Scores) -> ScoreMapping:
-    """Equal ranks: the k-th greatest score here is the k-th greatest there."""
-    known, places = np.unique(np.sort(old), return_inverse=True)
-    # Equal scores here have several ranks: their mean keeps it a function.
-    mean = np.bincount(places, weights=np.sort(new)) / np.bincount(places)
-    return ScoreMapping(known, mean)
+    """Map by equal ranks: the k-th largest old score to the k-th largest new score."""
+    distinct, positions = np.unique(np.sort(old), return_inverse=True)
+    # Equal old scores have several ranks: map them to the mean of their new scores.
+    means = np.bincount(positions, weights=np.sort(new)) / np.bincount(positions)
+    return ScoreMapping(distinct, means)
 
 
 def translate(pairs: ScorePairs, seed: int) -> Translation | None:
-    """At thresholds from the 5 % to the 95 % quantile of what the old space found.
+    """Translate POINTS thresholds, from the 5 % to the 95 % quantile of the old space's results.
 
-    None where there are fewer than MIN_QUERIES queries. The same `seed` gives the same figures.
+    None with fewer than MIN_QUERIES queries. The same `seed` gives the same figures.
     """
-    places = _by_query(pairs)
-    if len(places) < MIN_QUERIES or not pairs.found.any():
+    positions = _by_query(pairs)
+    if len(positions) < MIN_QUERIES or not pairs.in_old.any():
         return None
     rng = np.random.default_rng(seed)
-    thresholds = np.quantile(pairs.old[pairs.found], np.linspace(0.05, 0.95, POINTS))
+    thresholds = np.quantile(pairs.old[pairs.in_old], np.linspace(0.05, 0.95, POINTS))
     translated = map_scores(pairs.old, pairs.new)(thresholds)
-    errors = _errors(pairs, places, thresholds, rng)
+    errors = _errors(pairs, positions, thresholds, rng)
     return Translation(
         pairs=len(pairs.old),
         points=[
             Point(old=float(old), new=float(new), error=float(error))
             for old, new, error in zip(thresholds, translated, errors, strict=True)
         ],
-        disagreement=_disagreement(pairs, places, thresholds, rng),
+        disagreement=_disagreement(pairs, positions, thresholds, rng),
     )
 
 
 def _by_query(pairs: ScorePairs) -> list[NDArray[np.int64]]:
-    """Places of each query's pairs: they resemble each other, so queries are what is drawn."""
+    """Positions of each query's pairs: they are alike, so resampling draws whole queries."""
     order = np.argsort(pairs.query, kind="stable")
     _, starts = np.unique(pairs.query[order], return_index=True)
     return np.split(order, starts[1:]) if len(order) else []
@@ -92,33 +93,33 @@ def _by_query(pairs: ScorePairs) -> list[NDArray[np.int64]]:
 
 def _errors(
     pairs: ScorePairs,
-    places: list[NDArray[np.int64]],
+    positions: list[NDArray[np.int64]],
     thresholds: Scores,
     rng: np.random.Generator,
 ) -> Scores:
-    """The standard deviation of each translation over queries drawn again, with replacement."""
+    """The standard deviation of each translation over queries resampled with replacement."""
     drawn = np.empty((_RESAMPLES, len(thresholds)))
     for row in drawn:
-        chosen = rng.integers(len(places), size=len(places))
-        again = np.concatenate([places[no] for no in chosen])
-        row[:] = map_scores(pairs.old[again], pairs.new[again])(thresholds)
+        queries = rng.integers(len(positions), size=len(positions))
+        resampled = np.concatenate([positions[no] for no in queries])
+        row[:] = map_scores(pairs.old[resampled], pairs.new[resampled])(thresholds)
     deviations: Scores = drawn.std(axis=0, ddof=1)
     return deviations
 
 
 def _disagreement(
     pairs: ScorePairs,
-    places: list[NDArray[np.int64]],
+    positions: list[NDArray[np.int64]],
     thresholds: Scores,
     rng: np.random.Generator,
 ) -> float:
-    """Of pairs above either threshold, those above one only; linked on other queries."""
+    """Of pairs above either threshold, the share above only one; mapped by other queries."""
     shares = []
     for _ in range(_SPLITS):
-        order = rng.permutation(len(places))
+        order = rng.permutation(len(positions))
         half = len(order) // 2
         fitted, held_out = (
-            np.concatenate([places[no] for no in part]) for part in (order[:half], order[half:])
+            np.concatenate([positions[no] for no in part]) for part in (order[:half], order[half:])
         )
         translated = map_scores(pairs.old[fitted], pairs.new[fitted])(thresholds)
         by_old = pairs.old[held_out][:, None] >= thresholds
@@ -128,28 +129,28 @@ def _disagreement(
     return float(np.mean(shares))
 
 
-# Deep enough to see documents that one space ranks high and the other low.
+# Deep enough to include documents that one space ranks high and the other low.
 _DEPTH = 50
 
 
 async def score_pairs(
     old: ComparedSide, new: ComparedSide, queries: Sequence[tuple[Vector, Vector]]
 ) -> ScorePairs:
-    """Of the union of both lists of the nearest; `queries` are (old, new) vectors."""
+    """Pairs from the union of both spaces' nearest; `queries` are (old, new) vectors."""
     rows: list[tuple[int, float, float, bool]] = []
     for no, (old_vector, new_vector) in enumerate(queries):
-        found = {hit.doc_key: hit.score for hit in await old.nearest(old_vector, _DEPTH)}
-        others = {hit.doc_key: hit.score for hit in await new.nearest(new_vector, _DEPTH)}
-        # What only one of them lists has a score in the other all the same.
-        by_old = found | await old.scores(old_vector, others.keys() - found.keys())
-        by_new = others | await new.scores(new_vector, found.keys() - others.keys())
+        in_old = {hit.doc_key: hit.score for hit in await old.nearest(old_vector, _DEPTH)}
+        in_new = {hit.doc_key: hit.score for hit in await new.nearest(new_vector, _DEPTH)}
+        # A document that only one space lists has a score in the other, too.
+        by_old = in_old | await old.scores(old_vector, in_new.keys() - in_old.keys())
+        by_new = in_new | await new.scores(new_vector, in_old.keys() - in_new.keys())
         rows += [
-            (no, by_old[key], by_new[key], key in found)
+            (no, by_old[key], by_new[key], key in in_old)
             for key in sorted(by_old.keys() & by_new.keys())
         ]
     return ScorePairs(
         query=np.array([row[0] for row in rows], np.int64),
         old=np.array([row[1] for row in rows], np.float64),
         new=np.array([row[2] for row in rows], np.float64),
-        found=np.array([row[3] for row in rows], np.bool_),
+        in_old=np.array([row[3] for row in rows], np.bool_),
     )

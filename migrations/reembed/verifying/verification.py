@@ -1,17 +1,17 @@
-"""Finds out what a target is worth before it answers, beside the source that it would replace."""
+"""Measures a target index before searches use it, and compares it with its source."""
 
 import asyncio
 import contextlib
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from indexing import retries
 from indexing.errors import ModelMissing
-from indexing.hnsw.recall import recall
+from indexing.hnsw import recall as hnsw_recall
 from indexing.models.pool import ModelPool
 from migrations.reembed.migration import Options
 from migrations.reembed.verifying import (
@@ -37,7 +37,7 @@ _K = 10
 
 @dataclass(frozen=True)
 class Subject:
-    """`source` and `target` as they are stored now, the target's HNSW built if it will have one."""
+    """What to verify: the indexes as stored now, with the target's HNSW index already built."""
 
     engine: AsyncEngine
     models: ModelPool
@@ -53,90 +53,92 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """Queries that have a vector on every side, and for each the vectors, the new one first."""
+class _EncodedQueries:
+    """Queries that have a vector on every side; each one's vectors, with the new side's first."""
 
     texts: list[str]
     vectors: list[list[Vector]]
-    source: questions.SampleQueries
+    sampled: questions.SampleQueries
 
 
 async def verify(subject: Subject) -> report.Report:
-    """Searches both indexes some thousand times, by the paths that searches take.
+    """Searches both indexes thousands of times, in the same ways as live searches.
 
-    Without the source's model only what needs it is left out. Raises ModelMissing where the
-    target's is not loaded here, IndexChanged where a table goes meanwhile.
+    Without the source's model, only what needs it is left out. Raises ModelMissing if the target's
+    model is not loaded here, IndexChanged if a table is dropped meanwhile.
     """
-    with contextlib.ExitStack() as held:
-        new = held.enter_context(_held(subject, subject.target))
+    with contextlib.ExitStack() as stack:
+        new = stack.enter_context(_open_side(subject, subject.target))
         old = None
         with contextlib.suppress(ModelMissing):
-            old = held.enter_context(_held(subject, subject.source))
-        return await _verify(subject, ComparedSides(new, old))
+            old = stack.enter_context(_open_side(subject, subject.source))
+        return await _measure(subject, ComparedSides(new, old))
 
 
 @contextlib.contextmanager
-def _held(subject: Subject, index: IndexRow) -> Iterator[ComparedSide]:
+def _open_side(subject: Subject, index: IndexRow) -> Iterator[ComparedSide]:
     engine = subject.engine.execution_options(isolation_level="AUTOCOMMIT")
     with subject.models.held(index) as loaded:
         yield ComparedSide(engine, index, loaded)
 
 
-async def _verify(subject: Subject, sides: ComparedSides) -> report.Report:
-    covered = await _coverage(subject)
-    asked = await _ask(subject, sides)
-    recalled = await _recall(sides.new, [new for new, *_ in asked.vectors])
-    # Where nothing can be asked, something is, for the time that it takes.
-    runs = await side.search_sides(sides, asked.texts or [f"search {subject.collection.name}"])
-    judged = await golden.judge(
+async def _measure(subject: Subject, sides: ComparedSides) -> report.Report:
+    coverage = await _coverage(subject)
+    queries = await _encode_queries(subject, sides)
+    recall = await _recall(sides.new, [new for new, *_ in queries.vectors])
+    # Without queries, search for something: the report needs a latency.
+    texts = queries.texts or [f"search {subject.collection.name}"]
+    results = await side.search_sides(sides, texts)
+    scores = await golden.judge(
         subject.engine, subject.collection.id, subject.migration.golden, sides
     )
-    compared = _compared(asked, runs)
-    overlap = comparison.mean_overlap(compared)
-    translated = await _translated(subject, sides, asked)
-    unavailable = {
-        **_lacking(sides, overlap, translated, judged.ndcg),
-        **judged.notes,
-        **_left_out(asked),
-    }
-    found = gates.Findings(
-        coverage=covered,
-        recall=recalled,
-        ndcg=judged.ndcg,
-        overlap=overlap,
-        unavailable=unavailable,
+    compared = _compare_results(queries, results)
+    translated = await _translate_scores(subject, sides, queries)
+    findings = gates.Findings(
+        coverage=coverage,
+        recall=recall,
+        ndcg=scores.ndcg,
+        overlap=comparison.mean_overlap(compared),
+        unavailable={},
+    )
+    findings = replace(
+        findings,
+        unavailable={
+            **_unavailable(sides, findings, translated),
+            **scores.notes,
+            **_skipped_queries(queries),
+        },
     )
     return report.Report(
         created_at=datetime.now(UTC),
-        coverage=covered,
-        recall=recalled,
-        queries=report.Queries(count=len(asked.texts), source=asked.source.source),
-        overlap=overlap,
+        coverage=coverage,
+        recall=recall,
+        queries=report.Queries(count=len(queries.texts), source=queries.sampled.source),
+        overlap=findings.overlap,
         most_changed=comparison.most_changed(compared),
-        ndcg=judged.ndcg,
-        latency=runs.latencies(),
+        ndcg=scores.ndcg,
+        latency=results.latencies(),
         translation=translated,
-        unavailable=unavailable,
-        verdict=gates.judge(found, subject.options),
+        unavailable=dict(findings.unavailable),
+        verdict=gates.judge(findings, subject.options),
     )
 
 
 async def _coverage(subject: Subject) -> report.Coverage:
-    found = await retries.read(
+    coverage = await retries.read(
         subject.engine,
         lambda conn: pending.measure_coverage(conn, subject.collection.id, subject.target.id),
     )
-    waived = found.failed if subject.options.waive_failed else 0
     return report.Coverage(
-        documents=found.documents,
-        missing=found.missing,
-        waived=waived,
-        waiting=found.waiting,
+        documents=coverage.documents,
+        missing=coverage.missing,
+        waived=coverage.failed if subject.options.waive_failed else 0,
+        waiting=coverage.waiting,
     )
 
 
-async def _ask(subject: Subject, sides: ComparedSides) -> _Asked:
-    source = await retries.read(
+async def _encode_queries(subject: Subject, sides: ComparedSides) -> _EncodedQueries:
+    sampled = await retries.read(
         subject.engine,
         lambda conn: questions.choose(
             conn,
@@ -145,69 +147,75 @@ async def _ask(subject: Subject, sides: ComparedSides) -> _Asked:
         ),
     )
     texts, vectors = [], []
-    for text in source.texts:
-        made = [await side.encode(text) for side in sides.all]
-        usable = [vector for vector in made if vector is not None]
-        if len(usable) == len(made):
+    for text in sampled.texts:
+        encoded = [await side.encode(text) for side in sides.all]
+        usable = [vector for vector in encoded if vector is not None]
+        if len(usable) == len(encoded):
             texts.append(text)
             vectors.append(usable)
-    return _Asked(texts, vectors, source)
+    return _EncodedQueries(texts, vectors, sampled)
 
 
 async def _recall(side: ComparedSide, vectors: Sequence[Vector]) -> report.Recall:
-    """Of rows, by their distances, as ef_search is tuned."""
+    """Compares rows by their distances, as the tuning of ef_search does."""
     if side.index.hnsw != "ready":
         return report.Recall(value=1.0, path="exact", queries=len(vectors), ef_search=None)
     ef_search = side.index.ef_search or search.MIN_EF_SEARCH
-    truth, found = [], []
-    for vector in vectors:  # one right after the other: rows change meanwhile
-        truth.append(await side.distances(vector, _K, ef_search=None))
-        found.append(await side.distances(vector, _K, ef_search=ef_search))
+    exact, approximate = [], []
+    for vector in vectors:  # one right after the other, since rows change meanwhile
+        exact.append(await side.distances(vector, _K, ef_search=None))
+        approximate.append(await side.distances(vector, _K, ef_search=ef_search))
     return report.Recall(
-        value=recall(truth, found), path="hnsw", queries=len(vectors), ef_search=ef_search
+        value=hnsw_recall.recall(exact, approximate),
+        path="hnsw",
+        queries=len(vectors),
+        ef_search=ef_search,
     )
 
 
-def _compared(asked: _Asked, runs: side.ComparedResults) -> list[comparison.ResultComparison]:
-    if runs.old is None or not asked.texts:
+def _compare_results(
+    queries: _EncodedQueries, results: side.ComparedResults
+) -> list[comparison.ResultComparison]:
+    if results.old is None or not queries.texts:
         return []
-    found = zip(asked.texts, runs.old.found, runs.new.found, strict=True)
-    return [comparison.ResultComparison(text, old, new) for text, old, new in found]
+    rows = zip(queries.texts, results.old.hits, results.new.hits, strict=True)
+    return [comparison.ResultComparison(text, old, new) for text, old, new in rows]
 
 
-async def _translated(
-    subject: Subject, sides: ComparedSides, asked: _Asked
+async def _translate_scores(
+    subject: Subject, sides: ComparedSides, queries: _EncodedQueries
 ) -> report.Translation | None:
     if sides.old is None:
         return None
-    queries = [(old, new) for new, old in asked.vectors]
-    pairs = await translation.score_pairs(sides.old, sides.new, queries)
-    # Its resampling takes about a second of the processor.
+    vectors = [(old, new) for new, old in queries.vectors]
+    pairs = await translation.score_pairs(sides.old, sides.new, vectors)
+    # The resampling takes about a second of CPU time.
     return await asyncio.to_thread(translation.translate, pairs, subject.seed)
 
 
-def _lacking(
-    sides: ComparedSides,
-    overlap: report.Overlap | None,
-    translated: report.Translation | None,
-    ndcg: report.Ndcg | None,
+def _unavailable(
+    sides: ComparedSides, findings: gates.Findings, translated: report.Translation | None
 ) -> dict[str, str]:
+    """Why a measurement is missing, by its name in the report."""
     if sides.old is None:
         names = ["overlap", "translation", "latency.old"]
-        return dict.fromkeys(names + (["ndcg.old"] if ndcg is not None else []), SOURCE_GONE)
-    lacking = {}
-    if overlap is None:
-        lacking["overlap"] = _NOTHING_FOUND
+        if findings.ndcg is not None:
+            names.append("ndcg.old")
+        return dict.fromkeys(names, SOURCE_GONE)
+    reasons = {}
+    if findings.overlap is None:
+        reasons["overlap"] = _NOTHING_FOUND
     if translated is None:
-        lacking["translation"] = _TOO_FEW
-    return lacking
+        reasons["translation"] = _TOO_FEW
+    return reasons
 
 
-def _left_out(asked: _Asked) -> dict[str, str]:
-    count = len(asked.source.texts) - len(asked.texts)
-    if not count:
+def _skipped_queries(queries: _EncodedQueries) -> dict[str, str]:
+    total = len(queries.sampled.texts)
+    skipped = total - len(queries.texts)
+    if not skipped:
         return {}
     return {
-        "queries": f"{count:,} of {len(asked.source.texts):,} queries have no vector in one of the"
-        " spaces and were left out"
+        "queries": f"{skipped:,} of {total:,} queries have no vector in one of the spaces and were"
+        " left out"
     }

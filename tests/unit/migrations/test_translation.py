@@ -46,7 +46,7 @@ def test_a_rising_transform_is_recovered_and_nothing_decided_otherwise(new):
 
 def test_thresholds_go_from_the_5_to_the_95_percent_quantile_of_what_was_found():
     given = pairs(np.sqrt)
-    only_high = dataclasses.replace(given, found=given.old > 0.4)
+    only_high = dataclasses.replace(given, in_old=given.old > 0.4)
     made = found(only_high)
     high = given.old[given.old > 0.4]
     assert len(made.points) == 9
