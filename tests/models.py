@@ -1,4 +1,4 @@
-"""Model directories for tests: the bundled model with something changed, and a static model."""
+"""Model directories for tests: variants of the bundled model, and a static model."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def variant(
 
 
 def shaken(tensors: Tensors) -> Tensors:
-    """Other weights, so another fingerprint, but for WordLlama the same vectors to six digits."""
+    """Other weights, so another fingerprint, although WordLlama's vectors agree to six digits."""
     noise = np.random.default_rng(1).uniform(-1e-4, 1e-4, 256).astype(np.float32)
     return {name: tensor * (1 + noise) for name, tensor in tensors.items()}
 

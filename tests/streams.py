@@ -1,4 +1,4 @@
-"""A client that sends lines and reads results at the same time, over one connection."""
+"""A client that sends lines and reads results at the same time on one connection."""
 
 import contextlib
 import http.client
@@ -12,7 +12,7 @@ Line = dict[str, Any] | bytes
 
 
 class LineStream:
-    """One NDJSON request. A context manager; leaving it closes the connection."""
+    """One NDJSON request; a context manager that closes the connection on exit."""
 
     def __init__(self, port: int, path: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
@@ -48,7 +48,7 @@ class LineStream:
         self._connection.send(b"0\r\n\r\n")
 
     def feed(self, lines: Iterable[Line], *, at_once: int = 20) -> None:
-        """Send in the background, then end the body; a connection that breaks stops it."""
+        """Send in the background, then end the body; stops if the connection breaks."""
 
         def work() -> None:
             part: list[Line] = []
@@ -66,7 +66,7 @@ class LineStream:
         self._sender.start()
 
     def results(self) -> Iterator[dict[str, Any]]:
-        """Result lines as they arrive; a connection that breaks ends them."""
+        """Result lines as they arrive; ends if the connection breaks."""
         with contextlib.suppress(OSError, http.client.HTTPException):
             while line := self._body().readline():
                 yield json.loads(line)

@@ -1,4 +1,4 @@
-"""Texts that differ, as many as wanted, and the same ones each time."""
+"""Any number of distinct texts, the same ones every time."""
 
 import random
 

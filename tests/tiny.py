@@ -1,4 +1,4 @@
-"""A BERT of 32 dimensions and two layers, whole as sentence-transformers saves one, in 4 MB."""
+"""A complete 4 MB BERT with 32 dimensions and two layers, as sentence-transformers saves one."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ CONFIG = {
 
 
 def directory(folder: Path) -> Path:
-    """MiniLM's files with weights of chance in place of its own."""
+    """MiniLM's files with random weights."""
     models.variant(
         folder,
         configs={

@@ -1,4 +1,4 @@
-"""Settings that change how the bundled model reads a text, in every place that has a say."""
+"""Settings that change how the bundled model tokenizes, in every file that has an effect."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Services that the tests talk to: one shared by all that leave no state, and ones of their own."""
+"""Services that the tests talk to: a shared one, and ones of their own."""
 
 import functools
 import secrets
@@ -23,13 +23,13 @@ def shared_url(database_server: str, template_database: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def shared(shared_url: str, model_cache: Path) -> Iterator[services.Service]:
-    """A service for many tests, each with a collection of its own."""
+    """A service for many tests, each of which uses its own collection."""
     with (
         databases.open_directory() as folder,
         services.serving(folder / "data", model_cache, database_url=shared_url) as service,
     ):
         yield service
-        # Whatever the tests sent, nothing was unforeseen, and no document's text was logged.
+        # Whatever the tests sent caused no unexpected error and logged no document's text.
         said = service.said()
         assert "request_failed" not in said, said
         assert "task_died" not in said, said
@@ -73,7 +73,7 @@ def vecmark(
 
 @pytest.fixture
 def notes(tmp_path: Path) -> Path:
-    """A folder with four documents: files, and rows and lines of files."""
+    """A folder with four documents: whole files, and rows or lines of files."""
     folder = tmp_path / "notes"
     (folder / "sub").mkdir(parents=True)
     (folder / "pond.txt").write_text("Newts live in ponds.")
@@ -85,14 +85,14 @@ def notes(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A data directory for an embedded PostgreSQL, which is gone afterwards."""
+    """A data directory for an embedded PostgreSQL, deleted afterwards."""
     with services.directory() as data_dir:
         yield data_dir
 
 
 @pytest.fixture
 def serve(model_cache: Path, home: Path) -> Iterator[Callable[..., services.Service]]:
-    """Starts services; all have ended after the test, and before their directory goes."""
+    """Starts services; all are stopped after the test, before their directory is deleted."""
     with ExitStack() as stack:
 
         def start(
@@ -108,5 +108,5 @@ def serve(model_cache: Path, home: Path) -> Iterator[Callable[..., services.Serv
 def serve_static(
     serve: Callable[..., services.Service], static_model: Path
 ) -> Callable[..., services.Service]:
-    """Starts services with a model that takes next to no time, where it matters not which."""
+    """Starts services with a very fast model, for tests that don't depend on the model."""
     return functools.partial(serve, model=static_model)

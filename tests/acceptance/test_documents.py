@@ -1,4 +1,4 @@
-"""Documents as they are written, changed and deleted over HTTP."""
+"""Writing, changing and deleting documents over HTTP."""
 
 import concurrent.futures
 import random
@@ -30,7 +30,7 @@ def one(collection: str, id_: str) -> str:
 
 
 def rows(sql: psycopg.Connection, collection: str, id_: str) -> list[tuple[str, ...]]:
-    """Where the document's vectors lie and who wrote them: the same rows, or new ones."""
+    """Physical position and writer of the document's vectors, to tell old rows from new ones."""
     table, collection_id = truths.index(sql, collection)
     found = sql.execute(
         f"SELECT v.ctid::text, v.xmin::text FROM {table} v JOIN documents d USING (doc_key)"
@@ -75,10 +75,8 @@ def test_new_metadata_keeps_the_vectors(
     assert found["results"][0]["metadata"] == new
 
 
-def test_lost_vectors_are_made_again(
-    client: httpx.Client, collection: str, sql: psycopg.Connection
-):
-    """The document is unchanged for its client, but only vectors that count save embedding."""
+def test_lost_vectors_are_recreated(client: httpx.Client, collection: str, sql: psycopg.Connection):
+    """The document is unchanged for its client, but it is embedded again if no vector counts."""
     document = {"id": "a", "text": "a boat on the lake"}
     write(client, collection, document)
     table, _ = truths.index(sql, collection)
@@ -88,7 +86,7 @@ def test_lost_vectors_are_made_again(
     assert truths.half_documents(sql, collection) == []
 
 
-def test_deleted_and_made_again(client: httpx.Client, collection: str, sql: psycopg.Connection):
+def test_deleted_and_created_again(client: httpx.Client, collection: str, sql: psycopg.Connection):
     write(client, collection, {"id": "a", "text": LONG})
     assert client.delete(one(collection, "a")).status_code == 204
     assert client.delete(one(collection, "a")).status_code == 404
@@ -101,7 +99,7 @@ def test_deleted_and_made_again(client: httpx.Client, collection: str, sql: psyc
     assert truths.half_documents(sql, collection) == []
 
 
-def test_the_last_of_a_request_wins(client: httpx.Client, collection: str):
+def test_the_last_document_with_an_id_wins(client: httpx.Client, collection: str):
     results = write(
         client,
         collection,
@@ -147,7 +145,7 @@ IDS = [
 def test_any_characters_in_an_id(client: httpx.Client, collection: str, id_: str):
     (created,) = write(client, collection, {"id": id_, "text": "a boat"})
     assert (created["status"], created["id"]) == ("created", id_)
-    # A client takes a plain `.` or `..` away before it sends anything.
+    # Clients remove a plain `.` or `..` before sending a URL.
     raw = one(collection, id_).replace("/.", "/%2E").replace("%2E.", "%2E%2E").encode()
     where = httpx.URL(str(client.base_url)).copy_with(raw_path=raw)
     assert client.get(where).json()["id"] == id_
@@ -174,7 +172,7 @@ def test_every_document_is_listed_once(client: httpx.Client, collection: str):
     assert set(listed) == ids
 
 
-def test_deleted_by_a_filter(client: httpx.Client, collection: str, sql: psycopg.Connection):
+def test_delete_by_filter(client: httpx.Client, collection: str, sql: psycopg.Connection):
     many = [{"id": f"d{no}", "text": f"boat {no}", "metadata": {"no": no}} for no in range(12)]
     write(client, collection, *many)
     where = f"/v1/collections/{collection}/documents"
@@ -186,7 +184,7 @@ def test_deleted_by_a_filter(client: httpx.Client, collection: str, sql: psycopg
     assert truths.orphans(sql, collection) == 0
 
 
-def test_a_cut_text_is_told(client: httpx.Client, collection: str):
+def test_a_truncated_text_is_reported(client: httpx.Client, collection: str):
     name = f"{collection}-none"
     sent = {"name": name, "chunking": {"strategy": "none"}}
     client.post("/v1/collections", json=sent).raise_for_status()
@@ -198,7 +196,7 @@ def test_a_cut_text_is_told(client: httpx.Client, collection: str):
 def test_many_clients_change_the_same_documents(
     shared: services.Service, client: httpx.Client, collection: str, sql: psycopg.Connection
 ):
-    """Whoever was last wins whole: a document's vectors are those of its present text."""
+    """The last write wins as a whole: a document's vectors are those of its current text."""
     texts: set[str] = set()
 
     def work(seed: int) -> None:
@@ -229,7 +227,7 @@ def test_many_clients_change_the_same_documents(
         assert stored["searchable"]
 
 
-def test_opposite_orders_do_not_end_in_an_error(
+def test_writes_in_opposite_orders_do_not_fail(
     shared: services.Service, collection: str, sql: psycopg.Connection
 ):
     ids = [f"d{no}" for no in range(60)]
@@ -252,7 +250,7 @@ def test_opposite_orders_do_not_end_in_an_error(
 
 
 def test_one_client_sees_its_own_last_write(client: httpx.Client, collection: str):
-    """In one connection what was acknowledged later stands, written or deleted."""
+    """On one connection the last acknowledged write or delete counts."""
     rng = random.Random(7)
     expected: dict[str, str | None] = {}
     for step in range(40):
@@ -269,7 +267,7 @@ def test_one_client_sees_its_own_last_write(client: httpx.Client, collection: st
         assert (answer.json()["text"] if answer.is_success else None) == text
 
 
-def test_a_deleted_collection_made_again_is_empty(client: httpx.Client, collection: str):
+def test_a_recreated_collection_is_empty(client: httpx.Client, collection: str):
     write(client, collection, {"id": "a", "text": "a boat"})
     where = f"/v1/collections/{collection}"
     assert client.delete(where).status_code == 204

@@ -1,4 +1,4 @@
-"""Every error of every route is a problem that says what is wrong; bad input never gets a 5xx."""
+"""Every error of every route is a problem that explains it; bad input never causes a 5xx."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ UNKNOWN = "/v1/collections/nothing-here"
 
 
 def routes() -> list[tuple[str, str]]:
-    """(method, path) of every handler, the path as Litestar has it."""
+    """(method, path) of every handler, with Litestar's path format."""
     found = set()
     for handler in app.ROUTES:
         for method, path in itertools.product(
@@ -41,7 +41,7 @@ def test_every_route_answers_nonsense_with_a_problem(client: httpx.Client, metho
             truths.is_problem(answer)
         assert answer.status_code < 500
     else:
-        # Only what takes no input may take no notice of it.
+        # Only a route without input may ignore it.
         assert method == "GET"
         assert "{" not in path
 
@@ -51,7 +51,7 @@ def test_a_wrong_method(client: httpx.Client, method: str):
     truths.is_problem(client.request(method, "/v1/search"), 405)
 
 
-def test_no_such_address(client: httpx.Client):
+def test_an_unknown_path(client: httpx.Client):
     for path in ("/nothing", "/v1", "/v1/collections/a/b/c/d", "/v1/documents/a/b"):
         truths.is_problem(client.get(path), 404)
 
@@ -202,7 +202,7 @@ def test_compressed_bodies(client: httpx.Client, collection: str, kind: str):
 
 @pytest.fixture(scope="module")
 def small(shared_url, model_cache):
-    """A service that takes short bodies only."""
+    """A service that accepts only short bodies."""
     from tests import databases
 
     with (
@@ -231,7 +231,7 @@ def test_bodies_over_the_limit(small: services.Service):
 
 
 @pytest.mark.parametrize("length", ["x", "-1", "9" * 40, "5, 5"])
-def test_a_content_length_that_is_no_length(small: services.Service, length: str):
+def test_an_invalid_content_length(small: services.Service, length: str):
     with socket.create_connection(("127.0.0.1", small.port), timeout=20) as sock:
         head = f"POST /v1/documents HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
         sock.sendall(head.encode())

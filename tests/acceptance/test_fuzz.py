@@ -1,4 +1,4 @@
-"""Bodies of any shape: stored, answered or refused with a problem, never a failure."""
+"""Bodies of any shape are stored, answered or refused with a problem and never cause a failure."""
 
 import json
 from typing import Any

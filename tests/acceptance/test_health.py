@@ -1,4 +1,4 @@
-"""The health routes tell the truth, and everything recovers by itself."""
+"""The health routes report the true state, and everything recovers on its own."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def test_ready_and_healthy(client: httpx.Client):
 
 @pytest.fixture
 def server(home: Path) -> Iterator[postgres.EmbeddedPostgres]:
-    """A PostgreSQL that the service does not look after, with a schema."""
+    """A PostgreSQL that the service doesn't manage, with a schema."""
     server = postgres.EmbeddedPostgres(home.parent / "elsewhere")
     try:
         schema.upgrade(server.start())
@@ -55,7 +55,7 @@ def eventually(condition: Callable[[], bool], within_s: float) -> None:
 
 @contextmanager
 def frozen(data_dir: Path) -> Iterator[None]:
-    """Every process of a PostgreSQL stopped: connections stay open, and nobody answers."""
+    """Suspend every process of a PostgreSQL: connections stay open, but nothing answers."""
     stopped = services.postgres_processes(data_dir)
     for process in stopped:
         process.suspend()
@@ -70,7 +70,7 @@ def write(client: httpx.Client, id_: str) -> httpx.Response:
     return client.post("/v1/documents", json={"documents": [{"id": id_, "text": f"boat {id_}"}]})
 
 
-def test_postgres_stopped_and_back(home: Path, serve: Serve, server: postgres.EmbeddedPostgres):
+def test_postgres_stops_and_comes_back(home: Path, serve: Serve, server: postgres.EmbeddedPostgres):
     service = serve(home, database_url=server.url)
     with service.client() as client:
         assert write(client, "before").status_code == 200
@@ -90,12 +90,12 @@ def test_postgres_stopped_and_back(home: Path, serve: Serve, server: postgres.Em
         assert {hit["id"] for hit in found["results"]} == {"before", "after"}
     assert "Traceback" not in service.said()
     assert service.stop() == 0
-    # It is somebody else's: it goes on running.
+    # The service doesn't manage it, so it keeps running.
     assert services.postgres_processes(home.parent / "elsewhere")
 
 
 def test_a_write_waits_for_postgres(home: Path, serve: Serve, server: postgres.EmbeddedPostgres):
-    """It is acknowledged once PostgreSQL is back, and not before."""
+    """It is acknowledged only once PostgreSQL is back."""
     import concurrent.futures
 
     service = serve(home, database_url=server.url)
@@ -112,7 +112,7 @@ def test_a_write_waits_for_postgres(home: Path, serve: Serve, server: postgres.E
 
 
 def test_postgres_that_hangs(home: Path, serve: Serve, server: postgres.EmbeddedPostgres):
-    """Its connections stay open and nobody answers: not ready, and well again afterwards."""
+    """Connections stay open but nothing answers: not ready, and healthy again afterwards."""
     service = serve(home, database_url=server.url)
     with service.client() as client:
         assert write(client, "before").status_code == 200
@@ -125,7 +125,7 @@ def test_postgres_that_hangs(home: Path, serve: Serve, server: postgres.Embedded
         assert write(client, "after").status_code == 200
 
 
-def test_schema_taken_away(home: Path, serve: Serve, database_url: str):
+def test_schema_dropped(home: Path, serve: Serve, database_url: str):
     service = serve(home, database_url=database_url)
     with service.client() as client:
         databases.execute(database_url, "UPDATE alembic_version SET version_num = '0000'")
@@ -136,8 +136,8 @@ def test_schema_taken_away(home: Path, serve: Serve, database_url: str):
         assert client.get("/healthz").is_success
 
 
-def test_connections_thrown_out(home: Path, serve: Serve, database_url: str):
-    """As by a restart of a pooler: the next request takes a new one and nobody notices."""
+def test_connections_terminated(home: Path, serve: Serve, database_url: str):
+    """As when a pooler restarts: the next request opens a new connection and no client notices."""
     service = serve(home, database_url=database_url)
     name = databases.database_name(database_url)
     with service.client() as client:

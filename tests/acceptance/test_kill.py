@@ -1,4 +1,4 @@
-"""kill -9 of the service, of PostgreSQL and of both while a stream is written: nothing is lost."""
+"""kill -9 of the service, of PostgreSQL and of both during a stream: nothing is lost."""
 
 import itertools
 import os
@@ -22,7 +22,7 @@ AHEAD = 400
 
 
 def documents(seed: int) -> Iterator[dict[str, Any]]:
-    """Different texts without end; every fortieth has several chunks."""
+    """An endless supply of distinct texts; every fortieth has several chunks."""
     rng = random.Random(seed)
     for no in itertools.count():
         count = 350 if no % 40 == 7 else rng.randint(2, 6)
@@ -36,7 +36,7 @@ def documents(seed: int) -> Iterator[dict[str, Any]]:
 def check(
     client: httpx.Client, sql: psycopg.Connection, sent: Acknowledged, acks: Acknowledged
 ) -> None:
-    """Every acknowledged document is whole, has its newest text and is found by it."""
+    """Check that every acknowledged document is complete, current and found by its newest text."""
     assert truths.half_documents(sql, "default") == []
     assert truths.orphans(sql, "default") == 0
     table, _ = truths.index(sql, "default")
@@ -112,7 +112,7 @@ class Feed:
         waiting.until(lambda: self.lines >= lines, said=lambda: f"{self.lines}, {self.error}")
 
     def go_on(self) -> None:
-        """Until something was acknowledged that is sent after now; then it ends."""
+        """Wait until a line sent after this call is acknowledged; then end the stream."""
         self.wait_acknowledged(len(self.sent) + 50)
         self.end()
 
@@ -127,7 +127,7 @@ def test_service_killed_during_a_stream(home: Path, serve_static: Serve, killed:
             services.kill_postgres(home)
         service.kill()
     again = serve_static(home)
-    # A PostgreSQL that was left running is found, not started a second time.
+    # A PostgreSQL that is still running is found and not started a second time.
     assert (services.postgres_pid(home) == running) is (killed == "service")
     with again.client() as client, services.connected(home) as sql:
         check(client, sql, feed.sent, feed.acks)
@@ -136,7 +136,7 @@ def test_service_killed_during_a_stream(home: Path, serve_static: Serve, killed:
 
 
 def test_postgres_killed_during_a_stream(home: Path, serve_static: Serve):
-    """The service starts it again; the stream goes on, and every line is acknowledged."""
+    """The service restarts it; the stream continues, and every line is acknowledged."""
     service = serve_static(home)
     with Feed(service, 2) as feed:
         feed.wait_acknowledged()
@@ -154,7 +154,7 @@ def test_postgres_killed_during_a_stream(home: Path, serve_static: Serve):
 
 
 def test_session_of_postgres_killed_during_a_stream(home: Path, serve_static: Serve):
-    """PostgreSQL then throws out every session and recovers; it has to be waited for."""
+    """PostgreSQL then terminates every session and recovers, which the service waits for."""
     service = serve_static(home)
     with Feed(service, 3) as feed:
         feed.wait_acknowledged()
@@ -173,7 +173,7 @@ def test_session_of_postgres_killed_during_a_stream(home: Path, serve_static: Se
 
 
 def test_stopped_during_a_stream(home: Path, serve: Serve):
-    """A clean exit does not wait for a client that never ends; what it acknowledged is there."""
+    """A clean exit doesn't wait for an endless client; everything acknowledged is stored."""
     service = serve(home)
     with Feed(service, 4, count=180) as feed:
         feed.wait_acknowledged()

@@ -19,7 +19,7 @@ OTHER = "prompted"
 
 @pytest.fixture(scope="session")
 def roots(static_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two models of equal dimensions under one root: `static`, and `prompted` with a prompt."""
+    """Two models with equal dimensions under one root: `static`, and `prompted` with a prompt."""
     folder = tmp_path_factory.mktemp("migration-roots")
     models.variant(folder / "static", source=static_model)
     prompts = {"query": "", "document": "the text is about: "}
@@ -33,7 +33,7 @@ def roots(static_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shared_moving(model_cache: Path, static_model: Path, roots: Path) -> Iterator[services.Service]:
-    """One service for the tests that leave it as it was, with an embedded PostgreSQL."""
+    """One service with an embedded PostgreSQL, for tests that leave it unchanged."""
     with (
         services.directory() as data_dir,
         services.serving(data_dir, model_cache, model=static_model, model_roots=roots) as service,
@@ -51,7 +51,7 @@ def http(shared_moving: services.Service) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def path(http: httpx.Client) -> str:
-    """Where the migrations of a new collection of thirty documents are."""
+    """Path of the migrations of a new collection with thirty documents."""
     name = f"m{secrets.token_hex(5)}"
     http.post("/v1/collections", json={"name": name}).raise_for_status()
     fill(http, name)
@@ -107,14 +107,14 @@ def test_a_migration_from_start_to_rollback(http: httpx.Client, path: str):
     assert [one["id"] for one in listed] == [moving["id"]]
 
 
-def test_what_is_needed_not_is_said_and_not_done(http: httpx.Client, path: str):
+def test_an_unnecessary_migration_is_reported_and_not_started(http: httpx.Client, path: str):
     answer = http.post(path, json={"model": "static"})
     assert answer.status_code == 200
     assert answer.json()["needed"] is False
     assert http.get(path).json()["items"] == []
 
 
-def test_a_second_one_is_refused_and_named(http: httpx.Client, path: str):
+def test_a_second_migration_is_refused_naming_the_first(http: httpx.Client, path: str):
     first = start(http, path, manual=True)
     refused = http.post(path, json={"model": OTHER})
     problem = truths.is_problem(refused, 409)
@@ -122,7 +122,7 @@ def test_a_second_one_is_refused_and_named(http: httpx.Client, path: str):
     assert first["id"] in problem["detail"]
 
 
-def test_orders_that_the_state_does_not_allow_are_refused(http: httpx.Client, path: str):
+def test_commands_not_allowed_in_the_state_are_refused(http: httpx.Client, path: str):
     moving = start(http, path, manual=True)
     reach(http, path, moving["id"], "ready")
     for order in ("rollback", "retire", "resume"):
@@ -155,7 +155,7 @@ def test_orders_that_the_state_does_not_allow_are_refused(http: httpx.Client, pa
         ({"model": "../static"}, None),
     ],
 )
-def test_a_wish_that_can_not_be_is_refused_by_its_field(
+def test_invalid_options_are_refused_by_field(
     http: httpx.Client, path: str, body: dict[str, object], field: str | None
 ):
     problem = truths.is_problem(http.post(path, json=body), 422)
@@ -164,13 +164,13 @@ def test_a_wish_that_can_not_be_is_refused_by_its_field(
 
 
 @pytest.mark.parametrize("order", ["cutover", "rollback"])
-def test_a_reason_that_can_not_be_stored_is_refused(http: httpx.Client, path: str, order: str):
+def test_a_reason_that_cannot_be_stored_is_refused(http: httpx.Client, path: str, order: str):
     moving = start(http, path, manual=True)
     answer = http.post(f"{path}/{moving['id']}/{order}", json={"force": "because\0of it"})
     assert truths.is_problem(answer, 422)["errors"][0]["field"] == "force"
 
 
-def test_what_is_not_there_is_not_found(http: httpx.Client, path: str):
+def test_unknown_migrations_are_not_found(http: httpx.Client, path: str):
     for id_ in ("nonsense", "00000000-0000-0000-0000-000000000000"):
         truths.is_problem(http.get(f"{path}/{id_}"), 404)
         truths.is_problem(http.post(f"{path}/{id_}/cancel"), 404)
@@ -180,7 +180,7 @@ def test_what_is_not_there_is_not_found(http: httpx.Client, path: str):
     truths.is_problem(other, 404)
 
 
-def test_the_report_is_kept_as_json_and_as_a_page(http: httpx.Client, path: str):
+def test_the_report_is_available_as_json_and_as_a_page(http: httpx.Client, path: str):
     moving = start(http, path, manual=True, golden=[{"q": "boat number 3", "relevant": {"d3": 1}}])
     reach(http, path, moving["id"], "ready")
     report = http.get(f"{path}/{moving['id']}/report").raise_for_status().json()
@@ -191,14 +191,14 @@ def test_the_report_is_kept_as_json_and_as_a_page(http: httpx.Client, path: str)
     assert "coverage" in page.text
 
 
-def test_a_report_that_is_not_there_yet(http: httpx.Client, path: str):
+def test_a_report_that_does_not_exist_yet(http: httpx.Client, path: str):
     moving = start(http, path, manual=True, max_rate=1)
     answer = http.get(f"{path}/{moving['id']}/report")
     assert truths.is_problem(answer, 404)["type"] == "/problems/no-report"
 
 
-def test_the_rate_is_bounded_and_can_be_changed(http: httpx.Client, path: str):
-    """At 0.1 chunks a second the thirty would take minutes; the next bound lets them go."""
+def test_the_rate_is_limited_and_can_be_changed(http: httpx.Client, path: str):
+    """At 0.1 chunks per second the thirty would take minutes; the new limit lets them finish."""
     moving = start(http, path, max_rate=0.1)
     slow = reach(http, path, moving["id"], "backfilling")
     assert slow["options"]["max_rate"] == 0.1
@@ -208,8 +208,8 @@ def test_the_rate_is_bounded_and_can_be_changed(http: httpx.Client, path: str):
     reach(http, path, moving["id"], "soaking")
 
 
-def test_a_stop_ends_the_events_of_a_migration(home: Path, serve: Serve, roots: Path):
-    """Not cut off: the stream is whole, so that a client knows that it may connect again."""
+def test_stopping_the_service_ends_a_migrations_events(home: Path, serve: Serve, roots: Path):
+    """The stream ends cleanly rather than breaking off, so a client knows it can reconnect."""
     service = serve(home, model=roots / "static", model_roots=roots)
     with service.client() as client:
         fill(client, "default")
@@ -225,7 +225,7 @@ def test_a_stop_ends_the_events_of_a_migration(home: Path, serve: Serve, roots: 
         stopping.join()
 
 
-def test_events_tell_every_state_to_the_end(http: httpx.Client, path: str):
+def test_events_report_every_state_until_the_end(http: httpx.Client, path: str):
     moving = start(http, path, retain=0)
     seen = []
     with http.stream("GET", f"{path}/{moving['id']}/events") as stream:
@@ -249,7 +249,7 @@ def test_a_plan_measures_and_changes_nothing(http: httpx.Client, path: str):
     assert same["needed"] is False
 
 
-def test_a_collection_deleted_takes_its_migration_with_it(http: httpx.Client, path: str):
+def test_deleting_a_collection_deletes_its_migration(http: httpx.Client, path: str):
     start(http, path, max_rate=1)
     collection = path.removesuffix("/migrations")
     assert http.delete(collection).status_code == 204
@@ -257,7 +257,7 @@ def test_a_collection_deleted_takes_its_migration_with_it(http: httpx.Client, pa
 
 
 def test_the_source_model_is_gone(home: Path, serve: Serve, tmp_path: Path):
-    """Its files were replaced: searches come back at the cut-over, and a rollback says why not."""
+    """Its files were replaced: the cut-over restores searches, and a rollback is refused."""
     files = models.wordllama_directory(tmp_path / "model_files")
     first = serve(home, model=files)
     with first.client() as client:

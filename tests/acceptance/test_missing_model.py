@@ -1,4 +1,4 @@
-"""The model is gone or was replaced: the service starts, keeps what is written, and says it."""
+"""The model is missing or replaced: the service starts, stores writes and reports the problem."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from tests import models, services, waiting
 
 Serve = Callable[..., services.Service]
-# What answers before a model does, and without one.
+# What works before a model is loaded, and without one.
 HEALTH = "/healthz"
 
 
@@ -28,7 +28,7 @@ def index(client: httpx.Client, id_: str, text: str) -> dict[str, object]:
 
 
 def check_missing(client: httpx.Client, lost: str) -> None:
-    """Writes are kept, searches refused with the reason, and both are shown."""
+    """Writes are stored, searches are refused with the reason, and both are reported."""
     stored = index(client, "later", "a bridge over the river")
     assert stored["status"] == "created"
     assert stored["pending"] is True
@@ -41,7 +41,7 @@ def check_missing(client: httpx.Client, lost: str) -> None:
     assert client.get("/v1/collections/default").json()["pending"] == 1
     states = {one["space"]: one["state"] for one in client.get("/v1/models").json()["data"]}
     assert states[lost] == "missing"
-    # What needs no model is served.
+    # Everything that needs no model works.
     similar = client.get("/v1/documents/early/similar")
     assert similar.status_code == 200
     unchanged = index(client, "early", "a boat on the lake")
@@ -59,7 +59,7 @@ def check_healed(service: services.Service, client: httpx.Client, lost: str) -> 
 
 @pytest.fixture
 def lost(home: Path, serve: Serve, database_url: str, model: Path) -> str:
-    """The space in which a document is indexed, by a service that has ended."""
+    """The space in which a service that has stopped indexed a document."""
     service = serve(home, database_url=database_url, model=model)
     with service.client() as client:
         index(client, "early", "a boat on the lake")
@@ -68,7 +68,9 @@ def lost(home: Path, serve: Serve, database_url: str, model: Path) -> str:
     return space
 
 
-def test_another_model_named(home: Path, serve: Serve, database_url: str, model: Path, lost: str):
+def test_another_model_is_configured(
+    home: Path, serve: Serve, database_url: str, model: Path, lost: str
+):
     other = serve(home, database_url=database_url, model="bundled", ready=False)
     other.wait_ready(HEALTH)
     with other.client() as client:
@@ -79,7 +81,7 @@ def test_another_model_named(home: Path, serve: Serve, database_url: str, model:
         check_healed(again, client, lost)
 
 
-def test_files_replaced_behind_the_path(
+def test_files_behind_the_path_are_replaced(
     home: Path, serve: Serve, database_url: str, model: Path, lost: str
 ):
     tensors = models.load_tensors(model)

@@ -1,4 +1,4 @@
-"""Models that requests name, over HTTP: what doesn't fit or is broken harms nothing that serves."""
+"""Models named in requests: one that doesn't fit or is broken doesn't disturb the others."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +12,14 @@ Serve = Callable[..., services.Service]
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A sound static model and one that is a Git LFS pointer."""
+    """A valid static model, and one whose weights are a Git LFS pointer."""
     sound = models.wordllama_directory(tmp_path / "sound")
     pointer = models.variant(tmp_path / "pointer", source=sound, remove=("model.safetensors",))
     (pointer / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
     return tmp_path
 
 
-def test_models_within_the_memory_that_they_may_take(
+def test_models_stay_within_the_memory_limit(
     home: Path, serve: Serve, database_url: str, root: Path
 ):
     service = serve(

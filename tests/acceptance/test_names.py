@@ -1,4 +1,4 @@
-"""Names, ids, cursors and queries that cannot be: explained, never a failure."""
+"""Invalid names, ids, cursors and queries are explained and never cause a failure."""
 
 import json
 from typing import Any
@@ -29,7 +29,7 @@ def test_bad_queries(client: httpx.Client, collection: str, query: str):
 @pytest.mark.parametrize(
     "query", ["q=%ff", "q=%ed%a0%80", "q=%", "q=%zz", "q=a&q=b", "q=a&limit=1e3", "q=a;b=c"]
 )
-def test_odd_queries_are_no_failure(client: httpx.Client, collection: str, query: str):
+def test_unusual_queries_do_not_fail(client: httpx.Client, collection: str, query: str):
     answer = client.get(f"/v1/collections/{collection}/search?{query}")
     assert answer.status_code < 500
     if not answer.is_success:
@@ -40,7 +40,7 @@ def test_odd_queries_are_no_failure(client: httpx.Client, collection: str, query
     "cursor", ["x", "%00", "%ff", "!!!", "YQ", "YQ==", "AA==", "AA", "a" * 5000, "bnVsbA", ""]
 )
 @pytest.mark.parametrize("path", ["/v1/collections", "{}/documents"])
-def test_garbage_for_a_cursor(client: httpx.Client, collection: str, path: str, cursor: str):
+def test_invalid_cursors(client: httpx.Client, collection: str, path: str, cursor: str):
     where = path.format(f"/v1/collections/{collection}")
     answer = client.get(f"{where}?cursor={cursor}")
     assert answer.status_code < 500
@@ -66,7 +66,7 @@ def test_bad_ids(client: httpx.Client, collection: str, method: str, id_: bytes)
 @pytest.mark.parametrize(
     "name", ["%", "%zz", "%ff", "%00", "a%2Fb", "..%2F..", "A", "%F0%9F%A6%86"]
 )
-def test_odd_collection_names(client: httpx.Client, name: str):
+def test_unusual_collection_names(client: httpx.Client, name: str):
     for tail in ("", "/documents", "/documents/a", "/search?q=a"):
         where = raw(client, f"/v1/collections/{name}{tail}".encode())
         answer = client.get(where)

@@ -1,4 +1,4 @@
-"""The page at / and the API's description at /docs: whole, and nothing from elsewhere."""
+"""The page at / and the API reference at /docs are complete and load nothing from other hosts."""
 
 import re
 from html.parser import HTMLParser
@@ -32,7 +32,7 @@ def links(text: str) -> Links:
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
-def test_a_page_is_whole_and_loads_nothing_from_elsewhere(client, path):
+def test_a_page_is_complete_and_loads_nothing_from_other_hosts(client, path):
     page = client.get(path)
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
@@ -45,7 +45,7 @@ def test_a_page_is_whole_and_loads_nothing_from_elsewhere(client, path):
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
-def test_a_page_lets_the_browser_run_only_its_own_files(client, path):
+def test_a_page_allows_only_its_own_scripts(client, path):
     policy = client.get(path).headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "script-src 'self';" in policy
@@ -53,7 +53,7 @@ def test_a_page_lets_the_browser_run_only_its_own_files(client, path):
     assert client.get(path).headers["x-content-type-options"] == "nosniff"
 
 
-def test_static_files_may_be_kept_and_pages_may_not(client):
+def test_static_files_may_be_cached_and_pages_may_not(client):
     link = next(
         link for link in links(client.get("/").text).found if link.endswith(pages.version())
     )
@@ -61,24 +61,24 @@ def test_static_files_may_be_kept_and_pages_may_not(client):
     assert client.get("/").headers["cache-control"] == "no-cache"
 
 
-def test_our_own_files_name_no_other_address():
+def test_own_files_contain_no_external_url():
     for file in pages.STATIC.glob("*.*"):
         assert not ELSEWHERE.search(file.read_text()), file
 
 
-def test_the_page_puts_no_text_in_as_html():
+def test_the_page_inserts_no_text_as_html():
     script = (pages.STATIC / "page.js").read_text()
     for danger in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
         assert danger not in script
 
 
-def test_what_is_not_there_is_a_problem(client):
+def test_a_missing_file_is_a_problem(client):
     answer = client.get("/static/nothing.js")
     assert answer.status_code == 404
     assert answer.headers["content-type"].startswith("application/problem+json")
 
 
-def test_the_description_names_every_route_that_the_page_uses(client):
+def test_every_route_that_the_page_uses_is_documented(client):
     paths = client.get("/docs/openapi.json").json()["paths"]
     assert "/v1/collections" in paths
     assert "/v1/collections/{collection}/search" in paths

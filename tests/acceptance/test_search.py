@@ -1,4 +1,4 @@
-"""Searches: each document once, nothing stale, nothing of another space, filters that hold."""
+"""Searches return each document once, nothing stale, nothing of another space, and obey filters."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def ids(found: dict[str, Any]) -> list[str]:
     return [hit["id"] for hit in found["results"]]
 
 
-def test_each_document_once_by_its_best_chunk(client: httpx.Client, collection: str):
+def test_each_document_is_returned_once_with_its_best_chunk(client: httpx.Client, collection: str):
     filler = "Kettles and lamps are sold in the market street. " * 60
     text = f"{filler} The sailing boat crossed the lake at night. {filler}"
     write(
@@ -35,8 +35,8 @@ def test_each_document_once_by_its_best_chunk(client: httpx.Client, collection: 
     assert found["complete"]
 
 
-def test_widens_until_enough_documents_are_found(client: httpx.Client, collection: str):
-    """One document with hundreds of near chunks must not hide the others."""
+def test_a_search_widens_until_it_has_enough_documents(client: httpx.Client, collection: str):
+    """One document with hundreds of near chunks must not hide other documents."""
     name = f"{collection}-small"
     chunking = {"strategy": "sentence", "size": 32, "overlap": 0}
     sent = {"name": name, "chunking": chunking}
@@ -51,7 +51,7 @@ def test_widens_until_enough_documents_are_found(client: httpx.Client, collectio
     assert found["complete"]
 
 
-def test_fewer_documents_than_asked_for(client: httpx.Client, collection: str):
+def test_fewer_documents_than_requested(client: httpx.Client, collection: str):
     assert search(client, collection)["results"] == []
     assert search(client, collection)["complete"]
     write(client, collection, {"id": "a", "text": "a boat"})
@@ -62,7 +62,7 @@ def test_fewer_documents_than_asked_for(client: httpx.Client, collection: str):
 def test_stale_vectors_are_never_found(
     client: httpx.Client, collection: str, sql: psycopg.Connection
 ):
-    """Rows of a former text, and of documents that are gone, lie in the table but do not count."""
+    """Rows of former texts and of deleted documents are in the table but don't count."""
     write(client, collection, *({"id": f"d{no}", "text": f"bread {no}"} for no in range(4)))
     table, _ = truths.index(sql, collection)
     columns = "space_id, char_start, char_end, token_count"
@@ -208,9 +208,7 @@ def test_a_text_without_a_token_is_refused(client: httpx.Client, collection: str
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/no-tokens")
 
 
-def test_a_query_over_the_limit_is_cut_or_refused_but_answered(
-    client: httpx.Client, collection: str
-):
+def test_a_query_over_the_limit_is_cut_or_refused(client: httpx.Client, collection: str):
     write(client, collection, {"id": "a", "text": "a boat"})
     assert ids(search(client, collection, q="a boat " * 5000)) == ["a"]
 

@@ -1,4 +1,4 @@
-"""Starts that meet something: another start, a taken port, a foreign pid, an old schema."""
+"""Obstacles at startup: a concurrent start, a port in use, a reused pid, an old schema."""
 
 import os
 import re
@@ -14,7 +14,7 @@ Serve = Callable[..., services.Service]
 
 
 def test_two_starts_at_once_on_an_empty_directory(home: Path, serve_static: Serve):
-    """They share one PostgreSQL; it ends with the last of them."""
+    """They share one PostgreSQL, which stops with the last of them."""
     first, second = serve_static(home, ready=False), serve_static(home, ready=False)
     first.wait_ready()
     second.wait_ready()
@@ -50,7 +50,7 @@ def test_pid_that_now_belongs_to_another_process(home: Path, serve_static: Serve
     assert stranger.poll() is None
 
 
-def test_port_taken(home: Path):
+def test_port_in_use(home: Path):
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
         done = services.run(home, "serve", port=port)
@@ -58,7 +58,7 @@ def test_port_taken(home: Path):
     assert f"port {port} on 127.0.0.1 is taken by process {os.getpid()}" in done.stderr
     assert re.search(r"--port \d+", done.stderr)
     assert "Traceback" not in done.stderr
-    # Nothing was started for it.
+    # Nothing was started.
     assert not home.exists()
 
 
@@ -69,7 +69,7 @@ def test_server_database_that_is_behind_is_refused(home: Path, empty_database_ur
     assert "Traceback" not in done.stderr
 
 
-def test_unreachable_database_is_told(home: Path):
+def test_unreachable_database_is_reported(home: Path):
     url = f"postgresql://nobody:secret@127.0.0.1:{services.free_port()}/nothing"
     done = services.run(home, "serve", port=services.free_port(), database_url=url)
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""Streams of lines: every one acknowledged, whichever client sends them and however it reads."""
+"""NDJSON streams: every line is acknowledged, however clients send lines and read results."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ def path(collection: str, **query: str) -> str:
 
 
 def cheap_line(no: int) -> bytes:
-    """Lines that need no model, or nearly none: wrong ones, and a few ids again and again."""
+    """Lines that hardly need a model: invalid ones, and a few ids repeated."""
     if no % 3:
         return b'{"id":"n%d","text":""}\n' % no
     return b'{"id":"same","text":"the same text each time","metadata":{"of":%d}}\n' % (no % 5)
@@ -153,7 +153,7 @@ def test_a_line_over_the_limit(home: Path, serve_static, database_url: str):
     assert "20,000" in two["detail"]
 
 
-def test_a_client_that_pauses_gets_its_results_first(shared: services.Service, collection: str):
+def test_a_client_that_pauses_gets_results_meanwhile(shared: services.Service, collection: str):
     with streams.LineStream(shared.port, path(collection)) as stream:
         for no in range(1, 4):
             stream.send({"id": f"d{no}", "text": f"boat number {no}"})
@@ -166,7 +166,7 @@ def test_a_client_that_pauses_gets_its_results_first(shared: services.Service, c
 def test_the_last_line_of_a_request_wins(
     client: httpx.Client, collection: str, sql: psycopg.Connection
 ):
-    """Across windows too: later lines see what earlier ones stored."""
+    """Across windows too: later lines see what earlier lines stored."""
     lines = [{"id": f"d{no % 7}", "text": f"text {no} about number {no}"} for no in range(1, 1401)]
     body = b"".join(streams.encoded(line) for line in lines)
     answer = client.post(path(collection), content=body, headers=NDJSON)
@@ -183,7 +183,7 @@ def test_the_last_line_of_a_request_wins(
 
 
 def test_a_client_that_goes_away(shared: services.Service, collection: str):
-    """What it had acknowledged is there, and the service goes on as if nothing was."""
+    """Everything acknowledged is stored, and the service keeps working."""
     with streams.LineStream(shared.port, path(collection)) as stream:
         stream.send(*({"id": f"d{no}", "text": f"boat number {no}"} for no in range(40)))
         first = stream.result()
@@ -197,7 +197,7 @@ def test_a_client_that_goes_away(shared: services.Service, collection: str):
 
 
 def test_many_streams_at_once(shared: services.Service, collection: str):
-    """Into one collection, with ids of their own and some shared."""
+    """Into one collection, with distinct ids and some shared ones."""
     with_ids = [
         [f"s{one}-{no}" if no % 4 else f"both-{no}" for no in range(60)] for one in range(6)
     ]
@@ -211,7 +211,7 @@ def test_many_streams_at_once(shared: services.Service, collection: str):
         assert "failed" not in {one["status"] for one in results}
 
 
-def test_unknown_collection_is_told_before_anything_is_sent(client: httpx.Client):
+def test_unknown_collection_is_refused_before_the_body_is_sent(client: httpx.Client):
     answer = client.post(path("nothing-here"), content=b'{"text":"a"}\n', headers=NDJSON)
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
@@ -247,7 +247,7 @@ def test_deleting_the_collection_ends_a_stream_with_an_error(
     assert client.get("/readyz").is_success
 
 
-def test_time_passes_without_open_files_left(shared: services.Service, collection: str):
+def test_finished_streams_leave_no_open_files(shared: services.Service, collection: str):
     """Spools of finished streams are closed."""
     process = psutil.Process(shared.process.pid)
     with shared.client() as client:

@@ -1,4 +1,4 @@
-"""What must hold after anything: in the database, asked in SQL, and of every error."""
+"""Invariants that every test can check: of the database, in SQL, and of every error."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import psycopg
 
 
 def half_documents(sql: psycopg.Connection, collection: str) -> list[tuple[str, int]]:
-    """Documents without all the chunks of their present text, or with rows of another one."""
+    """Documents that lack chunks of their current text, or have rows of another text."""
     table, collection_id = index(sql, collection)
     found = sql.execute(
         "SELECT d.id, count(v.doc_key) FROM documents d"
@@ -42,7 +42,7 @@ def index(sql: psycopg.Connection, collection: str) -> tuple[str, object]:
 
 
 def is_problem(answer: httpx.Response, status: int | None = None) -> dict[str, Any]:
-    """Assert the shape of RFC 9457, and give it."""
+    """Assert that it has the shape of RFC 9457; return it."""
     assert status is None or answer.status_code == status, (answer.status_code, answer.text)
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     problem: dict[str, Any] = answer.json()

@@ -1,4 +1,4 @@
-"""The service's parts in this process, with a small model and a database of their own."""
+"""The service's parts in this process, with a small model and their own database."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -17,7 +17,7 @@ Open = Callable[..., AbstractAsyncContextManager[Service]]
 
 @pytest.fixture
 def opened(database_url: str, data_dir: Path, static_model: Path, model_cache: Path) -> Open:
-    """Opens the parts, as often as wanted; by default no HNSW index is built by itself."""
+    """Opens the parts, any number of times; by default without automatic HNSW builds."""
 
     data_dir.mkdir()
     (data_dir / "cache").symlink_to(model_cache, target_is_directory=True)

@@ -1,4 +1,4 @@
-"""Which PostgreSQL the tests choose, from what was seen of the machine."""
+"""Which PostgreSQL the tests choose, depending on the machine."""
 
 import pytest
 
@@ -21,7 +21,7 @@ READY = Docker(answers=True, has_image=True)
         (None, NO_ENGINE, "embedded"),
     ],
 )
-def test_choice(url, docker, kind):
+def test_the_database_depends_on_the_environment(url, docker, kind):
     choice = databases.choose(url, docker)
     assert choice.kind == kind
     assert str(choice).startswith(f"database of the tests: {kind} (")
@@ -34,7 +34,7 @@ def test_each_test_has_a_database_of_its_own(database_server):
         databases.execute(other, "CREATE TABLE t (n int)")
 
 
-def test_engine_that_does_not_answer_is_no_error(monkeypatch, tmp_path):
+def test_an_unresponsive_engine_is_no_error(monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
     assert databases.look_for_docker() == NO_ENGINE
 

@@ -1,4 +1,4 @@
-"""Who may import whom: the contracts of pyproject.toml."""
+"""The import contracts in pyproject.toml."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ def test_layers_are_kept():
 
 
 def test_nothing_heavy_is_imported_to_show_help():
-    """torch alone takes seconds to import; the command line must answer at once."""
+    """torch alone takes seconds to import, and help must appear at once."""
     program = (
         "import sys, api.cli.main;"
         "heavy = {'torch', 'transformers', 'sentence_transformers', 'openvino', 'sklearn'};"

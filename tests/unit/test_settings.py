@@ -41,12 +41,12 @@ def test_roots_are_a_list() -> None:
         ("2g", 2 * 10**9),
     ],
 )
-def test_memory_is_given_in_bytes_or_with_a_unit(value: str, expected: int) -> None:
+def test_memory_accepts_bytes_or_a_unit(value: str, expected: int) -> None:
     assert settings.load({"VECMARK_MODEL_MEMORY": value}).model_memory == expected
     assert settings.load({}, model_memory=value).model_memory == expected
 
 
-def test_memory_that_is_not_given_is_left_to_the_machine() -> None:
+def test_default_memory_depends_on_the_machine() -> None:
     assert settings.load({}).model_memory is None
     assert settings.load({"VECMARK_MODEL_MEMORY": ""}).model_memory is None
 
@@ -67,6 +67,6 @@ def test_memory_that_is_not_given_is_left_to_the_machine() -> None:
         ("MODEL_SEQ_LEN", "long"),
     ],
 )
-def test_a_value_that_can_not_be_used_is_named(variable: str, value: str) -> None:
+def test_an_invalid_value_is_named(variable: str, value: str) -> None:
     with pytest.raises(settings.SettingsError, match=variable):
         settings.load({variable: value})

@@ -1,4 +1,4 @@
-"""`vecmark add`: every record is stored, unchanged, or fails alone with its place and reason."""
+"""`vecmark add`: a record is stored, unchanged, or fails on its own with location and reason."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import pytest
 from tests import services, waiting
 
 
-def test_files_are_added_found_and_cost_nothing_again(vecmark, collection, notes):
+def test_files_are_added_searchable_and_skipped_when_unchanged(vecmark, collection, notes):
     added = vecmark("add", str(notes), "--root", str(notes), "-c", collection)
     assert added.returncode == 0, added.stderr
     assert added.stdout.startswith("4 created, 0 failed")
@@ -30,7 +30,7 @@ def test_a_changed_file_is_updated(vecmark, collection, notes):
     assert vecmark(*arguments).stdout.startswith("1 updated, 0 failed")
 
 
-def test_bad_records_fail_alone_with_their_place_and_reason(vecmark, collection, tmp_path):
+def test_bad_records_fail_alone_with_location_and_reason(vecmark, collection, tmp_path):
     file = tmp_path / "a.jsonl"
     lines = ['{"id": "good", "text": "A hawk"}', "not json", '{"id": "empty", "text": " "}']
     file.write_text("\n".join(lines))
@@ -41,13 +41,13 @@ def test_bad_records_fail_alone_with_their_place_and_reason(vecmark, collection,
     assert re.search(r"Failed: a\.jsonl:3: .*empty", done.stderr)
 
 
-def test_adding_makes_the_collection(vecmark, client, notes):
+def test_adding_creates_the_collection(vecmark, client, notes):
     done = vecmark("add", str(notes / "pond.txt"), "-c", "made-by-add")
     assert done.returncode == 0, done.stderr
     assert client.get("/v1/collections/made-by-add").json()["documents"] == 1
 
 
-def test_records_come_by_standard_input(shared, tmp_path, collection, client):
+def test_records_are_read_from_standard_input(shared, tmp_path, collection, client):
     done = subprocess.run(
         [*services.COMMAND, "add", "-", "-c", collection],
         env=services.environment(tmp_path, url=shared.url),
@@ -62,7 +62,7 @@ def test_records_come_by_standard_input(shared, tmp_path, collection, client):
 
 
 @pytest.mark.parametrize("source", ["empty.jsonl", "pictures", "-"])
-def test_nothing_to_add_is_said(vecmark, collection, tmp_path, source):
+def test_an_empty_input_is_reported(vecmark, collection, tmp_path, source):
     (tmp_path / "empty.jsonl").write_text("\n")
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "a.png").touch()
@@ -86,7 +86,7 @@ def test_more_lines_than_fit_a_socket_are_all_acknowledged(vecmark, collection, 
     assert client.get(f"/v1/collections/{collection}").json()["documents"] == 3000
 
 
-def test_a_table_that_can_not_be_read_ends_the_command_midway(vecmark, collection, tmp_path):
+def test_an_unreadable_table_aborts_the_command(vecmark, collection, tmp_path):
     (tmp_path / "a.jsonl").write_text('{"id": "a", "text": "A hawk"}\n')
     (tmp_path / "b.csv").write_text("id,note\nx,A newt\n")
     done = vecmark("add", str(tmp_path), "--root", str(tmp_path), "-c", collection)
@@ -94,10 +94,10 @@ def test_a_table_that_can_not_be_read_ends_the_command_midway(vecmark, collectio
     assert done.stderr.startswith("Error: b.csv: no column text; its columns: id, note")
 
 
-def test_an_interrupted_add_is_taken_up_again(home, serve_static, tmp_path):
+def test_an_interrupted_add_can_be_resumed(home, serve_static, tmp_path):
     service = serve_static(home)
     file = tmp_path / "many.jsonl"
-    # Many windows, each stored while later ones are read.
+    # Many windows, each stored while later ones are being read.
     lines = (
         json.dumps({"id": str(no), "text": f"Note number {no}", "metadata": {"x": "y" * 900}})
         for no in range(5000)

@@ -1,4 +1,4 @@
-"""`vecmark adopt`: a table of another program becomes a collection that is searched at once."""
+"""`vecmark adopt`: another program's table becomes a collection that can be searched at once."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def fill(
 
 @pytest.fixture(scope="module")
 def canary_rows(model_cache: Path) -> tuple[list[str], list[object]]:
-    """Texts with the vectors that sentence-transformers' MiniLM makes of them in torch."""
+    """Texts with their vectors from sentence-transformers' MiniLM in torch."""
     described = description.describe("bundled", models.minilm_directory())
     loaded = loading.load(described, cache_dir=model_cache, device="cpu")
     vectors = loaded.reference
@@ -47,7 +47,7 @@ def canary_rows(model_cache: Path) -> tuple[list[str], list[object]]:
     return [texts[no] for no in good], [vectors[chosen[no]] for no in good]
 
 
-def test_a_table_of_the_bundled_model_beside_a_running_service(
+def test_adopting_a_table_of_the_bundled_model_while_a_service_runs(
     shared, shared_url, sql, vecmark, *, client, canary_rows
 ):
     texts, vectors = canary_rows
@@ -68,7 +68,7 @@ def test_a_table_of_the_bundled_model_beside_a_running_service(
     assert share == "100.0%"
     assert "Every row with a text and a vector was compared." in done.stdout
     assert "1 to be embedded" in done.stdout
-    # The service that runs finds the collection, and embeds what came without a vector.
+    # The running service sees the collection and embeds the rows that had no vector.
     waiting.until(lambda: client.get("/v1/collections/old").json()["pending"] == 0)
     found = client.get("/v1/collections/old").json()
     assert found["evidence"]["source"] == "public.legacy_notes"
@@ -85,7 +85,7 @@ def test_a_table_of_the_bundled_model_beside_a_running_service(
 
 @pytest.fixture
 def own_database(home: Path) -> Iterator[psycopg.Connection]:
-    """The embedded PostgreSQL of `home`, running whoever is killed."""
+    """The embedded PostgreSQL of `home`, kept running whichever process is killed."""
     home.mkdir()
     home.chmod(0o711)
     with (
@@ -102,7 +102,7 @@ def count(sql: psycopg.Connection, what: str) -> int:
 
 @pytest.fixture
 def many(embed_static: Callable[[Sequence[str]], object], own_database: psycopg.Connection) -> int:
-    """A table of more rows than are imported before one looks."""
+    """A table with too many rows to be imported before the test can kill the import."""
     texts = some_texts(8_000, words=3)
     fill(own_database, "legacy", texts, list(np.asarray(embed_static(texts))))
     return len(texts)
@@ -122,9 +122,7 @@ def embed_static(static_model: Path) -> Callable[[Sequence[str]], object]:
     return make
 
 
-def test_killed_in_the_middle_and_adopted_again(
-    home, own_database, many, static_model, serve_static
-):
+def test_a_killed_adoption_can_be_repeated(home, own_database, many, static_model, serve_static):
     sql, options = own_database, ("-c", "old", "--table", "legacy", *COLUMNS)
     process = subprocess.Popen(
         [*services.COMMAND, "adopt", *options],

@@ -3,7 +3,7 @@
 import re
 
 
-def test_collections_are_made_shown_listed_and_deleted(vecmark):
+def test_collections_are_created_shown_listed_and_deleted(vecmark):
     made = vecmark("collections", "create", "box", "--chunking", "none")
     assert "embeds with sentence-transformers/all-MiniLM-L6-v2" in made.stdout
     shown = vecmark("collections", "show", "box").stdout

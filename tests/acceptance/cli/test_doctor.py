@@ -1,4 +1,4 @@
-"""`vecmark doctor` and `vecmark db`: what is wrong, and what to do."""
+"""`vecmark doctor` and `vecmark db`: they report what is wrong and what to do."""
 
 from tests import services
 
@@ -15,7 +15,7 @@ def test_schema_commands(tmp_path, empty_database_url):
     assert checked.returncode == 0, checked.stderr
 
 
-def test_doctor_finds_nothing_wrong_where_nothing_is(tmp_path, database_url, model_cache):
+def test_doctor_reports_no_problem_on_a_healthy_system(tmp_path, database_url, model_cache):
     (tmp_path / "cache").symlink_to(model_cache)
     done = services.run(tmp_path, "doctor", database_url=database_url, port=services.free_port())
     assert done.returncode == 0, done.stdout

@@ -21,7 +21,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data_dir(source: Path, tmp_path_factory: pytest.TempPathFactory, model_cache: Path) -> Path:
-    """With the model added twice: as it is and, calibrated with a file, in int8."""
+    """A store with the model added twice: as it is, and in int8 calibrated with a file."""
     folder = tmp_path_factory.mktemp("home") / "data"
     folder.mkdir()
     (folder / "cache").symlink_to(model_cache)
@@ -42,7 +42,7 @@ def value(shown: str, label: str) -> str:
     return match[1]
 
 
-def test_what_was_added_is_shown_with_all_that_it_was_added_with(data_dir):
+def test_an_added_model_is_shown_with_all_its_options(data_dir):
     shown = services.run(data_dir, "models", "show", "tiny").stdout
     assert value(shown, "directory") == str(data_dir / "models" / "tiny")
     assert value(shown, "limit") == "64 tokens"
@@ -56,7 +56,7 @@ def test_what_was_added_is_shown_with_all_that_it_was_added_with(data_dir):
     assert value(shown8, "space") != value(shown, "space")
 
 
-def test_the_same_again_is_no_failure_and_another_under_the_name_is(data_dir, source):
+def test_adding_the_same_again_succeeds_but_another_under_the_name_fails(data_dir, source):
     options = ("--max-tokens", "64", "--query-prompt", "q: ")
     again = services.run(data_dir, "models", "add", str(source), *options)
     assert again.returncode == 0
@@ -82,7 +82,7 @@ def test_the_same_again_is_no_failure_and_another_under_the_name_is(data_dir, so
         (("--precision", "int4"), "int4"),
     ],
 )
-def test_a_wish_that_cannot_be_met_says_which(data_dir, source, tmp_path, arguments, said):
+def test_an_unsupported_option_is_named(data_dir, source, tmp_path, arguments, said):
     files = {
         "TEXTS": ("texts.txt", "a text\n"),
         "LINES": ("lines.jsonl", '{"text": "one"}\n{"text": \n'),
@@ -99,7 +99,7 @@ def test_a_wish_that_cannot_be_met_says_which(data_dir, source, tmp_path, argume
     assert sorted(file.name for file in (data_dir / "models").iterdir()) == ["tiny", "tiny8"]
 
 
-def test_a_damaged_directory_is_refused_by_the_name_of_its_file(data_dir, source, tmp_path):
+def test_a_damaged_directory_is_refused_naming_the_file(data_dir, source, tmp_path):
     damaged = shutil.copytree(source, tmp_path / "damaged")
     weights = damaged / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
@@ -150,7 +150,7 @@ def test_an_int8_model_serves_a_collection_and_then_cannot_be_removed(serve, dat
     refused = services.run(home, "models", "remove", "tiny8")
     assert refused.returncode == 1
     assert "is the space of notes" in refused.stderr
-    vecmark("models", "remove", "tiny")  # which no collection needs
+    vecmark("models", "remove", "tiny")  # no collection needs this one
     vecmark("collections", "delete", "notes", "--yes")
     vecmark("models", "remove", "tiny8")
     assert not list((home / "models").iterdir())
@@ -159,7 +159,7 @@ def test_an_int8_model_serves_a_collection_and_then_cannot_be_removed(serve, dat
     assert "no model 'tiny8'" in gone.stderr
 
 
-def test_only_what_was_added_can_be_removed(data_dir, source):
+def test_only_added_models_can_be_removed(data_dir, source):
     for name in ("bundled", str(source)):
         done = services.run(data_dir, "models", "remove", name, "--force")
         assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""`vecmark search`, and what a terminal gets of it."""
+"""`vecmark search`, in a pipe and in a terminal."""
 
 import os
 import pty
@@ -11,7 +11,7 @@ from pathlib import Path
 from tests import services
 
 
-def test_a_search_says_what_it_found_a_line_each(vecmark, collection, notes):
+def test_a_search_prints_one_line_per_hit(vecmark, collection, notes):
     vecmark("add", str(notes / "music.csv"), "-c", collection)
     score, document, text = vecmark("search", "-c", collection, "music").stdout.strip().split("\t")
     assert 0 < float(score) < 1
@@ -30,7 +30,7 @@ def test_a_terminal_gets_a_table_and_a_bar(shared, collection, tmp_path):
 
 
 def in_terminal(service: services.Service, folder: Path, *arguments: str) -> str:
-    """What a command writes to a terminal, without its control sequences."""
+    """What a command writes to a terminal, without control sequences."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         [*services.COMMAND, *arguments],
@@ -51,7 +51,7 @@ def output(leader: int) -> Iterator[bytes]:
     while select.select([leader], [], [], 60)[0]:
         try:
             data = os.read(leader, 65536)
-        except OSError:  # Linux says so when the last writer has gone
+        except OSError:  # Linux raises this once the last writer has closed
             return
         if not data:
             return

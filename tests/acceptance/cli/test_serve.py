@@ -1,4 +1,4 @@
-"""`vecmark serve` from its start to its stop."""
+"""`vecmark serve` from start to stop."""
 
 import signal
 import subprocess
@@ -7,7 +7,7 @@ from api.cli import samples as sample_command
 from tests import models, services, waiting
 
 
-def test_sample_documents_are_shown_once_and_stay(home, serve_static):
+def test_sample_documents_are_added_once_and_kept(home, serve_static):
     first = serve_static(home, "--sample")
     waiting.until(lambda: "Ctrl+C" in first.said(), said=first.said)
     assert "2,000 created, 0 failed" in first.said()
@@ -20,12 +20,12 @@ def test_sample_documents_are_shown_once_and_stay(home, serve_static):
     waiting.until(lambda: "Ctrl+C" in again.said(), said=again.said)
     assert f"Vecmark is ready on {again.url}  (collection sample: 2,000 documents)" in again.said()
     assert "created" not in again.said()
-    # A command finds the service by its data directory.
+    # The command finds the service through its data directory.
     assert f"ok    service: answers at {again.url}" in services.run(home, "doctor").stdout
     check_stop(again, signal.SIGINT)
 
 
-def test_the_service_runs_though_the_model_of_the_sample_is_gone(home, serve, tmp_path):
+def test_the_service_runs_although_the_sample_collections_model_is_gone(home, serve, tmp_path):
     files = models.wordllama_directory(tmp_path / "model_files")
     first = serve(home, "--sample", model=files)
     waiting.until(lambda: "Ctrl+C" in first.said(), said=first.said)

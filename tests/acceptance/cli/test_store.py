@@ -1,18 +1,18 @@
-"""How a command finds the store: a service's, or it opens the store itself."""
+"""How a command accesses the data: through a running service, or by opening it directly."""
 
 import pytest
 
 from tests import services
 
 
-def test_a_service_that_is_not_there_is_named(tmp_path):
+def test_an_unreachable_service_is_named(tmp_path):
     url = f"http://127.0.0.1:{services.free_port()}"
     done = services.run(tmp_path, "search", "words", url=url)
     assert done.returncode == 1
     assert f"no Vecmark answers at {url}" in done.stderr
 
 
-def test_a_store_that_nobody_serves_is_opened_by_the_command(home, model_cache, notes):
+def test_data_without_a_running_service_is_opened_directly(home, model_cache, notes):
     home.mkdir()
     home.chmod(0o711)
     (home / "cache").symlink_to(model_cache)
@@ -35,7 +35,7 @@ def test_a_store_that_nobody_serves_is_opened_by_the_command(home, model_cache, 
         (("models", "show", "/nowhere"), "/nowhere"),
     ],
 )
-def test_a_failure_is_one_message_without_a_trace(vecmark, arguments, said):
+def test_a_failure_is_one_message_without_a_traceback(vecmark, arguments, said):
     done = vecmark(*arguments)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ")

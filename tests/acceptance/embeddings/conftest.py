@@ -1,4 +1,4 @@
-"""One service for all tests of the routes that embed: small bounds, and models to name."""
+"""One service for all tests of the embedding routes: with small limits, and several models."""
 
 import subprocess
 import sys
@@ -16,14 +16,14 @@ from tests.integration.embedding import reference
 
 MAX_BODY = 1_000_000
 MAX_QUEUED = 100_000
-# A word that no canary has: the static model gives no vector for it.
+# A word in none of the canaries: the static model has no vector for it.
 POISON = "Wikipedia"
 QUERY, DOCUMENT = "query: ", "passage: "
 
 
 @pytest.fixture(scope="session")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Models to name in requests: `prompted`, as MiniLM with prompts, and `static`."""
+    """Models that requests can name: `prompted`, which is MiniLM with prompts, and `static`."""
     folder = tmp_path_factory.mktemp("roots")
     prompts = {"query": QUERY, "document": DOCUMENT}
     models.variant(
@@ -57,7 +57,7 @@ def shared(shared_url: str, model_cache: Path, roots: Path) -> Iterator[services
         ) as service,
     ):
         yield service
-        # Whoever left or sent what, nothing was unforeseen, and no text was logged.
+        # Whatever clients did caused no unexpected error and logged no text.
         said = service.said()
         for unforeseen in ("request_failed", "task_died", "Traceback", "a boat", POISON):
             assert unforeseen not in said, said
@@ -65,7 +65,7 @@ def shared(shared_url: str, model_cache: Path, roots: Path) -> Iterator[services
 
 @pytest.fixture(scope="session")
 def described(shared: services.Service) -> dict[str, Any]:
-    """The paths of the API's description."""
+    """The paths of the OpenAPI document."""
     with shared.client() as client:
         paths: dict[str, Any] = client.get("/docs/openapi.json").raise_for_status().json()["paths"]
     return paths
@@ -73,7 +73,7 @@ def described(shared: services.Service) -> dict[str, Any]:
 
 @pytest.fixture
 def client(shared: services.Service, described: dict[str, Any]) -> Iterator[httpx.Client]:
-    """Fails where an answer has a status that the API's description doesn't have."""
+    """Fails if an answer has a status that the OpenAPI document doesn't list."""
 
     def check(answer: httpx.Response) -> None:
         operation = described.get(answer.request.url.path, {}).get(answer.request.method.lower())
@@ -87,7 +87,7 @@ def client(shared: services.Service, described: dict[str, Any]) -> Iterator[http
 
 @pytest.fixture(scope="session")
 def references(tmp_path_factory: pytest.TempPathFactory, roots: Path) -> dict[str, np.ndarray]:
-    """Vectors that sentence-transformers makes of reference.TEXTS with torch, fp32."""
+    """sentence-transformers' vectors of reference.TEXTS, with torch in fp32."""
     output = tmp_path_factory.mktemp("references") / "vectors.npz"
     prompted = roots / "prompted"
     cases: list[Any] = [
@@ -110,7 +110,7 @@ def static_space(shared: services.Service) -> str:
 
 
 def openai_error(answer: httpx.Response, status: int, code: str, param: str | None) -> str:
-    """Assert the shape of OpenAI's errors, and give the message."""
+    """Assert that it has the shape of OpenAI's errors; return the message."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     error = answer.json()["error"]

@@ -1,4 +1,4 @@
-"""The clients that people have: OpenAI's own, LangChain's and LlamaIndex's."""
+"""Common client libraries: OpenAI's, LangChain's and LlamaIndex's."""
 
 import re
 from typing import Any
@@ -35,7 +35,7 @@ def expected(client: httpx.Client) -> np.ndarray:
 
 
 def test_openai(openai_client, expected):
-    # Without a format the SDK asks for base64.
+    # By default the SDK requests base64.
     found = openai_client.embeddings.create(model="bundled", input=TEXTS)
     assert np.array([one.embedding for one in found.data]) == pytest.approx(expected, abs=1e-3)
     assert found.usage.prompt_tokens == found.usage.total_tokens > len(TEXTS)
@@ -61,7 +61,7 @@ def test_openai_lists_models(openai_client, sdk):
         openai_client.models.retrieve("gpt-4")
 
 
-def test_openai_tells_errors_apart(openai_client, sdk):
+def test_openai_raises_the_right_exceptions(openai_client, sdk):
     with pytest.raises(sdk.NotFoundError) as unknown:
         openai_client.embeddings.create(model="text-embedding-3-small", input="a")
     assert unknown.value.code == "model_not_found"
@@ -84,7 +84,7 @@ def test_langchain(shared: services.Service, sdk, expected):
     embeddings = OpenAIEmbeddings(model="bundled", check_embedding_ctx_length=False, **given)
     assert np.array(embeddings.embed_documents(TEXTS)) == pytest.approx(expected, abs=1e-3)
     assert embeddings.embed_query(TEXTS[0]) == pytest.approx(expected[0], abs=1e-3)
-    # What it sends with the check on: ids of OpenAI's tokenizer.
+    # With the check on it sends ids of OpenAI's tokenizer.
     with pytest.raises(sdk.BadRequestError, match="check_embedding_ctx_length=False"):
         embeddings.client.create(model="bundled", input=[[64, 3, 1], [500]])
 

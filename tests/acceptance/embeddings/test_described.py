@@ -1,4 +1,4 @@
-"""The API's description of the routes that embed is what they do."""
+"""The embedding routes behave as the OpenAPI document says."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ ANSWERS: dict[str, Any] = {
     "/tokenize": schemas.TokenizedTexts,
     "/similarity": None,
 }
-# Met where encoders die, requests crowd or connections break.
+# They occur when encoders die, under overload, or when connections break.
 ELSEWHERE = {"/v1/embeddings": {"429", "503"}}
 
 
 def bodies(path: str) -> list[dict[str, Any]]:
-    """One for each status that a request can bring about by itself."""
+    """One request for each status that a single request can cause."""
     if path == "/v1/embeddings":
         good: dict[str, Any] = {"model": "static", "input": "a boat"}
         wrong = [{**good, "model": "nothing"}, {**good, "input": POISON}, {**good, "input": ""}]
@@ -31,7 +31,7 @@ def bodies(path: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", ANSWERS)
-def test_each_status_that_is_described_is_met(client, described, path):
+def test_each_documented_status_occurs(client, described, path):
     met = [client.post(path, json=body) for body in bodies(path)]
     met.append(client.post(path, content=b" " * (MAX_BODY + 1)))
     met.append(client.post(path, content=b"{}", headers={"Content-Type": "text/plain"}))
@@ -44,7 +44,7 @@ def test_each_status_that_is_described_is_met(client, described, path):
 
 
 @pytest.mark.parametrize("path", ANSWERS)
-def test_the_examples_are_answered_as_described(client, described, path):
+def test_the_examples_get_the_documented_answers(client, described, path):
     content = described[path]["post"]["requestBody"]["content"]["application/json"]
     assert len(content["examples"]) > 1
     for example in content["examples"].values():

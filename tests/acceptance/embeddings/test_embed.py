@@ -1,4 +1,4 @@
-"""POST /embed, /tokenize and /similarity, and what GET /v1/models says of their model."""
+"""POST /embed, /tokenize and /similarity, and what GET /v1/models says about their model."""
 
 import httpx
 import numpy as np
@@ -17,7 +17,7 @@ def headers(answer: httpx.Response) -> dict[str, str]:
     return {name: answer.headers[f"X-Vecmark-{name}"] for name in names}
 
 
-def test_a_text_is_answered_by_its_numbers(client):
+def test_one_text_is_answered_by_an_array(client):
     answer = client.post("/embed", json={"text": "a boat"})
     assert answer.headers["content-type"] == "application/json"
     vector = answer.raise_for_status().json()
@@ -42,7 +42,7 @@ def test_texts_are_answered_by_an_object(client):
     assert headers(answer)["tokens"] == "260"
 
 
-def test_a_text_over_the_limit_is_named(client):
+def test_a_text_over_the_limit_is_refused_by_position(client):
     for wish, field in (({"text": LONG}, "text"), ({"texts": ["a", LONG]}, "texts[1]")):
         problem = truths.is_problem(client.post("/embed", json=wish), 422)
         assert problem["type"] == "/problems/text-too-long"
@@ -51,7 +51,7 @@ def test_a_text_over_the_limit_is_named(client):
             assert part in problem["detail"]
 
 
-def test_the_same_text_as_query_and_document(client):
+def test_query_and_document_vectors_differ(client):
     wish = {"text": "a boat", "model": "prompted"}
     query = client.post("/embed", json={**wish, "input_type": "query"}).raise_for_status()
     document = client.post("/embed", json=wish).raise_for_status()
@@ -72,7 +72,7 @@ def test_fewer_dimensions(client, static_space):
     assert truths.is_problem(too_few, 422)["errors"][0]["field"] == "dimensions"
 
 
-def test_tokens_are_those_that_embedding_counts(client):
+def test_tokenize_counts_tokens_like_embedding(client):
     texts = ["A boat, Äccénts and 東京 😀", "", LONG]
     wish = {"texts": texts, "model": "prompted", "input_type": "query"}
     body = client.post("/tokenize", json=wish).raise_for_status().json()
@@ -93,7 +93,7 @@ def test_tokens_are_those_that_embedding_counts(client):
     assert f"{body['items'][2]['count']} tokens" in refused.json()["detail"]
 
 
-def test_similarity_of_one_with_many_and_of_each_with_each(client):
+def test_similarity_of_one_to_many_and_of_all_pairs(client):
     texts = ["A newt lives in ponds.", "Bread is baked.", "A newt lives in ponds."]
     answer = client.post("/similarity", json={"text": "animal in a pond", "texts": texts})
     body = answer.raise_for_status().json()
@@ -106,7 +106,7 @@ def test_similarity_of_one_with_many_and_of_each_with_each(client):
     assert matrix[0, 2] == pytest.approx(1, abs=1e-3)
 
 
-def test_a_matrix_is_bounded(client):
+def test_the_size_of_a_matrix_is_limited(client):
     texts = [f"boat {no}" for no in range(513)]
     wish = {"texts": texts, "model": "static"}
     problem = truths.is_problem(client.post("/similarity", json=wish), 422)
@@ -161,7 +161,7 @@ def test_bad_requests(client, route, wish, field):
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_errors_that_all_share(client, route):
+def test_errors_common_to_all_routes(client, route):
     truths.is_problem(client.get(route), 405)
     truths.is_problem(client.post(route, content=b"{"), 422)
     truths.is_problem(client.post(route, content=b" " * (MAX_BODY + 1)), 413)

@@ -1,4 +1,4 @@
-"""Bodies of any shape to the routes that embed: answered or refused, never a failure."""
+"""Embedding routes answer or refuse bodies of any shape and never fail."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from tests.acceptance.test_fuzz import FUZZ, JSON, TEXT
 
 TEXTS = st.lists(TEXT, max_size=3)
 IDS = st.lists(st.integers(-1, 40_000), max_size=4)
-# Mostly the static model: it answers fast, and has no limit.
+# Mostly the static model, which is fast and has no limit.
 MODEL = st.just("static") | st.sampled_from(["bundled", "static:query", "bundled:document"]) | TEXT
 OPTIONS: dict[str, Any] = {
     "input_type": st.sampled_from(["query", "document", None, "x"]),
@@ -42,7 +42,7 @@ def send(client: httpx.Client, path: str, content: Any) -> httpx.Response:
 
 @FUZZ
 @given(body=OPENAI | JSON)
-def test_openais_route(client: httpx.Client, body: Any):
+def test_openai_route(client: httpx.Client, body: Any):
     answer = send(client, "/v1/embeddings", body)
     if not answer.is_success:
         error = answer.json()["error"]
@@ -52,7 +52,7 @@ def test_openais_route(client: httpx.Client, body: Any):
 
 @FUZZ
 @given(body=NATIVE | JSON)
-def test_the_routes_of_our_own(client: httpx.Client, body: Any):
+def test_own_routes(client: httpx.Client, body: Any):
     for path in ("/embed", "/tokenize", "/similarity"):
         answer = send(client, path, body)
         if not answer.is_success:

@@ -1,4 +1,4 @@
-"""POST /v1/embeddings as OpenAI's clients send it, and its errors, which have OpenAI's shape."""
+"""POST /v1/embeddings with requests as OpenAI's clients send them, and errors of OpenAI's shape."""
 
 import base64
 
@@ -17,7 +17,7 @@ def ask(client: httpx.Client, **body: object) -> httpx.Response:
     return client.post("/v1/embeddings", json={"model": "bundled", "input": "a boat", **body})
 
 
-def test_the_answer_is_openais_with_the_space(client):
+def test_the_answer_has_openais_shape_and_the_space(client):
     answer = ask(client, input=["a boat", "two boats"])
     body = answer.raise_for_status().json()
     assert set(body) == {"object", "data", "model", "usage", "space"}
@@ -35,7 +35,7 @@ def test_the_answer_is_openais_with_the_space(client):
     assert answer.headers["X-Vecmark-Truncated"] == "false"
 
 
-def test_what_litellm_and_others_send_beside(client):
+def test_extra_fields_of_litellm_and_others_are_accepted(client):
     answer = ask(client, encoding_format=None, dimensions=None, user="somebody", metadata={"a": 1})
     (one,) = answer.raise_for_status().json()["data"]
     assert len(one["embedding"]) == 384
@@ -54,14 +54,14 @@ def test_the_suffix_and_the_field_choose_the_same_prompt(client):
     openai_error(contradiction, 400, "validation", "input_type")
 
 
-def test_a_model_that_is_not_there_is_told_with_those_that_are(client):
+def test_an_unknown_model_is_refused_listing_the_available_ones(client):
     for name in ("text-embedding-3-small", "bundled:passage", "/etc", "../x", "fp1:0", "", "\0"):
         message = openai_error(ask(client, model=name), 404, "model_not_found", "model")
         assert MINILM in message
         assert "prompted" in message
 
 
-def test_a_text_over_the_limit_is_an_error_unless_it_may_be_cut(client):
+def test_a_text_over_the_limit_is_an_error_unless_truncation_is_requested(client):
     message = openai_error(
         ask(client, input=["a boat", LONG]), 400, "context_length_exceeded", "input"
     )
@@ -74,7 +74,7 @@ def test_a_text_over_the_limit_is_an_error_unless_it_may_be_cut(client):
 
 
 @pytest.mark.parametrize("tokens", [[1037, 4049], [[101, 1037, 102], [4049]]])
-def test_token_arrays_are_another_tokenizers_unless_said_otherwise(client, tokens):
+def test_token_arrays_are_refused_unless_declared_as_the_models_own(client, tokens):
     message = openai_error(ask(client, input=tokens), 400, "token_ids", "input")
     assert "check_embedding_ctx_length=False" in message
 
@@ -142,7 +142,7 @@ def test_bad_requests(client, body, param):
         (b'{"more":' + b"[" * 100_000, None),
     ],
 )
-def test_bodies_that_cannot_be_read(client, content, param):
+def test_unreadable_bodies(client, content, param):
     openai_error(client.post("/v1/embeddings", content=content), 400, "validation", param)
 
 
@@ -157,7 +157,7 @@ def test_errors_from_outside_the_route_have_the_same_shape(client):
 
 
 def test_texts_without_a_word(client):
-    # NUL is dropped by this model's tokenizer as all control characters are.
+    # This model's tokenizer drops NUL, like all control characters.
     for text in (" ", "\n\t", "\0"):
         assert "input[1]" in openai_error(ask(client, input=["a", text]), 400, "no_tokens", "input")
     assert ask(client, input="a\0boat").is_success
@@ -168,11 +168,11 @@ def test_another_space_than_expected(client):
     assert ask(client, expect_space=space).is_success
     wrong = ask(client, expect_space=space, model="prompted")
     assert space in openai_error(wrong, 409, "space_mismatch", "expect_space")
-    # OpenAI's clients would send it again otherwise.
+    # Otherwise OpenAI's clients would retry it.
     assert wrong.headers["x-should-retry"] == "false"
 
 
-def test_fewer_dimensions_only_where_the_model_was_trained_for_them(client, static_space):
+def test_fewer_dimensions_only_for_models_trained_for_them(client, static_space):
     native = ask(client, dimensions=384).raise_for_status().json()
     assert native["data"] == ask(client).json()["data"]
     assert "384" in openai_error(ask(client, dimensions=128), 400, "validation", "dimensions")
@@ -195,7 +195,7 @@ def test_a_text_that_the_encoder_fails_at_is_named(client):
     assert ask(client, model="static", input=["a boat", "on"]).is_success
 
 
-def test_more_tokens_than_ever_wait_are_refused(client):
+def test_more_tokens_than_the_queue_can_hold_are_refused(client):
     much = ask(client, input=["boat " * 250] * 700)
     assert "fewer texts" in openai_error(much, 413, "too_many_tokens", None)
 

@@ -1,4 +1,4 @@
-"""More than there is room for: told at once, and given back when clients go away."""
+"""Overload: refused immediately, and accepted again once clients go away."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ MORE = [TEXT] * 8
 
 @pytest.fixture
 def send(shared: services.Service) -> Iterator[Callable[[str, bytes], socket.socket]]:
-    """Sends a request, or the beginning of one, and reads no answer; all go away afterwards."""
+    """Sends a request or the start of one without reading an answer; disconnects afterwards."""
     with contextlib.ExitStack() as stack:
 
         def begin(head: str, body: bytes) -> socket.socket:
@@ -41,7 +41,7 @@ def test_more_tokens_than_may_wait_get_429_until_a_client_goes(client, send):
     left: list[socket.socket] = []
 
     def is_full() -> bool:
-        # One of these waits, the others are refused themselves.
+        # One of these waits; the others are refused too.
         left.append(send(f"Content-Length: {len(MUCH)}", MUCH))
         return client.post("/embed", json={"texts": MORE}).status_code == 429
 
@@ -55,7 +55,7 @@ def test_more_tokens_than_may_wait_get_429_until_a_client_goes(client, send):
         sock.close()
     waiting.until(lambda: waiting_tokens(client) == 0)
     for answer in (refused, *native):
-        if answer.status_code != 200:  # on a fast machine its turn can have come
+        if answer.status_code != 200:  # on a fast machine it may already have been processed
             assert int(answer.headers["Retry-After"]) >= 1
     if refused.status_code != 200:
         assert "try again" in openai_error(refused, 429, "rate_limit_exceeded", None)
@@ -66,7 +66,7 @@ def test_more_tokens_than_may_wait_get_429_until_a_client_goes(client, send):
     assert client.post("/embed", json={"texts": MORE}).is_success
 
 
-def test_more_bodies_than_are_held_at_once_get_429_until_some_go(client, send):
+def test_bodies_beyond_the_total_limit_get_429_until_some_clients_go(client, send):
     content = json.dumps({"texts": ["a boat"], "more": "x" * 800_000}).encode()
     part = b" " * (MAX_BODY - 1000)
     chunk = f"{len(part):x}\r\n".encode() + part + b"\r\n"
@@ -76,7 +76,7 @@ def test_more_bodies_than_are_held_at_once_get_429_until_some_go(client, send):
         return client.post(path, content=content)
 
     def is_full() -> bool:
-        # Eight of these are nearly all that is held at once; more are refused themselves.
+        # Eight of these nearly fill the limit; more are refused too.
         begun.append(send("Transfer-Encoding: chunked", chunk))
         return answer("/embed").status_code == 429
 
@@ -86,7 +86,7 @@ def test_more_bodies_than_are_held_at_once_get_429_until_some_go(client, send):
         assert truths.is_problem(refused, 429)["type"] == "/problems/too-many-bodies"
         assert int(refused.headers["Retry-After"]) >= 1
     openai_error(answer("/v1/embeddings"), 429, "rate_limit_exceeded", None)
-    # Queries are small, and get through.
+    # Queries are small and still get through.
     assert client.post("/embed", json={"text": "a boat"}).is_success
     for sock in begun:
         sock.close()

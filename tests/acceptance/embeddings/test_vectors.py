@@ -1,4 +1,4 @@
-"""Every route gives the vectors of sentence-transformers, alone and among others."""
+"""Every route returns sentence-transformers' vectors, for single texts and in batches."""
 
 import base64
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.embedding.reference import TEXTS
 
-# The bounds of the canaries: these are edge texts as well as natural ones.
+# The canaries' bounds, since the texts include edge cases as well as natural texts.
 CLOSE = 0.999
 MODELS = ["bundled", "prompted:document", "prompted:query"]
 

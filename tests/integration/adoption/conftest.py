@@ -1,4 +1,4 @@
-"""Tables that another program filled, in a database of their own, and models that may have."""
+"""Tables filled by another program, in a database of their own, and models it may have used."""
 
 import dataclasses
 import json
@@ -26,14 +26,14 @@ Vectors = NDArray[np.float32]
 
 
 def libpq(url: str) -> str:
-    """A URL for libpq of one for SQLAlchemy."""
+    """Convert SQLAlchemy's URL to one for libpq."""
     named = sqlalchemy.make_url(url).set(drivername="postgresql")
     return named.render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="session")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Models of 256 dimensions: one, the same with a prompt, and one of other weights."""
+    """Models with 256 dimensions: one, the same with a prompt, and one with other weights."""
     folder = tmp_path_factory.mktemp("roots")
     original = models.wordllama_directory(folder / "original")
     prompts = {"prompts": {"query": "", "document": PASSAGE}}
@@ -44,7 +44,7 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _turned(tensors: models.Tensors) -> models.Tensors:
-    """Each token has the vector of another one."""
+    """Give each token the vector of another token."""
     return {name: np.roll(tensor, 1000, axis=0) for name, tensor in tensors.items()}
 
 
@@ -53,7 +53,7 @@ Embed = Callable[..., Vectors]
 
 @pytest.fixture(scope="session")
 def embed(roots: Path) -> Embed:
-    """What another program makes of texts with `original`, not of unit length."""
+    """Vectors that another program computes with `original`, not of unit length."""
     tokenizer = tokenizers.Tokenizer.from_file(str(roots / "original" / "tokenizer.json"))
     tokenizer.no_truncation()
     file = roots / "original" / "model.safetensors"
@@ -96,7 +96,7 @@ class Source:
             )
 
     def fingerprint(self, name: str = "notes") -> object:
-        """Changes with anything that is written to the table."""
+        """A value that changes with every write to the table."""
         query = "SELECT md5(string_agg(r::text || r.ctid || r.xmin, ',' ORDER BY r.ctid)) FROM {} r"
         return self.connection.execute(sql.SQL(query).format(sql.Identifier(name))).fetchone()
 
@@ -122,7 +122,7 @@ Adopt = Callable[..., Awaitable[AdoptReport]]
 def adopt(
     database_url: str, data_dir: Path, model_cache: Path, roots: Path, source: Source
 ) -> Adopt:
-    """Runs an adoption of `notes` into `adopted`, with whatever is given in place of that."""
+    """Runs an adoption of `notes` into `adopted`; arguments override any of that."""
     data_dir.mkdir()
     (data_dir / "cache").symlink_to(model_cache, target_is_directory=True)
 

@@ -1,4 +1,4 @@
-"""A client that goes while its texts are encoded: they are taken out of the queue."""
+"""If a client disconnects, its texts are taken out of the encoder's queue."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ MANY = {"texts": [f"{no} " * 50 for no in range(500)]}
 
 
 async def ask(app, path: str, body: object, *, stays: bool) -> int:
-    """The status that the application answers to one who leaves at once, or stays."""
+    """The status that the application sends to a client that disconnects at once, or stays."""
     told = [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
     statuses: list[int] = []
     never = asyncio.Event()
@@ -56,7 +56,7 @@ async def ask(app, path: str, body: object, *, stays: bool) -> int:
         ("/similarity", {"text": "a", **MANY}),
     ],
 )
-async def test_encoding_ends_with_its_client(app, capfd, path, body):
+async def test_encoding_stops_when_the_client_disconnects(app, capfd, path, body):
     loaded = app.state.service.models.default
     if path == "/v1/embeddings":
         body = {**body, "model": loaded.fingerprint}

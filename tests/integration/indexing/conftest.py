@@ -1,4 +1,4 @@
-"""Small static models that differ a little, and what a process does with them at its start."""
+"""Small static models that differ slightly, and loading them as a process does at startup."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ def resaved(original: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def other(original: Path) -> Path:
-    """The same weights with another document prompt: equal dimensions, another space."""
+    """The same weights with another document prompt: same dimensions, another space."""
     prompts = {"query": "", "document": "the text is about: "}
     return files.variant(
         original.parent / "other",
@@ -51,7 +51,7 @@ async def running(
     *roots: Path,
     limit: int | None = None,
 ) -> AsyncIterator[ModelPool]:
-    """What a process does at its start: the default model, then that of every space in use."""
+    """Load models as at startup: the default one, then that of every space in use."""
     places = loading.ModelSettings(
         default=str(directory),
         options=ModelOptions(),

@@ -1,4 +1,4 @@
-"""What the tasks of a process ask the database for while there is nothing to do."""
+"""The database statements of a process's background tasks while there is nothing to do."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ async def idle(opened: Open):
 
 @contextlib.contextmanager
 def counted(service: Service) -> Iterator[list[str]]:
-    """The statements that this task sends in the block; the service has others of its own."""
+    """The statements that this task sends in the block, without those of other tasks."""
     sent: list[str] = []
     task = asyncio.current_task()
 
@@ -39,8 +39,8 @@ def counted(service: Service) -> Iterator[list[str]]:
         event.remove(engine, "before_cursor_execute", note)
 
 
-async def test_collections_at_rest_cost_nothing(idle: Service):
-    """However many there are: one statement for each task, two for the HNSW indexes."""
+async def test_idle_collections_cost_nothing(idle: Service):
+    """However many collections there are: one statement per task, two for the HNSW indexes."""
     keeper = HnswKeeper(idle.engine, builder(idle), idle.indexer, min_rows=300)
     for count in (1, 8):
         for no in range(count):

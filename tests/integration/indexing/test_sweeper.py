@@ -1,4 +1,4 @@
-"""What nobody can reach any more goes, and nothing else."""
+"""The sweeper deletes what can't be reached any more, and nothing else."""
 
 from sqlalchemy import text
 
@@ -18,7 +18,7 @@ async def test_a_deleted_collection_is_swept(service: Service):
     gone = (await service.collection("default")).active
     await service.catalog.delete("default")
     await service.create("kept", None, Chunking())
-    await write(service, {"c": "a loaf"})  # into `default`, made anew
+    await write(service, {"c": "a loaf"})  # into `default`, created again
     await service.sweeper.sweep()
     assert (
         await count(service, f"SELECT count(*) FROM pg_class WHERE relname = '{gone.table}'") == 0
@@ -29,7 +29,7 @@ async def test_a_deleted_collection_is_swept(service: Service):
     assert [hit.id for hit in answer.nearest.hits] == ["c"]
 
 
-async def test_a_table_that_is_read_is_swept_later(service: Service):
+async def test_a_table_in_use_is_swept_later(service: Service):
     await write(service, {"a": "a boat"})
     gone = (await service.collection("default")).active
     await service.catalog.delete("default")

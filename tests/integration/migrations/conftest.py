@@ -1,4 +1,4 @@
-"""Two spaces of equal dimensions: the same weights, with another document prompt."""
+"""Two spaces with equal dimensions: the same weights with another document prompt."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,7 +14,7 @@ OTHER = "prompted"
 
 @pytest.fixture(scope="session")
 def roots(static_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory under which a request names the other model."""
+    """The model root in which requests name the other model."""
     folder = tmp_path_factory.mktemp("roots")
     prompts = {"query": "", "document": "the text is about: "}
     models.variant(
@@ -27,13 +27,13 @@ def roots(static_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def service(opened: Open, roots: Path) -> AsyncIterator[Service]:
-    """A service that works on migrations by itself."""
+    """A service that runs migrations itself."""
     async with opened(model_roots=[str(roots)]) as service:
         yield service
 
 
 @pytest.fixture
 async def idle(opened: Open, roots: Path) -> AsyncIterator[Service]:
-    """One that leaves all work to others: a test does it step by step."""
+    """A service without a worker: the test does the work step by step."""
     async with opened(model_roots=[str(roots)], worker=False) as service:
         yield service

@@ -1,4 +1,4 @@
-"""A migration of `default` in a service of this process, and waiting for its states."""
+"""A migration of `default` in a service in this process, and waiting for its states."""
 
 import asyncio
 from typing import Any
@@ -27,7 +27,7 @@ async def look(service: Service, migration_id: UUID) -> Migration:
 
 
 async def reach(service: Service, found: Migration, *states: str) -> Migration:
-    """Wait for one of the states; fails at once in another in which it stops by itself."""
+    """Wait for one of the states; fail at once if it stops in another state."""
     deadline = asyncio.get_running_loop().time() + _PATIENCE_S
     while (now := await look(service, found.id)).state not in states:
         assert now.state not in _STOPPED, (now.state, now.row.error)
@@ -42,7 +42,7 @@ async def sql(service: Service, query: str, **values: object) -> list[tuple[obje
 
 
 async def lacking(service: Service, index_id: int) -> list[str]:
-    """Documents without vectors of their present text, and vectors of another text."""
+    """Documents without vectors of their current text, and vectors of another text."""
     missing = await sql(
         service,
         "SELECT 'missing ' || d.id FROM documents d WHERE NOT EXISTS (SELECT 1 FROM"

@@ -1,4 +1,4 @@
-"""The HNSW index: when it is built, what disturbs it, and that searches agree with exact ones."""
+"""The HNSW index: when it is built, what interferes, and agreement with exact searches."""
 
 import asyncio
 import random
@@ -47,26 +47,26 @@ async def execute(service: Service, statement: str) -> None:
 
 
 async def look_thrice(keeper: HnswKeeper) -> None:
-    """Two looks tell a bulk load, and PostgreSQL may tell of rows one look late."""
+    """Two checks detect a bulk load, and PostgreSQL may report rows one check late."""
     await keeper.tick()
     await keeper.tick()
     await keeper.tick()
 
 
-async def test_not_below_the_size(service: Service, keeper: HnswKeeper):
+async def test_not_built_below_the_minimum_size(service: Service, keeper: HnswKeeper):
     await write(service, texts(299))
     await look_thrice(keeper)
     assert (await active(service)).hnsw == "none"
     await write(service, texts(1, start=299))
     deadline = asyncio.get_running_loop().time() + 60
-    # PostgreSQL tells of inserted rows up to ten seconds late.
+    # PostgreSQL reports inserted rows up to ten seconds late.
     while (await active(service)).hnsw != "ready":
         assert asyncio.get_running_loop().time() < deadline
         await look_thrice(keeper)
     assert await is_valid(service)
 
 
-async def test_built_by_itself_and_searches_agree(opened: Open):
+async def test_built_automatically_and_searches_agree(opened: Open):
     async with opened(hnsw_min_rows=400, target_recall=0.95) as service:
         await write(service, texts(800))
         deadline = asyncio.get_running_loop().time() + 60
@@ -88,15 +88,15 @@ async def test_built_by_itself_and_searches_agree(opened: Open):
         assert found >= 0.95 * 300
 
 
-async def test_texts_that_repeat_do_not_count_as_missed(service: Service, keeper: HnswKeeper):
-    """Which of forty equal rows are found makes no difference to whoever searches."""
+async def test_repeated_texts_do_not_count_as_missed(service: Service, keeper: HnswKeeper):
+    """Which of forty equal rows are found makes no difference."""
     kinds = list(texts(10).values())
     await write(service, {f"d{no}": kinds[no % 10] for no in range(400)})
     await look_thrice(keeper)
     assert (await active(service)).recall == 1
 
 
-async def test_not_while_a_bulk_stream_is_open(service: Service, keeper: HnswKeeper):
+async def test_not_built_while_a_bulk_stream_is_open(service: Service, keeper: HnswKeeper):
     async with service.indexer.stream((await service.collection("default")).row):
         await write(service, texts(400))
         for _ in range(3):
@@ -106,7 +106,7 @@ async def test_not_while_a_bulk_stream_is_open(service: Service, keeper: HnswKee
     assert (await active(service)).hnsw == "ready"
 
 
-async def test_writes_go_on_while_it_is_built(service: Service, keeper: HnswKeeper):
+async def test_writes_continue_during_a_build(service: Service, keeper: HnswKeeper):
     await write(service, texts(1500))
     await keeper.tick()
     building = asyncio.create_task(keeper.tick())
@@ -125,7 +125,7 @@ async def test_writes_go_on_while_it_is_built(service: Service, keeper: HnswKeep
         assert answer.nearest.path == "hnsw"
 
 
-async def test_a_left_over_invalid_index_is_replaced(service: Service, keeper: HnswKeeper):
+async def test_a_leftover_invalid_index_is_replaced(service: Service, keeper: HnswKeeper):
     await write(service, texts(400))
     index = await active(service)
     await execute(
@@ -144,8 +144,8 @@ async def test_a_left_over_invalid_index_is_replaced(service: Service, keeper: H
     assert (await active(service)).hnsw == "ready"
 
 
-async def test_an_abandoned_build_is_made_again(service: Service, keeper: HnswKeeper):
-    """As after kill -9 of the process that built it."""
+async def test_an_abandoned_build_is_repeated(service: Service, keeper: HnswKeeper):
+    """As after kill -9 of the process that was building it."""
     await write(service, texts(400))
     index = await active(service)
     await execute(service, f"UPDATE indexes SET hnsw = 'building' WHERE id = {index.id}")
@@ -158,7 +158,7 @@ async def test_an_abandoned_build_is_made_again(service: Service, keeper: HnswKe
     assert (await active(service)).hnsw == "ready"
 
 
-async def test_a_failed_build_says_why_and_is_not_tried_for_ever(
+async def test_a_failed_build_is_explained_and_not_retried_forever(
     service: Service, keeper: HnswKeeper
 ):
     await write(service, texts(400))
@@ -173,7 +173,7 @@ async def test_a_failed_build_says_why_and_is_not_tried_for_ever(
     assert len(answer.nearest.hits) == 5
 
 
-async def test_two_processes_build_it_once(service: Service, keeper: HnswKeeper):
+async def test_two_processes_build_it_only_once(service: Service, keeper: HnswKeeper):
     await write(service, texts(600))
     index = await active(service)
     async with service.engine.begin() as conn:
@@ -181,8 +181,10 @@ async def test_two_processes_build_it_once(service: Service, keeper: HnswKeeper)
     assert (first, second) == (True, False)
 
 
-async def test_many_chunks_of_one_document_are_widened_past(service: Service, keeper: HnswKeeper):
-    """By the HNSW index first, then exact where it can't give enough documents."""
+async def test_a_search_widens_past_many_chunks_of_one_document(
+    service: Service, keeper: HnswKeeper
+):
+    """With the HNSW index first, then exactly if that doesn't return enough documents."""
     crowd = " ".join(f"The boat number {no} lies on the lake." for no in range(9000))
     await write(service, {"crowd": crowd})
     await write(service, {f"o{no}": f"Bread number {no} is baked." for no in range(12)})
