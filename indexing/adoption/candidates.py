@@ -1,4 +1,4 @@
-"""Models that may have made a table's vectors: those that a person claims, or all at hand."""
+"""Models that may have made a table's vectors: the claimed ones, or all that are available."""
 
 import contextlib
 import dataclasses
@@ -13,8 +13,10 @@ from embedding.registry.sources import ModelSource
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A model to compare with; `also` are other names of the same space, `problem` of one that
-    can't be used."""
+    """A model to compare with.
+
+    `also`: other names of the same space; `problem`: why the model can't be used.
+    """
 
     name: str
     described: ModelDescription | None = None
@@ -26,31 +28,31 @@ class Candidate:
         return None if self.described is None else self.described.space.dimensions
 
 
-def claimed(places: ModelSettings, names: Sequence[str]) -> list[Candidate]:
-    """By name, as `vecmark models` takes them. Raises ModelNotFound."""
-    return _merged(_source(places, name) for name in names)
+def claimed(settings: ModelSettings, names: Sequence[str]) -> list[Candidate]:
+    """Models by the names that `vecmark models` takes. Raises ModelNotFound."""
+    return _merged(_source(settings, name) for name in names)
 
 
-def at_hand(places: ModelSettings) -> list[Candidate]:
-    """The default first, then all that lie where models are looked for."""
+def available(settings: ModelSettings) -> list[Candidate]:
+    """The default first, then all models in the directories that are searched for models."""
     default = None
-    with contextlib.suppress(EmbeddingError):  # it is missing; the others may do
-        default = _source(places, places.default)
-    return _merged(sources.candidates(places.roots, places.models_dir, default))
+    with contextlib.suppress(EmbeddingError):  # it is missing; another one may match
+        default = _source(settings, settings.default)
+    return _merged(sources.candidates(settings.roots, settings.models_dir, default))
 
 
-def _source(places: ModelSettings, name: str) -> ModelSource:
-    source = places.source(name)
-    if name != places.default:
+def _source(settings: ModelSettings, name: str) -> ModelSource:
+    source = settings.source(name)
+    if name != settings.default:
         return source
-    # The default's own settings belong to it, whoever names it.
-    return dataclasses.replace(source, options=places.options.over(source.options))
+    # The default's own options belong to it, also when it is named.
+    return dataclasses.replace(source, options=settings.options.over(source.options))
 
 
-def _merged(found: Iterable[ModelSource]) -> list[Candidate]:
-    """Each space once, under the first name that it has."""
+def _merged(models: Iterable[ModelSource]) -> list[Candidate]:
+    """Each space once, under its first name."""
     by_space: dict[str, Candidate] = {}
-    for source in found:
+    for source in models:
         name = source.name
         try:
             described = sources.descriptions.get(source)
@@ -61,6 +63,6 @@ def _merged(found: Iterable[ModelSource]) -> list[Candidate]:
         if known is None:
             by_space[described.space.fingerprint] = Candidate(name, described)
         elif name not in (known.name, *known.also):
-            also = dataclasses.replace(known, also=(*known.also, name))
-            by_space[described.space.fingerprint] = also
+            renamed = dataclasses.replace(known, also=(*known.also, name))
+            by_space[described.space.fingerprint] = renamed
     return list(by_space.values())

@@ -1,4 +1,4 @@
-"""Why vectors may nearly be those of a model: another prompt, limit, precision or revision."""
+"""Why vectors match a model only nearly: another prompt, limit, precision or revision."""
 
 import asyncio
 import shlex
@@ -13,36 +13,35 @@ from embedding.text import chunking
 from indexing.adoption import matching
 from indexing.adoption.matching import Match, TableSample
 
-# What libraries and model cards cut at, and the prompts that models were trained with most.
+# Limits found in libraries and model cards, and the prompts that most models were trained with.
 _LIMITS = (64, 100, 128, 192, 200, 256, 300, 384, 500, 512, 1024, 2048)
 _PROMPTS = ("", "passage: ", "query: ", "search_document: ", "title: none | text: ")
-# Enough: vectors of another prompt or limit never agree by chance.
-_TRIED = 16
+# Enough: vectors of another prompt or limit never match by chance.
+_TRIED_ROWS = 16
 _EXPLAINED = 0.9
 
 
 async def explain(model: LoadedModel, sample: TableSample, match: Match) -> list[str]:
-    """What differs, tried out, else what it can be where they are near; none for another model."""
-    found = await _limit(model, sample, match)
-    if found is None and match.share_of(~match.cut) < _EXPLAINED:
-        found = await _prompt(model, sample, match)
-    if found is not None:
-        return [found]
+    """What differs, found by trying, or else what may differ; empty if it is another model."""
+    difference = await _limit(model, sample, match)
+    if difference is None and match.share_of(~match.cut) < _EXPLAINED:
+        difference = await _prompt(model, sample, match)
+    if difference is not None:
+        return [difference]
     if not match.is_near:
         return []
-    short = match.share_of(~match.cut)
-    if match.cut_elsewhere and short >= match.bounds.least_share:
+    if match.cut_elsewhere and match.share_of(~match.cut) >= match.bounds.least_share:
         return [_longer_limit(model, match)]
     if match.median >= match.bounds.least_cosine:
         return [_stale(match)]
     return [
         "what may differ: the prompt put before each text, the limit at which texts were cut, the"
-        " precision (int8, say), another revision of the model or one trained further"
+        " precision (such as int8), the revision of the model, or further training"
     ]
 
 
 async def _limit(model: LoadedModel, sample: TableSample, match: Match) -> str | None:
-    """A shorter limit than the model's, by which the longer texts match too."""
+    """A shorter limit than the model's, with which the longer texts match too."""
     limit = model.space.max_tokens
     prompt = model.description.document_prompt.text
     least = model.tokenizer.overhead(prompt) + chunking.MIN_CONTENT_TOKENS
@@ -88,14 +87,14 @@ async def _tried(
     cutting: chunking.Chunking,
     prompt: str,
 ) -> NDArray[np.float64]:
-    """Cosines of some of the rows, embedded in another way."""
-    chosen = np.flatnonzero(rows)[:_TRIED]
-    texts = [sample.rows[no].text or "" for no in chosen]
+    """Cosines of some of the rows, embedded with another chunking and prompt."""
+    numbers = np.flatnonzero(rows)[:_TRIED_ROWS]
+    texts = [sample.rows[no].text or "" for no in numbers]
     prepared = await asyncio.to_thread(
         chunking.prepare, texts, model.tokenizer, cutting, prompt=prompt
     )
-    made = await matching.vectors_of(model, prepared)
-    return cast("NDArray[np.float64]", (sample.vectors[chosen] * made).sum(axis=1))
+    vectors = await matching.vectors_of(model, prepared)
+    return cast("NDArray[np.float64]", (sample.vectors[numbers] * vectors).sum(axis=1))
 
 
 def _agree(match: Match, cosines: NDArray[np.float64]) -> bool:
@@ -106,24 +105,24 @@ def _agree(match: Match, cosines: NDArray[np.float64]) -> bool:
 def _longer_limit(model: LoadedModel, match: Match) -> str:
     positions = model.description.modules[0].parameters.get("positions")
     over, limit = match.cut & match.compared, model.space.max_tokens or 0
-    said = (
+    difference = (
         f"texts of up to {limit} tokens match ({match.share_of(~match.cut):.1%} of"
         f" {int((match.compared & ~over).sum())}), the {int(over.sum())} longer ones don't: they"
         " were embedded with a longer limit"
     )
     if isinstance(positions, int) and positions <= limit:
-        return f"{said} than this model has positions for, or in parts"
+        return f"{difference} than this model has positions for, or in parts"
     if isinstance(positions, int):
-        return f"{said}: " + _add_as(model, f"--max-tokens {positions}", f"-{positions}")
-    return f"{said}: " + _add_as(model, "--max-tokens TOKENS", "-longer")
+        return f"{difference}: " + _add_as(model, f"--max-tokens {positions}", f"-{positions}")
+    return f"{difference}: " + _add_as(model, "--max-tokens TOKENS", "-longer")
 
 
 def _stale(match: Match) -> str:
     return (
-        f"most rows match, {int(match.differs.sum())} of {int(match.compared.sum())} don't, be"
-        " they long or short: their texts were changed after they were embedded, or it was another"
-        " model. Embed them again where they come from; or take the table with such rows, of which"
-        " those in the sample are embedded again here: --least-share, with a larger --sample"
+        f"most rows match, {int(match.differs.sum())} of {int(match.compared.sum())} don't, long"
+        " or short: their texts were changed after they were embedded, or another model embedded"
+        " them. Embed them again in the source; or adopt the table as it is with a lower"
+        " --least-share and a larger --sample: such rows in the sample are embedded again here"
     )
 
 

@@ -1,4 +1,4 @@
-"""A foreign table becomes a collection: its documents and its vectors, nothing embedded again."""
+"""Imports another program's table as a collection: documents and vectors, nothing is embedded."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from embedding.model import LoadedModel
 from embedding.text import chunking
 from indexing import errors
 from indexing.adoption import rows
-from indexing.adoption.rows import Made, RowTally, Rules
+from indexing.adoption.rows import ImportedRow, RowTally, Rules
 from indexing.catalog import index_chunking
 from storage import collections, fence, indexes, pending, vector_tables, vectors
 from storage import engine as database
@@ -23,16 +23,16 @@ from storage.adoption.staging import StagedCollection
 
 log = structlog.get_logger()
 
-_AT_ONCE = 1000
-_CHARS_AT_ONCE = 16_000_000
-_SWEPT_AT_ONCE = 5000
+_BATCH_ROWS = 1000
+_BATCH_CHARS = 16_000_000
+_ROWS_PER_SWEEP = 5000
 
 Pages = AsyncIterator[list[SourceRow]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """The collection to make: its name, its space, and how rows are judged."""
+    """The collection to create: its name, its space, and how rows are judged."""
 
     name: str
     space_id: int
@@ -43,16 +43,17 @@ class Target:
 
 
 async def require_free(engine: AsyncEngine, name: str) -> None:
-    """Raises AdoptionRefused where no new collection can be called so."""
+    """Raises AdoptionRefused if no new collection can have this name."""
     if not collections.is_name(name):
         raise errors.AdoptionRefused(
-            f"{name!r} is no name of a collection: lower-case letters, digits, _ and -, at most 63"
+            f"{name!r} is not a valid collection name: use lower-case letters, digits, _ and -, at"
+            " most 63 characters"
         )
     async with engine.connect() as conn:
         taken = await staging.exists(conn, name)
     if taken:
         raise errors.AdoptionRefused(
-            f"there is a collection {name} already; delete it or choose another name"
+            f"a collection {name} exists already; delete it or choose another name"
         )
 
 
@@ -63,9 +64,9 @@ async def run(
     pages: Pages,
     progress: Callable[[int], None],
 ) -> RowTally:
-    """The whole collection, or nothing of it. Raises AdoptionRefused, SourceUnusable.
+    """Import the whole collection, or nothing of it. Raises AdoptionRefused, SourceUnusable.
 
-    `progress` is told how many more rows are there.
+    `progress` gets the number of further rows that were read.
     """
     prompt = model.description.document_prompt.text
     cutting = chunking.Chunking("none").resolve(model.tokenizer, prompt)
@@ -78,14 +79,14 @@ async def run(
             await work.fill(pages, progress)
             await _finish(holding, half, target)
     except BaseException:
-        # The lock on it has gone with the connection.
+        # Its lock was released with the connection.
         await _clear(engine, half.name)
         raise
     return work.tally
 
 
 _LOST = (
-    "the database lost the connection that held what was imported, which was taken away; adopt"
+    "the database connection that held the import was lost, and with it what was imported; adopt"
     " again"
 )
 
@@ -105,7 +106,7 @@ async def _begin(
             )
     except IntegrityError as error:
         raise errors.AdoptionRefused(
-            f"another `vecmark adopt` is making the collection {target.name}"
+            f"another `vecmark adopt` is importing into the collection {target.name}"
         ) from error
 
 
@@ -115,32 +116,32 @@ async def _finish(conn: AsyncConnection, half: StagedCollection, target: Target)
         await conn.commit()
     except IntegrityError as error:
         raise errors.AdoptionRefused(
-            f"a collection {half.name} was made meanwhile; delete it or choose another name"
+            f"a collection {half.name} was created meanwhile; delete it or choose another name"
         ) from error
 
 
 async def _clear(engine: AsyncEngine, name: str) -> None:
-    """Remove what an adoption of this name left that ended before its time.
+    """Remove what an interrupted adoption of this name left.
 
-    Where that fails, a service removes it when it starts.
+    If that fails, a service removes it when it starts.
     """
     try:
         async with engine.begin() as conn:
-            gone = await staging.clear(conn, name)
-        for half in gone:
+            abandoned = await staging.clear(conn, name)
+        for half in abandoned:
             async with engine.begin() as conn:
                 await vector_tables.drop(conn, half.index_id)
                 await indexes.remove(conn, half.index_id)
-            swept = _SWEPT_AT_ONCE
-            while swept == _SWEPT_AT_ONCE:
+            swept = _ROWS_PER_SWEEP
+            while swept == _ROWS_PER_SWEEP:
                 async with engine.begin() as conn:
-                    swept = await staging.sweep(conn, half, _SWEPT_AT_ONCE)
+                    swept = await staging.sweep(conn, half, _ROWS_PER_SWEEP)
     except database.FAILURES as error:
         log.warning("half_made_collection_left", collection=name, reason=type(error).__name__)
 
 
 class _Import:
-    """Rows on their way into a collection that nobody finds yet."""
+    """Writes rows into a collection that nobody can find yet."""
 
     def __init__(
         self,
@@ -165,15 +166,15 @@ class _Import:
         self.tally = RowTally()
 
     async def fill(self, pages: Pages, progress: Callable[[int], None]) -> None:
-        """All pages; a batch is read and tokenized while the one before it is written."""
+        """Import all pages; each batch is read and tokenized while the previous one is written."""
         writing: asyncio.Task[None] | None = None
         try:
             async with contextlib.aclosing(_batches(pages)) as batches:
                 async for batch in batches:
-                    made = await self._made(batch)
+                    converted = await self._convert(batch)
                     if writing is not None:
                         await writing
-                    writing = asyncio.create_task(self._write(made), name="adopt-write")
+                    writing = asyncio.create_task(self._write(converted), name="adopt-write")
                     progress(len(batch))
             if writing is not None:
                 await writing
@@ -183,57 +184,57 @@ class _Import:
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await writing
 
-    async def _made(self, batch: Sequence[SourceRow]) -> list[Made]:
-        good = []
+    async def _convert(self, batch: Sequence[SourceRow]) -> list[ImportedRow]:
+        usable = []
         for row in batch:
             reason = self._rules.refusal(row)
             if reason is None:
-                good.append(row)
+                usable.append(row)
             else:
                 self.tally.leave_out(reason, row.id)
-        prepared = await self._model.prepare([row.text or "" for row in good], self._cutting)
-        made: list[Made] = []
-        for row, one in zip(good, prepared, strict=True):
-            found = self._rules.make(row, one)
-            if isinstance(found, Made):
-                made.append(found)
+        prepared = await self._model.prepare([row.text or "" for row in usable], self._cutting)
+        converted: list[ImportedRow] = []
+        for row, text in zip(usable, prepared, strict=True):
+            result = self._rules.convert(row, text)
+            if isinstance(result, ImportedRow):
+                converted.append(result)
             else:
-                self.tally.leave_out(found, row.id)
-        return made
+                self.tally.leave_out(result, row.id)
+        return converted
 
-    async def _write(self, made: Sequence[Made]) -> None:
-        """One transaction; an id that is there already stays as it is."""
-        first, again = rows.unique(made)
+    async def _write(self, converted: Sequence[ImportedRow]) -> None:
+        """In one transaction; a document that is stored already stays as it is."""
+        first, repeated = rows.unique(converted)
         half = self._half
         async with self._engine.begin() as conn:
             live = await fence.enter(conn, half.collection_id)
             if half.index_id not in {index.id for index in live}:
                 raise errors.AdoptionRefused(_LOST)
-            new = await staging.add(conn, half.collection_id, [one.document for one in first])
-            added = [one for one in first if one.document.doc_key in new]
+            new = await staging.add(conn, half.collection_id, [row.document for row in first])
+            added = [row for row in first if row.document.doc_key in new]
             await vectors.copy_in(
-                conn, half.index_id, [one.vector for one in added if one.vector is not None]
+                conn, half.index_id, [row.vector for row in added if row.vector is not None]
             )
             lacking = {
-                one.document.doc_key: one.document.text_hash for one in added if one.vector is None
+                row.document.doc_key: row.document.text_hash for row in added if row.vector is None
             }
             if lacking:
                 await pending.add(conn, half.index_id, lacking)
-        for one in added:
-            self.tally.take(one)
-        again += [one for one in first if one.document.doc_key not in new]
-        for one in again:
-            self.tally.leave_out("id twice", one.document.id)
+        for row in added:
+            self.tally.take(row)
+        repeated += [row for row in first if row.document.doc_key not in new]
+        for row in repeated:
+            self.tally.leave_out("id twice", row.document.id)
 
 
 async def _batches(pages: Pages) -> AsyncGenerator[list[SourceRow], None]:
-    """Pages together, until it pays to write them."""
+    """Pages joined to batches that are worth a transaction."""
     batch: list[SourceRow] = []
     chars = 0
     async for page in pages:
         batch += page
         chars += sum(len(row.text or "") for row in page)
-        if len(batch) >= _AT_ONCE or chars >= _CHARS_AT_ONCE:
+        if len(batch) >= _BATCH_ROWS or chars >= _BATCH_CHARS:
             yield batch
             batch, chars = [], 0
     if batch:

@@ -1,4 +1,4 @@
-"""Which of some models made a table's vectors: each is loaded in turn and embeds a sample again."""
+"""Finds the model that made a table's vectors: each candidate embeds a sample again."""
 
 import asyncio
 import dataclasses
@@ -24,16 +24,16 @@ from storage.adoption.source_rows import TableCounts
 
 @dataclasses.dataclass(frozen=True)
 class AdoptionVerdict:
-    """What became of a candidate: compared, or why not, and what more is to be said of that."""
+    """The outcome for one candidate, with its match if it was compared, and a hint for people."""
 
     candidate: Candidate
     match: Match | None
-    said: str
-    more: str = ""
+    outcome: str
+    hint: str = ""
 
 
 class Judge:
-    """Has one model in memory at a time; an async context manager."""
+    """Keeps one model in memory at a time; an async context manager."""
 
     def __init__(self, engine: AsyncEngine, settings: ModelSettings, bounds: Bounds) -> None:
         loaded = LoadedModels()
@@ -55,12 +55,12 @@ class Judge:
         await self._loader.close()
 
     async def open(self, candidate: Candidate) -> LoadedModel:
-        """Raises EmbeddingError."""
+        """Load the candidate's model, unless it is the loaded one. Raises EmbeddingError."""
         if self._open is not None and self._open[0] is candidate:
             return self._open[1]
         await self._close()
         if candidate.described is None:
-            raise ValueError(candidate.name)
+            raise ValueError(f"{candidate.name} can't be used: {candidate.problem}")
         model = await self._loader.open(candidate.described)
         self._open = (candidate, model)
         return model
@@ -73,6 +73,7 @@ class Judge:
     async def judge(
         self, candidate: Candidate, sample: TableSample, progress: Progress
     ) -> AdoptionVerdict:
+        """Compare the model with the table, if it can be compared."""
         if candidate.problem is not None:
             return AdoptionVerdict(candidate, None, "unusable", candidate.problem)
         if candidate.dimensions != sample.dimensions:
@@ -84,29 +85,29 @@ class Judge:
             match = await matching.compare(model, candidate, sample, self._bounds, progress)
         except EmbeddingError as error:
             return AdoptionVerdict(candidate, None, "unusable", str(error))
-        return AdoptionVerdict(candidate, match, _said(match))
+        return AdoptionVerdict(candidate, match, _outcome(match))
 
     async def explain(self, match: Match, sample: TableSample) -> list[str]:
-        """Why it only nearly matches."""
+        """Why the model matches only nearly."""
         return await differences.explain(await self.open(match.candidate), sample, match)
 
     async def is_findable(self, candidate: Candidate) -> bool:
-        """Whether a service that looks in the same places finds the model's files."""
+        """Whether a service with the same settings finds the model's files."""
         described = candidate.described
         if described is None:
             return False
-        found = await self._loader.find({described.space.fingerprint}, described.options)
-        return found is not None
+        files = await self._loader.find({described.space.fingerprint}, described.options)
+        return files is not None
 
 
 def _cut_vectors(candidate: Candidate, sample: TableSample) -> str:
     described, needed = candidate.described, sample.dimensions
     if described is None or not described.matryoshka or described.space.dimensions < needed:
         return ""
-    return f"if its vectors were cut to {needed}, add it once more with --dimensions {needed}"
+    return f"if its vectors were cut to {needed}, add it again with --dimensions {needed}"
 
 
-def _said(match: Match) -> str:
+def _outcome(match: Match) -> str:
     if not match.compared.any():
         return "reads nothing of these texts"
     if match.matches:
@@ -114,17 +115,17 @@ def _said(match: Match) -> str:
     return "nearly matches" if match.is_near else "not its vectors"
 
 
-async def is_linked(conn: AsyncConnection, one: Candidate, other: Candidate) -> bool:
-    """Whether it is on record that both make the vectors of one space."""
-    known = []
+async def is_linked(conn: AsyncConnection, first: Candidate, second: Candidate) -> bool:
+    """Whether both are recorded as models of one space."""
+    space_ids = []
     links = await spaces.links(conn)
-    for candidate in (one, other):
+    for candidate in (first, second):
         if candidate.described is None:
             return False
         fingerprint = candidate.described.space.fingerprint
         row = await spaces.by_fingerprint(conn, fingerprint)
-        known.append(links.get(fingerprint, None if row is None else row.id))
-    return known[0] is not None and known[0] == known[1]
+        space_ids.append(links.get(fingerprint, None if row is None else row.id))
+    return space_ids[0] is not None and space_ids[0] == space_ids[1]
 
 
 def is_whole(match: Match, counts: TableCounts) -> bool:
@@ -133,17 +134,17 @@ def is_whole(match: Match, counts: TableCounts) -> bool:
 
 
 def bound(match: Match, counts: TableCounts) -> float:
-    """Of the rows that were not compared the share that may have the vector of another text."""
+    """The largest share of the rows not compared that may have the vector of another text."""
     if is_whole(match, counts):
         return 0.0
     rows = match.compared & ~match.cut if match.cut_elsewhere else match.compared
     return upper_bound(int((match.differs & rows).sum()), int(rows.sum()))
 
 
-def stated(
+def evidence(
     match: Match, counts: TableCounts, *, source: str, claimed: Sequence[str]
 ) -> dict[str, object]:
-    """The evidence that is kept with the index."""
+    """What was measured, as it is stored with the index."""
     return {
         "source": source,
         "claimed": list(claimed),

@@ -1,4 +1,4 @@
-"""How near a table's vectors are to those that a model makes of the same texts."""
+"""How close a table's vectors are to those that a model gives for the same texts."""
 
 import collections
 import dataclasses
@@ -14,14 +14,14 @@ from indexing.adoption.candidates import Candidate
 from storage.adoption.source_rows import SourceRow
 
 _AT_ONCE = 64
-# Of the way from vectors of other texts to equal ones: E5 gives 0.75 to any two texts, so that a
-# cosine by itself says little.
+# Near: this share of the way from the cosine of unrelated texts to 1. E5 gives any two texts 0.75,
+# so a cosine by itself says little.
 _NEAR = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class Bounds:
-    """A model matches where `least_share` of the rows reach `least_cosine`."""
+    """A model matches if `least_share` of the rows reach `least_cosine`."""
 
     least_cosine: float = 0.999
     least_share: float = 0.99
@@ -29,9 +29,9 @@ class Bounds:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TableSample:
-    """Rows whose vectors can be compared: `vectors` are theirs, (rows, dimensions), of unit length.
+    """Rows that can be compared, with their `vectors`, (rows, dimensions), scaled to unit length.
 
-    `left_out` rows have a vector that is zero, not finite, or of other dimensions.
+    `left_out`: rows whose vector is zero, not finite or of other dimensions.
     """
 
     rows: Sequence[SourceRow]
@@ -44,23 +44,23 @@ class TableSample:
 
 
 def sampled(rows: Sequence[SourceRow], dimensions: int | None, *, max_chars: int) -> TableSample:
-    """`dimensions` of None: those that most rows have."""
+    """The comparable ones of `rows`; `dimensions` of None: what most of them have."""
     with_vector = [row for row in rows if row.embedding is not None]
     if dimensions is None:
         sizes = collections.Counter(len(_numbers(row)) for row in with_vector)
         dimensions = sizes.most_common(1)[0][0] if sizes else 0
-    good = [
+    pairs = [
         (row, unit)
         for row in with_vector
         if row.text is not None and row.text.strip() and len(row.text) <= max_chars
         if (unit := unit_length(_numbers(row), dimensions)) is not None
     ]
-    vectors = np.asarray([unit for _, unit in good], np.float64).reshape(-1, dimensions)
-    return TableSample([row for row, _ in good], vectors, len(with_vector) - len(good))
+    vectors = np.asarray([unit for _, unit in pairs], np.float64).reshape(-1, dimensions)
+    return TableSample([row for row, _ in pairs], vectors, len(with_vector) - len(pairs))
 
 
 def unit_length(embedding: NDArray[np.float32], dimensions: int) -> NDArray[np.float64] | None:
-    """The vector in float64 at unit length; None for one that has no direction or doesn't fit."""
+    """The vector in float64 at unit length; None if it has no direction or another size."""
     if len(embedding) != dimensions:
         return None
     precise = embedding.astype(np.float64)
@@ -74,10 +74,10 @@ def _numbers(row: SourceRow) -> NDArray[np.float32]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Match:
-    """Cosines between stored and new vectors, NaN where the model makes none of the text.
+    """Cosines between stored and new vectors, one a row; NaN for texts without tokens.
 
-    `tokens` are those of the whole text, `cut` says where the model reads fewer. `unrelated`: the
-    median between a text's vector and that of another text.
+    `tokens`: of the whole text; `cut`: whether the model reads only a part of it; `unrelated`: the
+    median cosine between the vectors of different texts.
     """
 
     candidate: Candidate
@@ -96,8 +96,9 @@ class Match:
         return self.compared & (self.cosines < self.bounds.least_cosine)
 
     def quantile(self, part: float) -> float:
-        found = self.cosines[self.compared]
-        return float(np.quantile(found, part)) if len(found) else 0.0
+        """Of the cosines; 0 if nothing was compared."""
+        cosines = self.cosines[self.compared]
+        return float(np.quantile(cosines, part)) if len(cosines) else 0.0
 
     @property
     def median(self) -> float:
@@ -105,12 +106,13 @@ class Match:
 
     @property
     def share(self) -> float:
-        """Of the rows that were compared, those that reach the bound."""
+        """The share of the compared rows that reach `least_cosine`."""
         return self.share_of(self.compared)
 
     def share_of(self, rows: NDArray[np.bool_]) -> float:
-        chosen = rows & self.compared
-        return 1 - float(self.differs[chosen].mean()) if chosen.any() else 0.0
+        """As `share`, of these rows alone; 0 if none of them was compared."""
+        compared = rows & self.compared
+        return 1 - float(self.differs[compared].mean()) if compared.any() else 0.0
 
     @property
     def matches(self) -> bool:
@@ -118,9 +120,9 @@ class Match:
 
     @property
     def is_near(self) -> bool:
-        """Far nearer than vectors of other texts would be."""
-        way = (self.median - self.unrelated) / max(1e-9, 1 - self.unrelated)
-        return not self.matches and way >= _NEAR
+        """Far closer than the vectors of other texts, but not a match."""
+        closeness = (self.median - self.unrelated) / max(1e-9, 1 - self.unrelated)
+        return not self.matches and closeness >= _NEAR
 
     @property
     def cut_elsewhere(self) -> bool:
@@ -139,7 +141,7 @@ async def compare(
     bounds: Bounds,
     progress: Progress,
 ) -> Match:
-    """Embed the sample's texts again; `progress` is told how many more are done."""
+    """Embed the texts of the sample again; `progress` gets the number of further texts done."""
     cosines = np.full(len(sample.rows), np.nan)
     tokens = np.zeros(len(sample.rows), np.int64)
     cut = np.zeros(len(sample.rows), np.bool_)
@@ -149,14 +151,14 @@ async def compare(
         part = slice(start, min(start + _AT_ONCE, len(sample.rows)))
         texts = [row.text or "" for row in sample.rows[part]]
         prepared = await model.prepare(texts, chunking.Chunking("none"))
-        made = await vectors_of(model, prepared)
+        new = await vectors_of(model, prepared)
         stored = sample.vectors[part]
-        cosines[part] = (stored * made).sum(axis=1)
-        unrelated += [float(one) for one in (stored * np.roll(made, 1, axis=0)).sum(axis=1)]
-        for no, one in enumerate(prepared, start):
-            if isinstance(one, chunking.Prepared):
-                cut[no] = one.cut
-                tokens[no] = _tokens(model.tokenizer, texts[no - start], prompt, one)
+        cosines[part] = (stored * new).sum(axis=1)
+        unrelated += [float(cosine) for cosine in (stored * np.roll(new, 1, axis=0)).sum(axis=1)]
+        for no, text in enumerate(prepared, start):
+            if isinstance(text, chunking.Prepared):
+                cut[no] = text.cut
+                tokens[no] = _tokens(model.tokenizer, texts[no - start], prompt, text)
         progress(len(texts))
     others = np.asarray(unrelated if len(sample.rows) > 1 else [])
     others = others[~np.isnan(others)]
@@ -168,16 +170,18 @@ async def compare(
 async def vectors_of(
     model: LoadedModel, prepared: Sequence[chunking.Prepared | NoTokens]
 ) -> NDArray[np.float64]:
-    """One vector for each text, cut to one chunk; NaN where there is none."""
-    made = np.full((len(prepared), model.space.dimensions), np.nan)
+    """The vector of each text's first chunk, at unit length; NaN for a text without tokens."""
+    vectors = np.full((len(prepared), model.space.dimensions), np.nan)
     chunks = [
-        (no, one.chunks[0]) for no, one in enumerate(prepared) if isinstance(one, chunking.Prepared)
+        (no, text.chunks[0])
+        for no, text in enumerate(prepared)
+        if isinstance(text, chunking.Prepared)
     ]
     if chunks:
         encoded = await model.encode_chunks([chunk for _, chunk in chunks])
-        made[[no for no, _ in chunks]] = encoded.vectors.astype(np.float64)
-    made /= np.linalg.norm(made, axis=1, keepdims=True)
-    return made
+        vectors[[no for no, _ in chunks]] = encoded.vectors.astype(np.float64)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 def _tokens(
@@ -187,7 +191,9 @@ def _tokens(
 
 
 def best(matches: Sequence[Match]) -> Match | None:
-    """Of those that match the nearest; of equally near ones the first."""
-    good = [match for match in matches if match.matches]
-    # What is equal to six digits is the noise of two backends.
-    return max(good, key=lambda one: (round(one.share, 4), round(one.median, 6)), default=None)
+    """The closest of those that match; of equally close ones the first."""
+    matching = [match for match in matches if match.matches]
+    # Differences after the sixth digit are noise between two backends.
+    return max(
+        matching, key=lambda match: (round(match.share, 4), round(match.median, 6)), default=None
+    )

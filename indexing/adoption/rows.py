@@ -1,4 +1,4 @@
-"""Which rows of a foreign table become documents, which of them with their vector, and why not."""
+"""Rows of another program's table as documents, with or without their vector, and why."""
 
 import collections
 import dataclasses
@@ -38,7 +38,7 @@ Reason = Literal[
 
 @dataclasses.dataclass(frozen=True)
 class RowLimits:
-    """What a document may be."""
+    """The limits of documents."""
 
     id_bytes: int
     text_chars: int
@@ -46,8 +46,8 @@ class RowLimits:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Made:
-    """A row as a document; `vector` None where the service has to make it, for the reason."""
+class ImportedRow:
+    """A row as a document; without a `vector`, the service has to embed it for this `reason`."""
 
     document: NewDocumentRow
     vector: VectorRow | None
@@ -55,7 +55,7 @@ class Made:
 
 
 class RowTally:
-    """How many rows were taken, left out, and taken without their vector; examples of each."""
+    """How many rows were imported, left out, and imported without their vector; with examples."""
 
     def __init__(self) -> None:
         self.taken = 0
@@ -67,24 +67,24 @@ class RowTally:
         self.left_out[reason] += 1
         self._note(reason, row_id)
 
-    def take(self, made: Made) -> None:
+    def take(self, row: ImportedRow) -> None:
         self.taken += 1
-        if made.reason is not None:
-            self.pending[made.reason] += 1
-            self._note(made.reason, made.document.id)
+        if row.reason is not None:
+            self.pending[row.reason] += 1
+            self._note(row.reason, row.document.id)
 
     def _note(self, reason: Reason, row_id: str | None) -> None:
-        known = self.examples.setdefault(reason, [])
-        if len(known) < EXAMPLES and row_id is not None:
-            known.append(row_id)
+        ids = self.examples.setdefault(reason, [])
+        if len(ids) < EXAMPLES and row_id is not None:
+            ids.append(row_id)
 
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
     """How rows become documents of a collection in a space.
 
-    `stale`: ids of rows whose text is known to be another than was embedded. `cut_elsewhere`: texts
-    over the model's limit were embedded with another one.
+    `stale`: ids of rows whose text is known to differ from the embedded one. `cut_elsewhere`: texts
+    over the model's limit were embedded with another limit.
     """
 
     collection_id: UUID
@@ -95,7 +95,7 @@ class Rules:
     cut_elsewhere: bool
 
     def refusal(self, row: SourceRow) -> Reason | None:
-        """Why the row can be no document, as far as it says without a model."""
+        """Why the row can't become a document, as far as can be told without a model."""
         if not row.id:
             return "no id"
         if len(row.id.encode()) > self.limits.id_bytes:
@@ -108,15 +108,18 @@ class Rules:
             return "metadata too deep"
         return None
 
-    def make(self, row: SourceRow, prepared: chunking.Prepared | NoTokens) -> Made | Reason:
+    def convert(
+        self, row: SourceRow, prepared: chunking.Prepared | NoTokens
+    ) -> ImportedRow | Reason:
+        """The row as a document, or why it can't be one."""
         if isinstance(prepared, NoTokens):
             return "no words"
         text, id_ = row.text or "", row.id or ""
         key, digest = documents.key(self.collection_id, id_), documents.text_hash(text)
         document = NewDocumentRow(key, id_, text, digest, row.metadata.encode())
-        found = self._vector(row, cut=prepared.cut)
-        if isinstance(found, str):
-            return Made(document, None, found)
+        embedding = self._embedding(row, cut=prepared.cut)
+        if isinstance(embedding, str):
+            return ImportedRow(document, None, embedding)
         chunk = prepared.chunks[0]
         vector = VectorRow(
             doc_key=key,
@@ -126,11 +129,11 @@ class Rules:
             char_start=chunk.char_start,
             char_end=chunk.char_end,
             token_count=chunk.token_count,
-            embedding=found,
+            embedding=embedding,
         )
-        return Made(document, vector)
+        return ImportedRow(document, vector)
 
-    def _vector(self, row: SourceRow, *, cut: bool) -> NDArray[np.float32] | Reason:
+    def _embedding(self, row: SourceRow, *, cut: bool) -> NDArray[np.float32] | Reason:
         if row.embedding is None:
             return "no vector"
         if len(row.embedding) != self.dimensions:
@@ -145,20 +148,20 @@ class Rules:
         return unit.astype(np.float32)
 
 
-def unique(made: Sequence[Made]) -> tuple[list[Made], list[Made]]:
-    """The first of each id, and those that come again."""
-    first: dict[UUID, Made] = {}
-    again = []
-    for one in made:
-        if one.document.doc_key in first:
-            again.append(one)
+def unique(rows: Sequence[ImportedRow]) -> tuple[list[ImportedRow], list[ImportedRow]]:
+    """The first row of each id, and the repeated ones."""
+    first: dict[UUID, ImportedRow] = {}
+    repeated = []
+    for row in rows:
+        if row.document.doc_key in first:
+            repeated.append(row)
         else:
-            first[one.document.doc_key] = one
-    return list(first.values()), again
+            first[row.document.doc_key] = row
+    return list(first.values()), repeated
 
 
 def _depth(metadata: str) -> int:
-    """Levels of nesting, the object itself being none."""
+    """Levels of nesting; the object itself is not counted."""
     if metadata.count("{") + metadata.count("[") <= 1:
         return 0
     try:

@@ -105,8 +105,8 @@ class AdoptReport:
         rows = [_cells(verdict) for verdict in verdicts]
         output.table((*columns, bound, "verdict"), rows, wide="model")
         for verdict in verdicts:
-            if verdict.more:
-                output.line(f"{verdict.candidate.name}: {verdict.more}", err=True)
+            if verdict.hint:
+                output.line(f"{verdict.candidate.name}: {verdict.hint}", err=True)
 
     def tries(self, candidate: Candidate) -> None:
         if not self.quiet:
@@ -198,9 +198,9 @@ def _cells(verdict: AdoptionVerdict) -> tuple[object, ...]:
     candidate, match = verdict.candidate, verdict.match
     name = ", ".join((candidate.name, *candidate.also[:_FEW]))
     if match is None:
-        return (name, candidate.dimensions or "", "", "", "", "", verdict.said)
+        return (name, candidate.dimensions or "", "", "", "", "", verdict.outcome)
     numbers = (f"{match.quantile(part):.6f}" for part in (0.5, 0.05, 0))
-    return (name, candidate.dimensions, *numbers, f"{match.share:.1%}", verdict.said)
+    return (name, candidate.dimensions, *numbers, f"{match.share:.1%}", verdict.outcome)
 
 
 def _as_json(verdict: AdoptionVerdict) -> dict[str, Any]:
@@ -211,8 +211,8 @@ def _as_json(verdict: AdoptionVerdict) -> dict[str, Any]:
         "also": candidate.also,
         "space": None if described is None else described.space.fingerprint,
         "dimensions": candidate.dimensions,
-        "verdict": verdict.said,
-        "more": verdict.more,
+        "verdict": verdict.outcome,
+        "more": verdict.hint,
     }
     if match is not None:
         shown |= {

@@ -51,7 +51,7 @@ async def adopt(chosen: settings.Settings, asked: Request, told: AdoptReport) ->
 
 
 def _candidates(where: ModelSettings, claimed: Sequence[str]) -> list[Candidate]:
-    return candidates.claimed(where, claimed) if claimed else candidates.at_hand(where)
+    return candidates.claimed(where, claimed) if claimed else candidates.available(where)
 
 
 async def _read(
@@ -149,7 +149,7 @@ class _Making:
         told, limit = self._told, self._chosen.max_text_chars
         model = await judge.open(match.candidate)
         space = await verification.accept(self._engine, model, model.description.options)
-        evidence = judging.stated(
+        evidence = judging.evidence(
             match, told.counts, source=table.label, claimed=self._asked.claimed
         )
         target = importing.Target(

@@ -273,9 +273,9 @@ async def test_who_may_only_read_can_adopt(source, adopt, embed):
 async def test_a_name_that_is_taken_is_refused(source, adopt, embed):
     source.table(rows(embed(TEXTS)))
     await adopt(claimed=("original",))
-    with pytest.raises(errors.AdoptionRefused, match="there is a collection adopted already"):
+    with pytest.raises(errors.AdoptionRefused, match="a collection adopted exists already"):
         await adopt(claimed=("original",))
-    with pytest.raises(errors.AdoptionRefused, match="'Upper' is no name"):
+    with pytest.raises(errors.AdoptionRefused, match="'Upper' is not a valid collection name"):
         await adopt(claimed=("original",), collection="Upper")
 
 
@@ -357,7 +357,7 @@ async def test_a_collection_made_meanwhile_stays(source, adopt, embed, stored, d
         " WHERE name = 'first'; RETURN NULL; END $$;"
         " CREATE TRIGGER take AFTER INSERT ON documents EXECUTE FUNCTION take()"
     )
-    with pytest.raises(errors.AdoptionRefused, match="a collection adopted was made meanwhile"):
+    with pytest.raises(errors.AdoptionRefused, match="a collection adopted was created meanwhile"):
         await adopt(claimed=("original",))
     assert one(stored, "SELECT count(*) FROM collections") == (2,)
     assert_nothing_left(stored)
