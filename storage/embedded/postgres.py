@@ -53,7 +53,7 @@ class EmbeddedPostgres:
             return self._url()
 
     def ensure_running(self) -> bool:
-        """Start the server again if it has died; returns whether it had. For lost connections."""
+        """After a lost connection: start the server again if it died; returns whether it had."""
         with self._guard:
             if self._share is None or server.running(self._place):
                 return False

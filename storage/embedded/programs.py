@@ -23,7 +23,7 @@ class Programs:
 
 
 def packaged() -> Programs:
-    """The programs inside their Python package, whose import would have side effects."""
+    """The programs in their Python package, found without importing it: that has side effects."""
     return _programs(_site())
 
 
