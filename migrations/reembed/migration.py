@@ -86,6 +86,10 @@ class IndexSummaries(Struct, frozen=True, kw_only=True):
     source: IndexSummary
     target: IndexSummary
 
+    @classmethod
+    def from_rows(cls, source: IndexRow, target: IndexRow) -> "IndexSummaries":
+        return cls(source=IndexSummary.from_row(source), target=IndexSummary.from_row(target))
+
 
 class StateChange(Struct, frozen=True, kw_only=True):
     """When a state began, and why if there was a choice; as stored in a migration's history."""

@@ -14,7 +14,7 @@ from indexing.catalog import Catalog, Collection, chunking_of, index_chunking
 from indexing.models.loaded import Loaded
 from indexing.models.pool import ModelPool
 from migrations.reembed import cutover, errors
-from migrations.reembed.migration import IndexSummaries, IndexSummary, Options
+from migrations.reembed.migration import IndexSummaries, Options
 from storage import collections, indexes, migrations, spaces
 from storage.errors import IndexChanged
 from storage.indexes import IndexRow
@@ -113,32 +113,24 @@ class Starter:
         options: Options,
         golden: Sequence[Mapping[str, object]] | None,
     ) -> UUID:
-        """Create a planned migration with the target's empty table.
+        """Create a planned migration; from now on writes record what the target lacks.
 
-        Every write that commits later records what the target lacks. Raises MigrationRunning;
-        IndexChanged if the collection changed meanwhile.
+        Raises MigrationRunning; IndexChanged if the collection changed meanwhile.
         """
-        migration_id: UUID | None = None
+        migration_ids: list[UUID] = []
 
         async def work(conn: AsyncConnection) -> None:
-            nonlocal migration_id
-            row = await collections.find(conn, collection.row.name)
-            if row.active_index_id != collection.active.id:
-                raise IndexChanged(collection.row.name)
             target = await _create_target(conn, collection, loaded, difference.chunking)
-            sides = IndexSummaries(
-                source=IndexSummary.from_row(collection.active),
-                target=IndexSummary.from_row(target),
-            )
-            migration_id = await migrations.create(
+            created = await migrations.create(
                 conn,
-                collection_id=row.id,
+                collection_id=collection.row.id,
                 source_index_id=collection.active.id,
                 target_index_id=target.id,
                 options=options.to_stored(),
-                sides=msgspec.to_builtins(sides),
+                sides=msgspec.to_builtins(IndexSummaries.from_rows(collection.active, target)),
                 golden=golden,
             )
+            migration_ids.append(created)
 
         try:
             await cutover.run_fenced(self._engine, work)
@@ -147,9 +139,7 @@ class Starter:
             raise
         finally:
             self._models.keep(loaded)
-        if migration_id is None:
-            raise LookupError(collection.row.name)
-        return migration_id
+        return migration_ids[-1]
 
     async def _refuse_second(self, collection: Collection, error: IntegrityError) -> None:
         async with self._engine.connect() as conn:
@@ -161,15 +151,19 @@ class Starter:
 async def _create_target(
     conn: AsyncConnection, collection: Collection, loaded: Loaded, chunking: Chunking
 ) -> IndexRow:
+    """Raises IndexChanged."""
+    row = await collections.find(conn, collection.row.name)
+    if row.active_index_id != collection.active.id:
+        raise IndexChanged(collection.row.name)
     index_id = await indexes.create(
         conn,
-        collection_id=collection.row.id,
+        collection_id=row.id,
         space_id=loaded.space_id,
         dimensions=loaded.model.space.dimensions,
         chunking=index_chunking(chunking),
         state="building",
     )
-    await collections.set_building(conn, collection.row.id, index_id)
+    await collections.set_building(conn, row.id, index_id)
     target = await indexes.by_id(conn, index_id)
     if target is None:
         raise LookupError(index_id)

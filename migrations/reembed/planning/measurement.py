@@ -71,14 +71,7 @@ async def measure(
     Raises EncoderFailed, EncoderDied.
     """
     documents = await sample.take(engine, collection_id, target, chunking)
-    measurement = Measurement(
-        documents=documents.population.documents,
-        sampled=len(documents.documents),
-        too_long=documents.too_long,
-        cut=documents.cut,
-        empty=documents.empty,
-        unreadable=documents.unreadable,
-    )
+    measurement = _describe_sample(documents)
     if not documents.chunks:
         return measurement
     encoding = await measure_rates(target, documents.chunks, _ENCODE_S)
@@ -96,6 +89,17 @@ async def measure(
         encode_s=documents.total_time(encode_times).likely / measurement.documents,
         insert_s=_insert_s(cost, chunks) * chunks / measurement.documents,
         with_hnsw=with_hnsw,
+    )
+
+
+def _describe_sample(documents: Sample) -> Measurement:
+    return Measurement(
+        documents=documents.population.documents,
+        sampled=len(documents.documents),
+        too_long=documents.too_long,
+        cut=documents.cut,
+        empty=documents.empty,
+        unreadable=documents.unreadable,
     )
 
 

@@ -89,9 +89,8 @@ async def _measure(subject: Subject, sides: ComparedSides) -> report.Report:
     # Without queries, search for something: the report needs a latency.
     texts = queries.texts or [f"search {subject.collection.name}"]
     results = await side.search_sides(sides, texts)
-    scores = await golden.judge(
-        subject.engine, subject.collection.id, subject.migration.golden, sides
-    )
+    golden_queries = subject.migration.golden
+    scores = await golden.judge(subject.engine, subject.collection.id, golden_queries, sides)
     compared = _compare_results(queries, results)
     translated = await _translate_scores(subject, sides, queries)
     findings = gates.Findings(
@@ -99,16 +98,10 @@ async def _measure(subject: Subject, sides: ComparedSides) -> report.Report:
         recall=recall,
         ndcg=scores.ndcg,
         overlap=comparison.mean_overlap(compared),
-        unavailable={},
+        unavailable={**scores.notes, **_skipped_queries(queries)},
     )
-    findings = replace(
-        findings,
-        unavailable={
-            **_unavailable(sides, findings, translated),
-            **scores.notes,
-            **_skipped_queries(queries),
-        },
-    )
+    unavailable = {**_unavailable(sides, findings, translated), **findings.unavailable}
+    findings = replace(findings, unavailable=unavailable)
     return report.Report(
         created_at=datetime.now(UTC),
         coverage=coverage,
@@ -119,7 +112,7 @@ async def _measure(subject: Subject, sides: ComparedSides) -> report.Report:
         ndcg=scores.ndcg,
         latency=results.latencies(),
         translation=translated,
-        unavailable=dict(findings.unavailable),
+        unavailable=unavailable,
         verdict=gates.judge(findings, subject.options),
     )
 
