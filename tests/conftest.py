@@ -15,7 +15,7 @@ for _name in list(os.environ):
         del os.environ[_name]
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from tests import databases, model_cache, models, processes  # noqa: E402
+from tests import databases, model_cache, models, processes, schedule  # noqa: E402
 
 _TEST_DATABASE_URL = os.environ.get("TEST_DATABASE_URL")
 _CHOICE = pytest.StashKey[databases.Choice]()
@@ -38,6 +38,18 @@ def pytest_configure(config: pytest.Config) -> None:
         parent = Path(tempfile.gettempdir()).resolve()
         # The processes among which pytest-xdist divides the tests inherit it.
         os.environ[_MODEL_CACHE] = str(stack.enter_context(model_cache.kept(parent)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: schedule.rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> schedule.Scheduler | None:
+    if config.getoption("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False
+    return schedule.Scheduler(config, log)
 
 
 @pytest.fixture(scope="session")
