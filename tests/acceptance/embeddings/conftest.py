@@ -1,7 +1,5 @@
 """One service for all tests of the embedding routes: with small limits, and several models."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,19 +84,15 @@ def client(shared: services.Service, described: dict[str, Any]) -> Iterator[http
 
 
 @pytest.fixture(scope="session")
-def references(tmp_path_factory: pytest.TempPathFactory, roots: Path) -> dict[str, np.ndarray]:
+def references(model_cache: Path, roots: Path) -> reference.Vectors:
     """sentence-transformers' vectors of reference.TEXTS, with torch in fp32."""
-    output = tmp_path_factory.mktemp("references") / "vectors.npz"
     prompted = roots / "prompted"
-    cases: list[Any] = [
-        *("bundled", models.minilm_directory(), ""),
-        *("prompted:document", prompted, DOCUMENT),
-        *("prompted:query", prompted, QUERY),
-    ]
-    command = [sys.executable, "-m", reference.__name__, output, *cases]
-    subprocess.run(list(map(str, command)), check=True, capture_output=True)
-    vectors = np.load(output)
-    return {name: vectors[f"{name} reference"] for name in cases[::3]}
+    cases = (
+        reference.Case("bundled", models.minilm_directory()),
+        reference.Case("prompted:document", prompted, DOCUMENT),
+        reference.Case("prompted:query", prompted, QUERY),
+    )
+    return reference.of_library(cases, model_cache)
 
 
 @pytest.fixture(scope="session")

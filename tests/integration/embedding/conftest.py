@@ -1,9 +1,6 @@
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from embedding import loading, model
@@ -12,7 +9,6 @@ from tests import models
 from tests.integration.embedding import reference
 
 PROMPT = "passage: "
-Vectors = dict[str, np.ndarray]
 
 
 @pytest.fixture(scope="session")
@@ -57,22 +53,19 @@ def prompted(cache_dir: Path, prompted_directory: Path) -> Iterator[model.Loaded
 
 @pytest.fixture(scope="session")
 def vectors(
-    tmp_path_factory: pytest.TempPathFactory, wordllama_directory: Path, prompted_directory: Path
-) -> Vectors:
+    cache_dir: Path, wordllama_directory: Path, prompted_directory: Path
+) -> reference.Vectors:
     """By "NAME reference" and "NAME torch": reference.TEXTS by the library and by our encoder."""
-    output = tmp_path_factory.mktemp("vectors") / "vectors.npz"
-    given = (
-        ("minilm", models.minilm_directory(), ""),
-        ("wordllama", wordllama_directory, ""),
-        ("prompted", prompted_directory, PROMPT),
+    cases = (
+        reference.Case("minilm", models.minilm_directory()),
+        reference.Case("wordllama", wordllama_directory),
+        reference.Case("prompted", prompted_directory, PROMPT),
     )
-    arguments = [str(value) for case in given for value in case]
-    subprocess.run(
-        [sys.executable, "-m", reference.__name__, output, *arguments],
-        check=True,
-        capture_output=True,
-    )
-    return dict(np.load(output))
+    library = reference.of_library(cases, cache_dir)
+    ours = reference.of_our_encoder(cases)
+    return {f"{name} reference": vectors for name, vectors in library.items()} | {
+        f"{name} torch": vectors for name, vectors in ours.items()
+    }
 
 
 def _loaded(name: str, directory: Path, cache_dir: Path) -> Iterator[model.LoadedModel]:
