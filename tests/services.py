@@ -99,15 +99,20 @@ class Service:
         self.process.wait(10)
 
 
+def prepare(data_dir: Path, cache: Path) -> None:
+    """A data directory whose converted models are those of `cache`."""
+    data_dir.mkdir(exist_ok=True)
+    data_dir.chmod(0o711)
+    if not (data_dir / "cache").exists():
+        (data_dir / "cache").symlink_to(cache, target_is_directory=True)
+
+
 @contextlib.contextmanager
 def serving(
     data_dir: Path, cache: Path, *arguments: str, ready: bool = True, **settings: object
 ) -> Iterator[Service]:
     """A service that is always ended afterwards; `cache` holds converted models."""
-    data_dir.mkdir(exist_ok=True)
-    data_dir.chmod(0o711)
-    if not (data_dir / "cache").exists():
-        (data_dir / "cache").symlink_to(cache, target_is_directory=True)
+    prepare(data_dir, cache)
     port = int(str(settings.setdefault("port", free_port())))
     log = data_dir.parent / f"service-{port}.log"
     with log.open("ab") as file:

@@ -62,14 +62,18 @@ def test_port_in_use(home: Path):
     assert not home.exists()
 
 
-def test_server_database_that_is_behind_is_refused(home: Path, empty_database_url: str):
+def test_server_database_that_is_behind_is_refused(
+    home: Path, model_cache: Path, empty_database_url: str
+):
+    services.prepare(home, model_cache)
     done = services.run(home, "serve", port=services.free_port(), database_url=empty_database_url)
     assert done.returncode == 1
     assert "vecmark db upgrade" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_unreachable_database_is_reported(home: Path):
+def test_unreachable_database_is_reported(home: Path, model_cache: Path):
+    services.prepare(home, model_cache)
     url = f"postgresql://nobody:secret@127.0.0.1:{services.free_port()}/nothing"
     done = services.run(home, "serve", port=services.free_port(), database_url=url)
     assert done.returncode == 1

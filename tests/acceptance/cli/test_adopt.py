@@ -84,10 +84,9 @@ def test_adopting_a_table_of_the_bundled_model_while_a_service_runs(
 
 
 @pytest.fixture
-def own_database(home: Path) -> Iterator[psycopg.Connection]:
+def own_database(home: Path, model_cache: Path) -> Iterator[psycopg.Connection]:
     """The embedded PostgreSQL of `home`, kept running whichever process is killed."""
-    home.mkdir()
-    home.chmod(0o711)
+    services.prepare(home, model_cache)
     with (
         postgres.EmbeddedPostgres(home) as server,
         psycopg.connect(libpq(server.url), autocommit=True) as connection,

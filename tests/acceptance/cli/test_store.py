@@ -13,9 +13,7 @@ def test_an_unreachable_service_is_named(tmp_path):
 
 
 def test_data_without_a_running_service_is_opened_directly(home, model_cache, notes):
-    home.mkdir()
-    home.chmod(0o711)
-    (home / "cache").symlink_to(model_cache)
+    services.prepare(home, model_cache)
     added = services.run(home, "add", str(notes))
     assert added.stdout.startswith("4 created, 0 failed"), added.stderr
     found = services.run(home, "search", "-n", "1", "string instrument")
