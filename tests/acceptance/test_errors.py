@@ -10,7 +10,7 @@ import pytest
 
 from api import app
 from api.http import openai_errors
-from tests import services
+from tests import databases, services
 from tests.acceptance import truths
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -201,14 +201,17 @@ def test_compressed_bodies(client: httpx.Client, collection: str, kind: str):
 
 
 @pytest.fixture(scope="module")
-def small(shared_url, model_cache):
-    """A service that accepts only short bodies."""
-    from tests import databases
-
+def small(database_server, template_database, model_cache, static_model):
+    """A service that accepts only short bodies; its database needs no other model."""
     with (
+        databases.fresh(database_server, template=template_database) as url,
         databases.open_directory() as folder,
         services.serving(
-            folder / "data", model_cache, database_url=shared_url, max_body_bytes=5000
+            folder / "data",
+            model_cache,
+            database_url=url,
+            model=static_model,
+            max_body_bytes=5000,
         ) as service,
     ):
         yield service

@@ -70,8 +70,10 @@ def write(client: httpx.Client, id_: str) -> httpx.Response:
     return client.post("/v1/documents", json={"documents": [{"id": id_, "text": f"boat {id_}"}]})
 
 
-def test_postgres_stops_and_comes_back(home: Path, serve: Serve, server: postgres.EmbeddedPostgres):
-    service = serve(home, database_url=server.url)
+def test_postgres_stops_and_comes_back(
+    home: Path, serve_static: Serve, server: postgres.EmbeddedPostgres
+):
+    service = serve_static(home, database_url=server.url)
     with service.client() as client:
         assert write(client, "before").status_code == 200
         server.stop()
@@ -94,11 +96,13 @@ def test_postgres_stops_and_comes_back(home: Path, serve: Serve, server: postgre
     assert services.postgres_processes(home.parent / "elsewhere")
 
 
-def test_a_write_waits_for_postgres(home: Path, serve: Serve, server: postgres.EmbeddedPostgres):
+def test_a_write_waits_for_postgres(
+    home: Path, serve_static: Serve, server: postgres.EmbeddedPostgres
+):
     """It is acknowledged only once PostgreSQL is back."""
     import concurrent.futures
 
-    service = serve(home, database_url=server.url)
+    service = serve_static(home, database_url=server.url)
     with service.client() as client, concurrent.futures.ThreadPoolExecutor(1) as pool:
         assert write(client, "before").status_code == 200
         server.stop()
@@ -111,9 +115,9 @@ def test_a_write_waits_for_postgres(home: Path, serve: Serve, server: postgres.E
         assert client.get("/v1/documents/while").json()["searchable"]
 
 
-def test_postgres_that_hangs(home: Path, serve: Serve, server: postgres.EmbeddedPostgres):
+def test_postgres_that_hangs(home: Path, serve_static: Serve, server: postgres.EmbeddedPostgres):
     """Connections stay open but nothing answers: not ready, and healthy again afterwards."""
-    service = serve(home, database_url=server.url)
+    service = serve_static(home, database_url=server.url)
     with service.client() as client:
         assert write(client, "before").status_code == 200
         with frozen(home.parent / "elsewhere"):
@@ -125,8 +129,8 @@ def test_postgres_that_hangs(home: Path, serve: Serve, server: postgres.Embedded
         assert write(client, "after").status_code == 200
 
 
-def test_schema_dropped(home: Path, serve: Serve, database_url: str):
-    service = serve(home, database_url=database_url)
+def test_schema_dropped(home: Path, serve_static: Serve, database_url: str):
+    service = serve_static(home, database_url=database_url)
     with service.client() as client:
         databases.execute(database_url, "UPDATE alembic_version SET version_num = '0000'")
         ready = client.get("/readyz")
@@ -136,9 +140,9 @@ def test_schema_dropped(home: Path, serve: Serve, database_url: str):
         assert client.get("/healthz").is_success
 
 
-def test_connections_terminated(home: Path, serve: Serve, database_url: str):
+def test_connections_terminated(home: Path, serve_static: Serve, database_url: str):
     """As when a pooler restarts: the next request opens a new connection and no client notices."""
-    service = serve(home, database_url=database_url)
+    service = serve_static(home, database_url=database_url)
     name = databases.database_name(database_url)
     with service.client() as client:
         for no in range(3):

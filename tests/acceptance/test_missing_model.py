@@ -19,6 +19,12 @@ def model(tmp_path: Path) -> Path:
     return models.wordllama_directory(tmp_path / "model_files")
 
 
+@pytest.fixture
+def another(tmp_path: Path) -> Path:
+    """The same weights with a prompt: another space."""
+    return models.wordllama_directory(tmp_path / "another", document_prompt="the text is about: ")
+
+
 def index(client: httpx.Client, id_: str, text: str) -> dict[str, object]:
     sent = {"documents": [{"id": id_, "text": text}]}
     answer = client.post("/v1/documents", json=sent)
@@ -69,14 +75,14 @@ def lost(home: Path, serve: Serve, database_url: str, model: Path) -> str:
 
 
 def test_another_model_is_configured(
-    home: Path, serve: Serve, database_url: str, model: Path, lost: str
+    home: Path, serve: Serve, database_url: str, *, another: Path, model: Path, lost: str
 ):
-    other = serve(home, database_url=database_url, model="bundled", ready=False)
+    other = serve(home, database_url=database_url, model=another, ready=False)
     other.wait_ready(HEALTH)
     with other.client() as client:
         check_missing(client, lost)
     other.stop()
-    again = serve(home, database_url=database_url, model="bundled", model_roots=model.parent)
+    again = serve(home, database_url=database_url, model=another, model_roots=model.parent)
     with again.client() as client:
         check_healed(again, client, lost)
 

@@ -124,10 +124,10 @@ def test_a_check_compares_every_backend(data_dir):
 
 
 @pytest.mark.slow
-def test_an_int8_model_serves_a_collection_and_then_cannot_be_removed(serve, data_dir, home):
+def test_an_int8_model_serves_a_collection_and_then_cannot_be_removed(serve_static, data_dir, home):
     home.mkdir()
     shutil.copytree(data_dir / "models", home / "models")
-    service = serve(home)
+    service = serve_static(home)
 
     def vecmark(*arguments: str) -> str:
         done = services.run(home, *arguments)
