@@ -39,7 +39,7 @@ def test_other_code_or_libraries_get_another_folder(tmp_path, monkeypatch):
     with model_cache.kept(tmp_path) as other_code:
         assert other_code != first
     monkeypatch.undo()
-    monkeypatch.setattr(convert, "versions", lambda libraries: {"torch": "0"})
+    monkeypatch.setattr(convert, "library_versions", lambda libraries: {"torch": "0"})
     with model_cache.kept(tmp_path) as other_library:
         assert other_library not in (first, other_code)
 

@@ -69,7 +69,7 @@ def of_our_encoder(cases: Sequence[Case]) -> Vectors:
 def _digest(case: Case) -> str:
     options = description.ModelOptions(document_prompt=case.prompt)
     space = description.describe(case.name, case.directory, options=options).space
-    content = (space.fingerprint, TEXTS, sorted(convert.versions().items()))
+    content = (space.fingerprint, TEXTS, sorted(convert.library_versions().items()))
     return hashlib.sha256(repr(content).encode()).hexdigest()[:32]
 
 
