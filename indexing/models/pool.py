@@ -1,4 +1,4 @@
-"""The models of this process: loaded at the start or on demand, unloaded when memory is short."""
+"""The models of this process: loaded at start or on demand, unloaded when memory is short."""
 
 import asyncio
 import contextlib

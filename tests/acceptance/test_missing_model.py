@@ -45,7 +45,7 @@ def check_missing(client: httpx.Client, lost: str) -> None:
     document = client.get("/v1/documents/later").json()
     assert (document["text"], document["searchable"]) == ("a bridge over the river", False)
     assert client.get("/v1/collections/default").json()["pending"] == 1
-    states = {one["space"]: one["state"] for one in client.get("/v1/models").json()["data"]}
+    states = {model["space"]: model["state"] for model in client.get("/v1/models").json()["data"]}
     assert states[lost] == "missing"
     # Everything that needs no model works.
     similar = client.get("/v1/documents/early/similar")

@@ -60,8 +60,8 @@ def embed(roots: Path) -> Embed:
     table = safetensors.numpy.load_file(file)["embedding.weight"]
 
     def make(some: Sequence[str], *, prompt: str = "", limit: int | None = None) -> Vectors:
-        ids = [tokenizer.encode(prompt + one, add_special_tokens=False).ids for one in some]
-        return np.stack([table[one[:limit]].mean(axis=0) for one in ids])
+        tokens = [tokenizer.encode(prompt + text, add_special_tokens=False).ids for text in some]
+        return np.stack([table[ids[:limit]].mean(axis=0) for ids in tokens])
 
     return make
 
@@ -88,11 +88,11 @@ class Source:
         """A new table with these rows; a vector is an array or None."""
         connection, table = self.connection, sql.Identifier(name)
         connection.execute(sql.SQL(f"CREATE TABLE {{}} ({columns})").format(table))
-        places = ", ".join(["%s"] * len(rows[0]))
+        values = ", ".join(["%s"] * len(rows[0]))
         with connection.cursor() as cursor:
             cursor.executemany(
-                sql.SQL(f"INSERT INTO {{}} VALUES ({places})").format(table),
-                [[_value(one) for one in row] for row in rows],
+                sql.SQL(f"INSERT INTO {{}} VALUES ({values})").format(table),
+                [[_value(value) for value in row] for row in rows],
             )
 
     def fingerprint(self, name: str = "notes") -> object:
@@ -126,9 +126,9 @@ def adopt(
     data_dir.mkdir()
     (data_dir / "cache").symlink_to(model_cache, target_is_directory=True)
 
-    async def run(*, flags: dict[str, Any] | None = None, **asked: Any) -> AdoptReport:
-        given = {"database_url": database_url, "data_dir": data_dir, "model_roots": [roots]}
-        chosen = settings.load({}, **(given | (flags or {})))
+    async def run(*, flags: dict[str, Any] | None = None, **changes: Any) -> AdoptReport:
+        options = {"database_url": database_url, "data_dir": data_dir, "model_roots": [roots]}
+        loaded = settings.load({}, **(options | (flags or {})))
         default = {
             "collection": "adopted",
             "table": "notes",
@@ -137,9 +137,9 @@ def adopt(
             "embedding_column": "embedding",
             "source": source.url,
         }
-        request = Request(**(default | asked))
+        request = Request(**(default | changes))
         report = AdoptReport(request, quiet=True)
-        await adopt_run.adopt(chosen, request, report)
+        await adopt_run.adopt(loaded, request, report)
         return report
 
     return run

@@ -1,4 +1,4 @@
-"""What becomes of a table's rows: documents with the vectors that they had, each exception told."""
+"""A table's rows become documents with their vectors, and every exception is reported."""
 
 import asyncio
 import contextlib
@@ -25,12 +25,12 @@ def rows(vectors, texts=TEXTS):
     return list(zip(range(len(texts)), texts, vectors, strict=True))
 
 
-def one(connection, query, *values):
+def fetch(connection, query, *values):
     return connection.execute(query, values).fetchone()
 
 
 def table_of(stored, name="adopted"):
-    (index,) = one(stored, "SELECT active_index_id FROM collections WHERE name = %s", name)
+    (index,) = fetch(stored, "SELECT active_index_id FROM collections WHERE name = %s", name)
     return f"vectors_{index}"
 
 
@@ -42,27 +42,27 @@ async def test_the_collection_is_whole_and_the_source_untouched(source, adopt, e
     imported = report.as_json()["imported"]
     assert imported["documents"] == imported["with_vector"] == 300
     assert imported["pending"] == imported["left_out"] == {}
-    index = one(
+    index = fetch(
         stored,
         "SELECT i.state, i.strategy, i.hnsw, s.model_id FROM indexes i JOIN spaces s"
         " ON s.id = i.space_id JOIN collections c ON c.active_index_id = i.id",
     )
     assert index == ("active", "none", "none", "original")
-    counted = one(
+    counted = fetch(
         stored,
         f"SELECT count(*), min(v.char_end - length(d.text)), min(v.char_start), min(v.token_count)"
         f" FROM {table_of(stored)} v JOIN documents d USING (doc_key, text_hash)",
     )
     assert counted[:3] == (300, 0, 0)
     assert counted[3] > 5
-    assert one(stored, "SELECT count(*) FROM pending") == (0,)
+    assert fetch(stored, "SELECT count(*) FROM pending") == (0,)
 
 
 async def test_a_text_is_read_to_the_models_limit(source, adopt, embed, stored, roots):
     long = some_texts(20, words=100)
     source.table(rows(embed(long, limit=32), long))
     await adopt(flags={"model": str(roots / "original"), "max_tokens": 32})
-    found = one(
+    found = fetch(
         stored,
         f"SELECT max(v.token_count), max(v.char_end), min(length(d.text)) FROM {table_of(stored)} v"
         " JOIN documents d USING (doc_key)",
@@ -95,18 +95,18 @@ async def test_stale_rows_of_the_sample_are_left_to_be_embedded(source, adopt, e
     vectors[[7, 8]] = embed(some_texts(2, seed=3))
     source.table(rows(vectors))
     found = (await adopt(sample=300)).as_json()
-    assert {one["id"] for one in found["stale"]} == {"7", "8"}
+    assert {row["id"] for row in found["stale"]} == {"7", "8"}
     assert found["imported"]["pending"] == {"stale": 2}
     pending = stored.execute(
         "SELECT d.id FROM pending p JOIN documents d USING (doc_key, text_hash) ORDER BY d.id"
     ).fetchall()
     assert pending == [("7",), ("8",)]
-    assert one(stored, f"SELECT count(*) FROM {table_of(stored)}") == (298,)
+    assert fetch(stored, f"SELECT count(*) FROM {table_of(stored)}") == (298,)
     evidence = found["evidence"]
     assert evidence["sampled"] == 300
     # Every row was compared: none of the vectors that were taken is unknown.
     assert evidence["stale_upper_bound_95"] == 0
-    kept = one(stored, "SELECT evidence FROM indexes")
+    kept = fetch(stored, "SELECT evidence FROM indexes")
     assert kept == (evidence,)
 
 
@@ -121,7 +121,7 @@ async def test_what_was_not_sampled_is_bounded(source, adopt, embed):
     assert evidence["share"] == 1
 
 
-async def test_each_row_that_can_not_be_taken_as_it_is_is_told(source, adopt, embed, stored):
+async def test_each_row_that_is_not_taken_as_it_is_is_reported(source, adopt, embed, stored):
     good = embed(TEXTS)
     zero = np.zeros(256, np.float32)
     taken = [
@@ -131,7 +131,7 @@ async def test_each_row_that_can_not_be_taken_as_it_is_is_told(source, adopt, em
         ("1", "a row whose id is there"),
         ("long", "word " * 50),
     ]
-    made = embed([one for _, one in taken])
+    made = embed([content for _, content in taken])
     odd = [
         *((id_, content, vector) for (id_, content), vector in zip(taken, made, strict=True)),
         ("none", None, good[0]),
@@ -152,7 +152,7 @@ async def test_each_row_that_can_not_be_taken_as_it_is_is_told(source, adopt, em
     assert imported["examples"]["no vector"] == ["null"]
     pending = stored.execute("SELECT id FROM documents JOIN pending USING (doc_key) ORDER BY id")
     assert pending.fetchall() == [("null",), ("zero",)]
-    assert one(stored, "SELECT text FROM documents WHERE id = '1'") == (TEXTS[1],)
+    assert fetch(stored, "SELECT text FROM documents WHERE id = '1'") == (TEXTS[1],)
 
 
 async def test_an_id_that_came_in_an_earlier_batch_stays_as_it_was(source, adopt, embed, stored):
@@ -163,8 +163,8 @@ async def test_an_id_that_came_in_an_earlier_batch_stays_as_it_was(source, adopt
     imported = (await adopt(claimed=("original",))).as_json()["imported"]
     assert imported["left_out"] == {"id twice": 1}
     assert imported["documents"] == imported["with_vector"] == 1500
-    assert one(stored, "SELECT text FROM documents WHERE id = '0'") == (many[0],)
-    assert one(stored, f"SELECT count(*) FROM {table_of(stored)}") == (1500,)
+    assert fetch(stored, "SELECT text FROM documents WHERE id = '0'") == (many[0],)
+    assert fetch(stored, f"SELECT count(*) FROM {table_of(stored)}") == (1500,)
 
 
 async def test_only_the_first_examples_are_listed(source, adopt, embed):
@@ -196,7 +196,7 @@ async def test_texts_that_were_cut_elsewhere_are_left_to_be_embedded(
     assert found["cut_elsewhere"]
     assert found["stale"] == []
     assert found["imported"]["pending"] == {"cut elsewhere": 4}
-    assert one(stored, f"SELECT max(token_count) < 32 FROM {table_of(stored)}") == (True,)
+    assert fetch(stored, f"SELECT max(token_count) < 32 FROM {table_of(stored)}") == (True,)
 
 
 METADATA = "id text, content text, embedding vector(256), meta jsonb, lang text, year int"
@@ -233,7 +233,7 @@ async def test_metadata_that_no_answer_could_hold_is_left_out(source, adopt, emb
 
 
 async def test_any_name_is_a_name(source, adopt, embed):
-    """Also one that would end a statement, in a view, in another schema than the extension."""
+    """Even one that would end a statement, of a view, with the extension in another schema."""
     evil = 'x"; DROP TABLE kept; --'
     source.connection.execute("CREATE SCHEMA ext; ALTER EXTENSION vector SET SCHEMA ext")
     source.connection.execute("CREATE TABLE kept (n int)")
@@ -249,7 +249,7 @@ async def test_any_name_is_a_name(source, adopt, embed):
         claimed=("original",),
     )
     assert found.as_json()["imported"]["documents"] == 300
-    assert one(source.connection, "SELECT count(*) FROM kept") == (0,)
+    assert fetch(source.connection, "SELECT count(*) FROM kept") == (0,)
 
 
 async def test_who_may_only_read_can_adopt(source, adopt, embed):
@@ -305,7 +305,7 @@ async def begun(url, space_id, *, long_ago=True):
 async def space_id(source, adopt, embed, stored):
     source.table(rows(embed(TEXTS)))
     await adopt(claimed=("original",), collection="first")
-    return one(stored, "SELECT id FROM spaces")[0]
+    return fetch(stored, "SELECT id FROM spaces")[0]
 
 
 async def test_two_adoptions_of_one_name_do_not_meet(adopt, database_url, space_id, stored):
@@ -313,7 +313,7 @@ async def test_two_adoptions_of_one_name_do_not_meet(adopt, database_url, space_
         with pytest.raises(errors.AdoptionRefused, match="another `vecmark adopt`"):
             await adopt(claimed=("original",))
         await Sweeper(opened).sweep()
-        assert one(stored, "SELECT count(*) FROM collections") == (2,)
+        assert fetch(stored, "SELECT count(*) FROM collections") == (2,)
     # Its process has ended.
     found = await adopt(claimed=("original",))
     assert found.as_json()["imported"]["documents"] == 300
@@ -326,29 +326,29 @@ async def test_what_a_dead_process_left_is_swept(database_url, space_id, stored)
     opened = engine.create_engine(database_url, pool_size=2)
     await Sweeper(opened).sweep()
     # It may have been begun just now, and not be held yet.
-    assert one(stored, "SELECT count(*) FROM collections") == (2,)
+    assert fetch(stored, "SELECT count(*) FROM collections") == (2,)
     stored.execute("UPDATE collections SET created_at = now() - interval '1 hour'")
     await Sweeper(opened).sweep()
     await opened.dispose()
-    assert one(stored, "SELECT count(*) FROM collections") == (1,)
+    assert fetch(stored, "SELECT count(*) FROM collections") == (1,)
     assert_nothing_left(stored)
 
 
 def assert_nothing_left(stored):
     """No document, index or table without its collection."""
     lost = "SELECT count(*) FROM documents WHERE collection_id NOT IN (SELECT id FROM collections)"
-    assert one(stored, lost) == (0,)
+    assert fetch(stored, lost) == (0,)
     indexes = stored.execute("SELECT 'vectors_' || id FROM indexes ORDER BY 1").fetchall()
     tables = "SELECT relname FROM pg_class WHERE relname ~ '^vectors_[0-9]+$' ORDER BY 1"
     assert stored.execute(tables).fetchall() == indexes
     states = "SELECT count(*) FROM indexes WHERE state <> 'active'"
-    assert one(stored, states) == (0,)
+    assert fetch(stored, states) == (0,)
     pending = "SELECT count(*) FROM pending WHERE index_id NOT IN (SELECT id FROM indexes)"
-    assert one(stored, pending) == (0,)
+    assert fetch(stored, pending) == (0,)
 
 
 async def test_a_collection_made_meanwhile_stays(source, adopt, embed, stored, database_url):
-    """The import is given up at its end, and nothing of it is left."""
+    """The import fails at its end and leaves nothing."""
     source.table([("0", TEXTS[0], embed(TEXTS[:1])[0])], columns=COLUMNS)
     await adopt(claimed=("original",), collection="first")
     stored.execute(
@@ -359,7 +359,7 @@ async def test_a_collection_made_meanwhile_stays(source, adopt, embed, stored, d
     )
     with pytest.raises(errors.AdoptionRefused, match="a collection adopted was created meanwhile"):
         await adopt(claimed=("original",))
-    assert one(stored, "SELECT count(*) FROM collections") == (2,)
+    assert fetch(stored, "SELECT count(*) FROM collections") == (2,)
     assert_nothing_left(stored)
 
 
@@ -367,13 +367,13 @@ async def test_an_interrupted_adoption_leaves_nothing(source, adopt, embed, stor
     many = some_texts(12_000, words=3)
     source.table(rows(embed(many), many))
     adoption = asyncio.create_task(adopt(claimed=("original",)))
-    while one(stored, "SELECT count(*) FROM documents") == (0,):
+    while fetch(stored, "SELECT count(*) FROM documents") == (0,):
         assert not adoption.done()
         await asyncio.sleep(0.02)
-    assert one(stored, "SELECT active_index_id FROM collections") == (None,)
+    assert fetch(stored, "SELECT active_index_id FROM collections") == (None,)
     adoption.cancel()
     with pytest.raises(asyncio.CancelledError):
         await adoption
-    assert one(stored, "SELECT count(*) FROM collections") == (0,)
-    assert one(stored, "SELECT count(*) FROM documents") == (0,)
+    assert fetch(stored, "SELECT count(*) FROM collections") == (0,)
+    assert fetch(stored, "SELECT count(*) FROM documents") == (0,)
     assert_nothing_left(stored)

@@ -1,4 +1,4 @@
-"""Which model made a table's vectors: found where it did, refused where none did."""
+"""Finding the model that made a table's vectors, and refusing if none did."""
 
 import re
 
@@ -18,7 +18,9 @@ def rows(vectors, texts=TEXTS):
 
 
 def verdicts(report):
-    return {one["model"]: one["verdict"] for one in report.as_json()["candidates"]}
+    return {
+        candidate["model"]: candidate["verdict"] for candidate in report.as_json()["candidates"]
+    }
 
 
 @pytest.mark.parametrize("kind", ["vector(256)", "halfvec(256)", "vector"])
@@ -28,12 +30,12 @@ async def test_the_unknown_model_is_found_among_several(source, adopt, embed, ki
     report = await adopt(dry_run=True)
     found = report.as_json()
     assert found["model"]["name"] == "original"
-    said = verdicts(report)
-    assert said.pop("original") == "matches"
-    assert said.pop("prompted") == "nearly matches"
-    assert said.pop("strange") == "not its vectors"
-    assert said == {"sentence-transformers/all-MiniLM-L6-v2": "other dimensions"}
-    [original] = [one for one in found["candidates"] if one["model"] == "original"]
+    outcomes = verdicts(report)
+    assert outcomes.pop("original") == "matches"
+    assert outcomes.pop("prompted") == "nearly matches"
+    assert outcomes.pop("strange") == "not its vectors"
+    assert outcomes == {"sentence-transformers/all-MiniLM-L6-v2": "other dimensions"}
+    [original] = [entry for entry in found["candidates"] if entry["model"] == "original"]
     assert original["worst"] > 0.9999
     assert original["compared"] == 200
     assert found["stale"] == []
@@ -109,7 +111,7 @@ def resaved(roots, tmp_path_factory):
     return folder
 
 
-async def test_of_two_that_match_the_first_is_taken_and_the_other_told(
+async def test_of_two_that_match_the_first_is_taken_and_the_other_reported(
     source, adopt, embed, *, roots, resaved, stored
 ):
     source.table(rows(embed(TEXTS)))
@@ -117,7 +119,7 @@ async def test_of_two_that_match_the_first_is_taken_and_the_other_told(
     found = (await adopt(flags=flags)).as_json()
     assert found["model"]["name"] == "original"
     assert found["matching_too"] == [{"name": "resaved", "linked": False}]
-    [other] = [one for one in found["candidates"] if one["model"] == "resaved"]
+    [other] = [entry for entry in found["candidates"] if entry["model"] == "resaved"]
     stored.execute(
         "INSERT INTO space_links (fingerprint, space_id, worst_cosine)"
         " SELECT %s, id, 1 FROM spaces",
@@ -132,7 +134,7 @@ async def test_of_two_that_match_the_first_is_taken_and_the_other_told(
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("changes", "message"),
     [
         ({"table": "nots"}, r"no table nots in this database .*: public\.notes"),
         ({"table": "nowhere.notes"}, r"no table nowhere\.notes"),
@@ -142,10 +144,10 @@ async def test_of_two_that_match_the_first_is_taken_and_the_other_told(
         ({"metadata_columns": ("meta",)}, r"has no column meta"),
     ],
 )
-async def test_what_is_missing_is_named_with_what_there_is(source, adopt, embed, asked, said):
+async def test_what_is_missing_is_named_with_what_exists(source, adopt, embed, changes, message):
     source.table(rows(embed(TEXTS)))
-    with pytest.raises(SourceUnusable, match=said):
-        await adopt(**asked)
+    with pytest.raises(SourceUnusable, match=message):
+        await adopt(**changes)
 
 
 async def test_a_table_without_vectors_is_refused(source, adopt):

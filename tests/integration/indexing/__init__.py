@@ -1,0 +1,1 @@
+"""Indexing against a real PostgreSQL, with small models."""

@@ -52,7 +52,7 @@ async def running(
     limit: int | None = None,
 ) -> AsyncIterator[ModelPool]:
     """Load models as at startup: the default one, then that of every space in use."""
-    places = loading.ModelSettings(
+    settings = loading.ModelSettings(
         default=str(directory),
         options=ModelOptions(),
         roots=roots,
@@ -60,9 +60,9 @@ async def running(
         cache_dir=cache,
         device="cpu",
     )
-    opened = ModelPool(database, places, limit)
+    opened = ModelPool(database, settings, limit)
 
-    await opened.load_default(asyncio.wrap_future(loading.begin_loading(places)))
+    await opened.load_default(asyncio.wrap_future(loading.begin_loading(settings)))
     await opened.load_needed()
     try:
         yield opened

@@ -48,7 +48,7 @@ async def test_idle_collections_cost_nothing(idle: Service):
             await write(idle, {"d1": "a boat on the lake"}, name=f"c{count}-{no}")
         deadline = asyncio.get_running_loop().time() + 60
         sent = [""] * 5
-        # PostgreSQL tells of inserted rows up to ten seconds late.
+        # PostgreSQL reports inserted rows up to ten seconds late.
         while len(sent) > 4:
             assert asyncio.get_running_loop().time() < deadline, sent
             with counted(idle) as sent:

@@ -1,0 +1,1 @@
+"""Indexing without a database or a model."""

@@ -1,0 +1,1 @@
+"""What an index lacks, and who works it off."""

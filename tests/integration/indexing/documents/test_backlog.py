@@ -65,18 +65,20 @@ async def release(service: Service) -> None:
 
 
 async def test_workers_never_claim_the_same(service: Service, lacking: int):
-    async with service.engine.connect() as one, service.engine.connect() as other:
-        await one.execute(
+    async with service.engine.connect() as first_conn, service.engine.connect() as second_conn:
+        await first_conn.execute(
             text("UPDATE pending SET lease_until = now() - interval '1 second' WHERE true")
         )
-        first = await pending_leases.claim(one, lacking, owner="a", limit=25, lease_s=60)
+        first = await pending_leases.claim(first_conn, lacking, owner="a", limit=25, lease_s=60)
         # Before the first has committed: its rows are passed over, not waited for.
-        assert await pending_leases.claim(other, lacking, owner="b", limit=25, lease_s=60) == []
-        await one.commit()
-        second = await pending_leases.claim(other, lacking, owner="b", limit=25, lease_s=60)
-        await other.commit()
+        assert (
+            await pending_leases.claim(second_conn, lacking, owner="b", limit=25, lease_s=60) == []
+        )
+        await first_conn.commit()
+        second = await pending_leases.claim(second_conn, lacking, owner="b", limit=25, lease_s=60)
+        await second_conn.commit()
     assert (len(first), len(second)) == (25, 15)
-    assert not {c.doc_key for c in first} & {c.doc_key for c in second}
+    assert not {claim.doc_key for claim in first} & {claim.doc_key for claim in second}
 
 
 async def test_a_lease_that_was_taken_over_settles_nothing(service: Service, lacking: int):
@@ -108,7 +110,7 @@ async def test_a_document_changed_meanwhile_keeps_its_newest_text(service: Servi
 
 
 async def cut_off(service: Service, times: int) -> None:
-    """As by workers that are killed with these rows in hand: a lease that ends, and no result."""
+    """As if workers had been killed while holding these rows: the lease ended without a result."""
     async with service.engine.begin() as conn:
         await conn.execute(
             text("UPDATE pending SET lease_until = now() - interval '1 s', attempts = :times"),
@@ -122,7 +124,7 @@ async def claimed(service: Service, lacking: int) -> int:
 
 
 async def test_what_was_cut_off_again_and_again_comes_alone(service: Service, lacking: int):
-    """One text that ends the process takes no others with it."""
+    """A text that crashes the process fails no other texts."""
     await cut_off(service, 1)
     assert await claimed(service, lacking) == 40
     await cut_off(service, 2)
@@ -146,8 +148,8 @@ async def test_what_never_comes_to_a_result_is_set_aside_with_its_reason(
         assert (counts.waiting, counts.failed) == (0, 40)
 
 
-async def test_a_restart_does_not_try_again_what_ends_it(service: Service, lacking: int):
-    """It would end it again, and again; what nobody noted is found all the same."""
+async def test_a_restart_does_not_retry_what_crashes_it(service: Service, lacking: int):
+    """It would crash the worker each time; what nobody noted is found all the same."""
     await cut_off(service, pending.MAX_ATTEMPTS)
     async with service.engine.begin() as conn:
         await conn.execute(

@@ -1,0 +1,1 @@
+"""HNSW indexes in a real PostgreSQL."""

@@ -76,16 +76,16 @@ async def test_built_automatically_and_searches_agree(opened: Open):
         assert index.ef_search is not None
         assert index.recall is not None
         assert index.recall >= 0.95
-        found = 0
+        shared = 0
         for words in texts(30, start=5000).values():
             near = await service.searcher.by_text("default", words, SearchQuery(limit=10))
             exact = await service.searcher.by_text(
                 "default", words, SearchQuery(limit=10, exact=True)
             )
             assert (near.nearest.path, exact.nearest.path) == ("hnsw", "exact")
-            ids = [{hit.id for hit in one.nearest.hits} for one in (near, exact)]
-            found += len(ids[0] & ids[1])
-        assert found >= 0.95 * 300
+            ids = [{hit.id for hit in answer.nearest.hits} for answer in (near, exact)]
+            shared += len(ids[0] & ids[1])
+        assert shared >= 0.95 * 300
 
 
 async def test_repeated_texts_do_not_count_as_missed(service: Service, keeper: HnswKeeper):

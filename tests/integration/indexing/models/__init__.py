@@ -1,0 +1,1 @@
+"""The pool of models: memory, names, spaces and links."""

@@ -1,4 +1,4 @@
-"""Several models at once: loaded by need within a budget, unloaded where it is short."""
+"""Several models at once: loaded on demand within a budget, unloaded when memory is short."""
 
 import asyncio
 import shutil
@@ -51,7 +51,7 @@ async def answers(opened: ModelPool, name: str) -> bool:
 
 
 def names(opened: ModelPool) -> set[str]:
-    return {one.name for one in opened.loaded}
+    return {loaded.name for loaded in opened.loaded}
 
 
 async def collection(database: AsyncEngine, opened: ModelPool, name: str, model: str) -> None:
@@ -61,7 +61,7 @@ async def collection(database: AsyncEngine, opened: ModelPool, name: str, model:
         opened.keep(loaded)
 
 
-async def test_the_least_recently_used_goes(
+async def test_the_least_recently_used_model_is_unloaded(
     database: AsyncEngine, original: Path, root: Path, model_cache: Path
 ) -> None:
     limit = 3 * size(original) + size(files.minilm_directory()) - 1
@@ -73,13 +73,15 @@ async def test_the_least_recently_used_goes(
         assert "other" not in names(opened)
         assert {str(original), "resaved", "sentence-transformers/all-MiniLM-L6-v2"} == names(opened)
         assert opened.memory_bytes <= limit
-        assert all(one.memory_bytes > 0 and one.last_used <= time.time() for one in opened.loaded)
-        # It comes back by what identifies it, and again something else goes.
+        assert all(
+            loaded.memory_bytes > 0 and loaded.last_used <= time.time() for loaded in opened.loaded
+        )
+        # It comes back by its fingerprint, and another one is unloaded for it.
         assert await fingerprint(opened, second) == second
         assert "resaved" not in names(opened)
 
 
-async def test_what_an_index_needs_and_the_default_never_go(
+async def test_models_of_indexes_and_the_default_are_never_unloaded(
     database: AsyncEngine, original: Path, root: Path, model_cache: Path
 ) -> None:
     limit = 3 * size(original) - 1
@@ -98,7 +100,7 @@ async def test_what_an_index_needs_and_the_default_never_go(
         assert names(opened) == {str(original), "other"}
 
 
-async def test_one_in_use_is_waited_for(
+async def test_a_model_in_use_is_waited_for(
     database: AsyncEngine, original: Path, root: Path, model_cache: Path
 ) -> None:
     order: list[str] = []
@@ -110,12 +112,12 @@ async def test_one_in_use_is_waited_for(
             order.append("loaded")
 
         with structlog.testing.capture_logs() as logged:
-            async with opened.using("resaved") as held:
+            async with opened.using("resaved") as resaved:
                 loading = asyncio.create_task(load())
-                while "load_waits" not in [one["event"] for one in logged]:
+                while "load_waits" not in [entry["event"] for entry in logged]:
                     assert not loading.done()
                     await fingerprint(opened, "resaved")
-                await held.model.encode_query("a small animal")
+                await resaved.model.encode_query("a small animal")
                 order.append("released")
         await loading
         assert order == ["released", "loaded"]
@@ -130,9 +132,9 @@ async def test_loaded_models_serve_while_another_loads(
         await fingerprint(opened, "resaved")
 
         async def ask(label: str, name: str | None) -> str:
-            found = await fingerprint(opened, name)
+            answering = await fingerprint(opened, name)
             order.append(label)
-            return found
+            return answering
 
         loads = [asyncio.create_task(ask("load", "bundled")) for _ in range(2)]
         await asyncio.sleep(0)  # they have begun
@@ -170,7 +172,7 @@ def point(weights: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [(truncate, "cut off"), (point, "LFS")])
-async def test_a_broken_directory_is_refused_until_it_is_mended(
+async def test_a_broken_directory_is_refused_until_it_is_repaired(
     database: AsyncEngine, original: Path, root: Path, model_cache: Path, harm
 ) -> None:
     weights = root / "resaved" / "model.safetensors"
@@ -251,11 +253,11 @@ async def test_a_collection_of_another_process_gets_its_model(
     database: AsyncEngine, original: Path, root: Path, model_cache: Path
 ) -> None:
     async with (
-        running(database, original, model_cache, root) as one,
+        running(database, original, model_cache, root) as first,
         running(database, original, model_cache, root, limit=1) as another,
     ):
-        assert another.warnings  # the default takes more than it may
-        await collection(database, one, "texts", "resaved")
+        assert another.warnings  # the default takes more than the limit
+        await collection(database, first, "texts", "resaved")
         with pytest.raises((EmbeddingError, errors.NoMemory)):
             await fingerprint(another, "other")
         task = asyncio.create_task(another.run())
@@ -264,4 +266,4 @@ async def test_a_collection_of_another_process_gets_its_model(
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
         task.cancel()
-        assert not one.warnings
+        assert not first.warnings

@@ -1,4 +1,4 @@
-"""Spaces in the database: a model that moved is refused, one that is the same is linked."""
+"""Stored spaces: a model whose vectors changed is refused, an equal one is linked."""
 
 import shutil
 from pathlib import Path
@@ -27,10 +27,10 @@ async def filled(database: AsyncEngine, opened: ModelPool) -> Collection:
     loaded = opened.default
     assert loaded is not None
     chunking = Chunking().resolve(loaded.model.tokenizer, loaded.model.space.document_prompt)
-    found, _ = await catalog.create("texts", loaded, chunking)
-    await write(database, opened, found, "frog", "a small animal that lives in ponds")
-    await write(database, opened, found, "bread", "flour, water and salt, baked in an oven")
-    return found
+    collection, _ = await catalog.create("texts", loaded, chunking)
+    await write(database, opened, collection, "frog", "a small animal that lives in ponds")
+    await write(database, opened, collection, "bread", "flour, water and salt, baked in an oven")
+    return collection
 
 
 async def write(
@@ -55,7 +55,7 @@ async def nearest(database: AsyncEngine, opened: ModelPool, query: str) -> str:
 
 
 async def row_versions(database: AsyncEngine, collection: Collection) -> list[str]:
-    """Which transaction wrote each vector: the same ones, if nothing was embedded again."""
+    """The transaction that wrote each vector: unchanged if nothing was embedded again."""
     async with database.connect() as conn:
         query = text(f"SELECT xmin::text FROM {collection.active.table} ORDER BY doc_key")
         return list((await conn.execute(query)).scalars())
@@ -119,13 +119,13 @@ async def test_model_is_found_again_under_another_default(
 async def test_files_replaced_behind_the_path_neither_write_nor_serve(
     database: AsyncEngine, original: Path, other: Path, model_cache: Path, tmp_path: Path
 ) -> None:
-    place = tmp_path / "model"
-    shutil.copytree(original, place)
-    async with running(database, place, model_cache) as before:
+    directory = tmp_path / "model"
+    shutil.copytree(original, directory)
+    async with running(database, directory, model_cache) as before:
         collection = await filled(database, before)
-    shutil.rmtree(place)
-    shutil.copytree(other, place)
-    async with running(database, place, model_cache) as after:
+    shutil.rmtree(directory)
+    shutil.copytree(other, directory)
+    async with running(database, directory, model_cache) as after:
         with pytest.raises(errors.ModelMissing):
             await nearest(database, after, "amphibian")
         await write(database, after, collection, "frog", "a new text about frogs")

@@ -1,0 +1,1 @@
+"""How adoption judges samples and rows."""

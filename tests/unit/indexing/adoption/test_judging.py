@@ -1,4 +1,4 @@
-"""How a sample is judged, and which rows can be documents."""
+"""How a sample is judged, and which rows can become documents."""
 
 import uuid
 
@@ -28,9 +28,9 @@ from storage.adoption.source_rows import SourceRow
     ],
 )
 def test_what_a_sample_allows(failed, compared, bound):
-    found = judging.upper_bound(failed, compared)
-    assert type(found) is float
-    assert found == pytest.approx(bound, abs=1e-7)
+    share = judging.upper_bound(failed, compared)
+    assert type(share) is float
+    assert share == pytest.approx(bound, abs=1e-7)
 
 
 def test_without_a_failure_the_bound_is_about_three_over_the_sample():
@@ -98,7 +98,7 @@ def row(id_="a", text="a boat", metadata="{}", embedding=None):
         (row(metadata='{"a":' * 9000 + "1" + "}" * 9000), "metadata too deep"),
     ],
 )
-def test_rows_that_can_be_no_document(found, reason):
+def test_rows_that_cannot_become_documents(found, reason):
     limits = rows.RowLimits(id_bytes=512, text_chars=100, metadata_depth=4)
     rules = rows.Rules(
         collection_id=uuid.uuid4(),

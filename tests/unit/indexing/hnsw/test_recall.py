@@ -1,3 +1,5 @@
+"""Recall by distance: what counts as found."""
+
 from indexing.hnsw.recall import recall
 
 
@@ -23,6 +25,6 @@ def test_rows_that_were_not_found_are_missed_and_none_count_twice():
     assert recall([[0.1], []], [[], [0.1]]) == 0
 
 
-def test_where_nothing_is_to_be_found_nothing_is_missed():
+def test_nothing_is_missed_if_there_is_nothing_to_find():
     assert recall([[]], [[]]) == 1
     assert recall([], []) == 1

@@ -43,6 +43,6 @@ def test_models_stay_within_the_memory_limit(
         assert (unknown.status_code, unknown.json()["type"]) == (422, "/problems/unknown-model")
         named = client.post("/v1/collections", json={"name": "more", "model": "sound"})
         assert named.status_code == 201
-        found = client.get("/v1/search", params={"q": "boat"}).json()
-        assert [hit["id"] for hit in found["results"]] == ["a"]
+        answer = client.get("/v1/search", params={"q": "boat"}).json()
+        assert [hit["id"] for hit in answer["results"]] == ["a"]
         assert client.get("/readyz").json()["status"] == "ok"
