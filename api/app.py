@@ -1,4 +1,4 @@
-"""The one place where the application is put together."""
+"""Puts the application together: routes, settings, errors, the lifespan."""
 
 import itertools
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from api.service import Service
 from api.settings import Settings
 from api.web import pages
 
-# How /docs groups them.
+# How /docs groups the routes.
 TAGGED = {
     "Documents": documents.ROUTES,
     "Search": search.ROUTES,
@@ -25,7 +25,7 @@ TAGGED = {
     "Health": health.ROUTES,
 }
 ROUTES = [*itertools.chain.from_iterable(TAGGED.values()), *pages.routes]
-# Times `max_body_bytes`: what all requests together may hold of bodies.
+# Times `max_body_bytes`: the limit for the bodies of all requests together.
 BODIES_AT_ONCE = 8
 
 
@@ -36,15 +36,15 @@ def create_app(
     loading: lifespan.Loading | None = None,
     public: bool = True,
 ) -> Litestar:
-    """The service as an ASGI application; `announce` is told the steps of a long start.
+    """The service as an ASGI application; `announce` is called with the steps of a long start.
 
-    `loading` is the default model, where its loading was begun before (`embedding.loading`). One
-    that is not `public` serves its own process only, and is not announced to others.
+    `loading` is the default model, if its loading has begun already (`embedding.loading`). A
+    service that is not `public` is for its own process only; the command line does not find it.
     """
     logs.configure(settings.log_level)
     app = Litestar(
         route_handlers=[
-            *(Router("/", route_handlers=one, tags=[tag]) for tag, one in TAGGED.items()),
+            *(Router("/", route_handlers=routes, tags=[tag]) for tag, routes in TAGGED.items()),
             *pages.routes,
         ],
         dependencies={"service": Provide(_service, sync_to_thread=False)},

@@ -46,87 +46,89 @@ async def app_lifespan(
     loading: Loading | None,
     public: bool,
 ) -> AsyncIterator[None]:
-    """The lifespan of the app; `announce` is told each step that can take long.
+    """The lifespan of the app; `announce` is called with each step that can take long.
 
-    `loading` is the default model, where its loading was begun before.
+    `loading` is the default model, if its loading has begun already.
     """
-    async with open_parts(settings, announce, loading=loading, serves=True) as service:
+    async with open_service(settings, announce, loading=loading, serves=True) as service:
         app.state.service = service
-        with _announced(service) if public else contextlib.nullcontext():
+        with _advertise(service) if public else contextlib.nullcontext():
             yield
 
 
 @contextlib.asynccontextmanager
-async def open_parts(
+async def open_service(
     settings: Settings, announce: Announce, *, loading: Loading | None, serves: bool
 ) -> AsyncIterator[Service]:
-    """Everything that runs without HTTP; one that does not `serve` is a worker alone."""
+    """Everything but HTTP; a process that does not `serve` is only a worker."""
     async with contextlib.AsyncExitStack() as stack:
         if settings.database_url is not None:
-            # First: a conversion would hold up the refusal.
+            # First: a conversion of the model would delay the refusal.
             await _require_schema(database.psycopg_url(settings.database_url))
         announce(f"loading the model {settings.model}")
         # Beside the start of the database: each takes a second of its own.
         loading = loading or model_loading.begin_loading(model_settings.from_settings(settings))
         stack.push_async_callback(finish_load, asyncio.wrap_future(loading))
-        died: dict[str, str] = {}
-        engine = await stack.enter_async_context(_database(settings, announce, died))
+        dead_tasks: dict[str, str] = {}
+        engine = await stack.enter_async_context(_open_database(settings, announce, dead_tasks))
         models = ModelPool(engine, model_settings.from_settings(settings), settings.model_memory)
         stack.push_async_callback(models.close)
         await _load_models(models, asyncio.wrap_future(loading))
-        service = api_service.build(settings, engine, models, died, serves=serves)
-        await stack.enter_async_context(_running(api_service.background_tasks(service), died))
+        service = api_service.build(settings, engine, models, dead_tasks, serves=serves)
+        await stack.enter_async_context(
+            _run_tasks(api_service.background_tasks(service), dead_tasks)
+        )
         yield service
 
 
 @contextlib.asynccontextmanager
-async def _database(
-    settings: Settings, announce: Announce, died: dict[str, str]
+async def _open_database(
+    settings: Settings, announce: Announce, dead_tasks: dict[str, str]
 ) -> AsyncIterator[AsyncEngine]:
-    async with _connected(settings, announce) as (engine, server):
-        watching = [] if server is None else [_watch(engine, server)]
-        async with _running(watching, died):
+    async with _connect(settings, announce) as (engine, server):
+        tasks = [] if server is None else [_watch_postgres(engine, server)]
+        async with _run_tasks(tasks, dead_tasks):
             yield engine
 
 
 @contextlib.asynccontextmanager
-async def store(settings: Settings, announce: Announce) -> AsyncIterator[AsyncEngine]:
-    """The database alone, for a command that works on it beside a service or without one."""
+async def open_store(settings: Settings, announce: Announce) -> AsyncIterator[AsyncEngine]:
+    """Only the database, for a command that works on it beside a service or without one."""
     if settings.database_url is not None:
         await _require_schema(database.psycopg_url(settings.database_url))
-    async with _connected(settings, announce) as (engine, _server):
+    async with _connect(settings, announce) as (engine, _server):
         yield engine
 
 
 @contextlib.asynccontextmanager
-async def _connected(
+async def _connect(
     settings: Settings, announce: Announce
 ) -> AsyncIterator[tuple[AsyncEngine, EmbeddedPostgres | None]]:
-    """The database, checked, and the embedded server where it is that."""
+    """The database, checked, and the embedded server if there is one."""
     async with contextlib.AsyncExitStack() as stack:
         if settings.database_url is None:
             announce("starting PostgreSQL")
             server = EmbeddedPostgres(settings.data_dir, report=announce)
-            # Before the start: `stop` waits for one that is cancelled while it is under way.
+            # Before the start: `stop` also waits for a start that was cancelled.
             stack.push_async_callback(asyncio.to_thread, server.stop)
             url = await asyncio.to_thread(server.start)
-            await retries.writing(functools.partial(_upgraded, server, url))
+            await retries.writing(functools.partial(_upgrade_schema, server, url))
         else:
             server = None
             url = database.psycopg_url(settings.database_url)
         engine = database.create_engine(url, pool_size=settings.pool_size)
         stack.push_async_callback(engine.dispose)
-        await retries.writing(functools.partial(_checked, engine))
+        await retries.writing(functools.partial(_check_extension, engine))
         yield engine, server
 
 
-async def _upgraded(server: EmbeddedPostgres, url: str) -> None:
-    """It may die just after its start as at any other time."""
+async def _upgrade_schema(server: EmbeddedPostgres, url: str) -> None:
+    """Start the server again if it died just after its start."""
     await asyncio.to_thread(server.ensure_running)
     await asyncio.to_thread(schema.upgrade, url)
 
 
-async def _checked(engine: AsyncEngine) -> None:
+async def _check_extension(engine: AsyncEngine) -> None:
     async with engine.connect() as conn:
         await database.check_extension(conn)
 
@@ -148,8 +150,8 @@ async def _require_schema(url: str) -> None:
         )
 
 
-async def _watch(engine: AsyncEngine, server: EmbeddedPostgres) -> None:
-    """Start the embedded PostgreSQL again where it died."""
+async def _watch_postgres(engine: AsyncEngine, server: EmbeddedPostgres) -> None:
+    """Start the embedded PostgreSQL again when it has died."""
     while True:
         await asyncio.sleep(_WATCH_EVERY_S)
         try:
@@ -159,12 +161,12 @@ async def _watch(engine: AsyncEngine, server: EmbeddedPostgres) -> None:
             try:
                 if await asyncio.to_thread(server.ensure_running):
                     log.warning("postgresql_restarted")
-            except Exception as error:  # it is tried again, and tells why it fails
+            except Exception as error:  # tried again, and logged each time
                 log.error("postgresql_not_restarted", reason=str(error))
 
 
 async def _load_models(models: ModelPool, default: Awaitable[LoadedModel]) -> None:
-    """The default model and that of every space in use; none that is missing hinders the start."""
+    """The default model and that of every space in use; a missing model does not stop the start."""
     await models.load_default(default)
     await models.load_needed()
     log.info(
@@ -176,15 +178,16 @@ async def _load_models(models: ModelPool, default: Awaitable[LoadedModel]) -> No
 
 
 @contextlib.asynccontextmanager
-async def _running(
-    coroutines: list[Coroutine[Any, Any, None]], died: dict[str, str]
+async def _run_tasks(
+    coroutines: list[Coroutine[Any, Any, None]], dead_tasks: dict[str, str]
 ) -> AsyncIterator[None]:
-    """Tasks that end before they are cancelled are told in the log and in `died`."""
+    """Run them in the block; those that end early are reported in the log and in `dead_tasks`."""
     tasks = [
-        asyncio.create_task(one, name=getattr(one, "__qualname__", None)) for one in coroutines
+        asyncio.create_task(coroutine, name=getattr(coroutine, "__qualname__", None))
+        for coroutine in coroutines
     ]
     for task in tasks:
-        task.add_done_callback(functools.partial(_tell, died))
+        task.add_done_callback(functools.partial(_report_death, dead_tasks))
     try:
         yield
     finally:
@@ -193,17 +196,19 @@ async def _running(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _tell(died: dict[str, str], task: asyncio.Task[None]) -> None:
+def _report_death(dead_tasks: dict[str, str], task: asyncio.Task[None]) -> None:
     if task.cancelled():
         return
     error = task.exception()
-    died[task.get_name()] = "it ended" if error is None else f"{type(error).__name__}: {error}"
+    dead_tasks[task.get_name()] = (
+        "it ended" if error is None else f"{type(error).__name__}: {error}"
+    )
     log.error("task_died", task=task.get_name(), exc_info=error)
 
 
 @contextlib.contextmanager
-def _announced(service: Service) -> Iterator[None]:
-    """Tell the command line where this service runs, as long as it does."""
+def _advertise(service: Service) -> Iterator[None]:
+    """Write down where this service runs, for the command line, as long as it does."""
     settings = service.settings
     path = settings.data_dir / "service.json"
     settings.data_dir.mkdir(parents=True, exist_ok=True)

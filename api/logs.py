@@ -7,6 +7,7 @@ import structlog
 
 
 def configure(level: str) -> None:
+    """Set up structlog for the process."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -1,4 +1,4 @@
-"""Where a process looks for models, from its settings."""
+"""The settings that the models need, out of those of the process."""
 
 from api.settings import Settings
 from embedding.loading import ModelSettings
@@ -6,7 +6,7 @@ from embedding.model_files.description import ModelOptions
 
 
 def from_settings(settings: Settings) -> ModelSettings:
-    """The prompts and the limit are those of the default model; others carry theirs."""
+    """The prompts and the limit apply to the default model; added models have their own."""
     return ModelSettings(
         default=settings.model,
         options=ModelOptions(

@@ -123,7 +123,7 @@ async def _work(chosen: settings.Settings) -> None:
     from api import lifespan, logs
 
     logs.configure(chosen.log_level)
-    async with lifespan.open_parts(chosen, announce, loading=None, serves=False) as service:
+    async with lifespan.open_service(chosen, announce, loading=None, serves=False) as service:
         # Not before: a PostgreSQL started here serves everybody. Nothing of a worker is urgent.
         os.nice(_LOWEST_PRIORITY)
         output.line(f"The worker {service.replica.name} is ready.")

@@ -1,4 +1,4 @@
-"""Lines out of a body that arrives in parts, with bounded memory."""
+"""NDJSON: lines of a body that arrives in parts, and a spool for the answer, in bounded memory."""
 
 import asyncio
 import tempfile
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from litestar.types import Receive
 
-# A client that pauses gets the results of what it has sent so far.
+# A client that pauses gets the results for what it has sent so far.
 IDLE_S = 0.05
 
 
@@ -21,7 +21,7 @@ class ClientGone(Exception):
 async def windows(
     receive: Receive, *, max_line: int, max_lines: int, max_bytes: int
 ) -> AsyncIterator[list[Line]]:
-    """Lists of numbered lines, without empty ones; None stands for one over `max_line` bytes.
+    """Lists of numbered lines, without empty ones; None stands for a line over `max_line` bytes.
 
     A window ends at `max_lines` or `max_bytes`, when the client pauses, and with the body.
     Raises ClientGone.
@@ -57,7 +57,7 @@ async def windows(
 
 
 class _Splitter:
-    """Keeps the beginning of a line until its end arrives; of one too long, nothing."""
+    """Keeps the beginning of a line until its end arrives; nothing of a line that is too long."""
 
     def __init__(self, max_line: int) -> None:
         self._max_line = max_line
@@ -102,7 +102,7 @@ _AT_ONCE = 65_536
 
 
 class Spool:
-    """One writes without ever waiting, one reads; `finish` ends the reader after the last byte."""
+    """A writer that never waits, and a reader; `finish` ends the reader after the last byte."""
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115

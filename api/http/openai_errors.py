@@ -1,4 +1,4 @@
-"""Errors of OpenAI's route in OpenAI's shape, from the same problems as everywhere."""
+"""Errors of OpenAI's route in OpenAI's shape, made from the same problems as all others."""
 
 import re
 from http import HTTPStatus
@@ -11,7 +11,7 @@ from api.http import problems
 from api.schemas.embeddings import OpenAIError, OpenAIErrorBody
 
 PATH = "/v1/embeddings"
-# Its clients tell by these names what happened; other problems keep their own.
+# Its clients know these codes; other problems keep their own names.
 _CODES = {
     "text-too-long": "context_length_exceeded",
     "unknown-model": "model_not_found",
@@ -24,19 +24,20 @@ _MISSING = re.compile(r"`(\w+)` is missing")
 
 
 def respond(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    """Litestar's exception handler: a problem, but on OpenAI's route what its clients read."""
+    """Litestar's exception handler: a problem, or on OpenAI's route an error of its shape."""
     if request.scope["path"].rstrip("/") != PATH:
         return problems.respond(request, error)
-    problem = problems.for_client(error)
+    problem = problems.describe_and_log(error)
     status = _status(problem)
-    headers = problems.headers_of(problem, error)
+    headers = problems.response_headers(problem, error)
     if status == HTTPStatus.CONFLICT:
-        # OpenAI's clients try a 409 again, which here changes nothing.
+        # OpenAI's clients retry a 409, which would only fail again.
         headers["x-should-retry"] = "false"
-    return Response(from_problem(problem), status_code=status, headers=headers)
+    return Response(to_openai(problem), status_code=status, headers=headers)
 
 
-def from_problem(problem: problems.Problem) -> OpenAIErrorBody:
+def to_openai(problem: problems.Problem) -> OpenAIErrorBody:
+    """The problem as OpenAI's clients read it."""
     slug = _slug(problem)
     kind = "invalid_request_error"
     if problem.status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -54,7 +55,7 @@ def from_problem(problem: problems.Problem) -> OpenAIErrorBody:
 
 
 def documented(*statuses: int) -> dict[int, ResponseSpec]:
-    """The errors of OpenAI's route for its OpenAPI description."""
+    """The errors of OpenAI's route, for the OpenAPI document."""
     return {
         status: ResponseSpec(OpenAIErrorBody, description=HTTPStatus(status).phrase)
         for status in statuses
@@ -62,8 +63,9 @@ def documented(*statuses: int) -> dict[int, ResponseSpec]:
 
 
 def _status(problem: problems.Problem) -> int:
-    given = problem.status
-    usual = 400 if given == HTTPStatus.UNPROCESSABLE_ENTITY else given
+    usual = problem.status
+    if usual == HTTPStatus.UNPROCESSABLE_ENTITY:
+        usual = HTTPStatus.BAD_REQUEST
     return _STATUSES.get(_slug(problem), usual)
 
 
@@ -77,5 +79,5 @@ def _parameter(problem: problems.Problem) -> str | None:
     if field == "body":
         missing = _MISSING.search(problem.detail)
         return None if missing is None else missing[1]
-    found = _PARAMETER.match(field)
-    return None if found is None else found[0]
+    parameter = _PARAMETER.match(field)
+    return None if parameter is None else parameter[0]

@@ -28,15 +28,15 @@ EMBEDDING_HEADERS = [
     ResponseHeader(name=name, description=description, value="", documentation_only=True)
     for name, description in (
         ("X-Vecmark-Space", "The id of the space that the vectors belong to."),
-        ("X-Vecmark-Model", "The model that made them."),
-        ("X-Vecmark-Tokens", "Tokens read, prompts and special tokens included."),
-        ("X-Vecmark-Truncated", "`true` where a text was cut at the model's limit."),
+        ("X-Vecmark-Model", "The model that made the vectors."),
+        ("X-Vecmark-Tokens", "Tokens read, including prompts and special tokens."),
+        ("X-Vecmark-Truncated", "`true` if a text was cut at the model's limit."),
     )
 ]
 
 
 def operation(name: str) -> OperationIDCreator:
-    """The operation's id; the short form of a route, for `default`, has one of its own."""
+    """The operation's id; the short form of a route, for `default`, gets its own."""
 
     def identify(
         _handler: HTTPRouteHandler, _method: Method, components: list[str | PathParameterDefinition]
@@ -92,7 +92,7 @@ _SECURE = {
 }
 
 
-class _Page(OpenAPIRenderPlugin):
+class _DocsPage(OpenAPIRenderPlugin):
     """Swagger UI from our own files; Litestar's plugin needs scripts inside the page."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
@@ -100,7 +100,7 @@ class _Page(OpenAPIRenderPlugin):
 
 
 def openapi_config() -> OpenAPIConfig:
-    """The description's settings for `Litestar(openapi_config=...)`."""
+    """For `Litestar(openapi_config=...)`."""
     return OpenAPIConfig(
         title="Vecmark",
         version=importlib.metadata.version("vecmark"),
@@ -109,7 +109,7 @@ def openapi_config() -> OpenAPIConfig:
             "that it belongs to, and finds the nearest documents. Errors are RFC 9457 problems."
         ),
         path="/docs",
-        render_plugins=[_Page(path="/")],
+        render_plugins=[_DocsPage(path="/")],
         openapi_router=Router(
             "/docs", route_handlers=[], include_in_schema=False, after_request=_secure
         ),

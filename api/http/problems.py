@@ -1,4 +1,4 @@
-"""Every error as an RFC 9457 problem: one table from what went wrong to what is told."""
+"""Every error as an RFC 9457 problem: one table from what went wrong to what clients read."""
 
 import re
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
 
+from api.http import validation
 from api.http.bodies import BodiesFull, BodyInvalid, BodyTooLarge
 from api.http.ndjson import ClientGone
 from api.http.responses import Stopping
@@ -25,11 +26,13 @@ log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
-# What nginx logs for a client that went away; nobody is left to read it.
+# What nginx logs for a client that went away; nobody reads it.
 CLIENT_GONE = 499
 
 
 class FieldError(msgspec.Struct, frozen=True):
+    """What is wrong with one field of the request."""
+
     field: str
     detail: str
 
@@ -45,7 +48,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Invalid(Exception):
-    """A value of the request can't be used; becomes a 422 that names its field."""
+    """A value of the request can't be used; answered by a 422 that names its field."""
 
     def __init__(self, field: str, detail: str, slug: str = "validation") -> None:
         super().__init__(f"{field}: {detail}")
@@ -55,7 +58,7 @@ class Invalid(Exception):
 
 
 class OtherSpace(Exception):
-    """The caller demanded another space than the vectors would belong to."""
+    """The caller expects another space than the vectors would belong to."""
 
     def __init__(self, expected: str, found: str, model: str) -> None:
         super().__init__(
@@ -64,14 +67,14 @@ class OtherSpace(Exception):
         )
 
 
-def make(status: int, slug: str, detail: str, *errors: FieldError) -> Problem:
+def build(status: int, slug: str, detail: str, *errors: FieldError) -> Problem:
     title = slug.replace("-", " ").capitalize()
     return Problem(
         type=f"/problems/{slug}", title=title, status=status, detail=detail, errors=errors
     )
 
 
-# Most specific first: the first whose class fits is told.
+# Most specific first: the first class that fits wins.
 _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (storage.CollectionNotFound, 404, "unknown-collection"),
     (storage.DocumentNotFound, 404, "unknown-document"),
@@ -109,33 +112,33 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
 )
 
 
-def from_exception(error: Exception) -> Problem:
-    """The problem that tells about `error`; an unforeseen one is a 500 that shows nothing."""
+def describe(error: Exception) -> Problem:
+    """The problem for `error`; an unexpected error becomes a 500 that reveals nothing."""
     match error:
         case Invalid():
-            return make(422, error.slug, str(error), FieldError(error.field, error.detail))
+            return build(422, error.slug, str(error), FieldError(error.field, error.detail))
         case OtherSpace():
-            return make(409, "space-mismatch", str(error), FieldError("expect_space", "differs"))
+            return build(409, "space-mismatch", str(error), FieldError("expect_space", "differs"))
         case BodyInvalid():
-            return make(error.status, error.slug, str(error), *_fields(error.field, error.reason))
+            return build(error.status, error.slug, str(error), *_fields(error.field, error.reason))
         case storage.FilterInvalid():
-            return make(422, "validation", str(error), FieldError(error.field, error.reason))
+            return build(422, "validation", str(error), FieldError(error.field, error.reason))
         case HTTPException():
             return _of_http(error)
-    found = next(((status, slug) for kind, status, slug in _TABLE if isinstance(error, kind)), None)
-    return _of_database(error) if found is None else make(*found, str(error))
+    known = next(((status, slug) for kind, status, slug in _TABLE if isinstance(error, kind)), None)
+    return _of_database(error) if known is None else build(*known, str(error))
 
 
 def _of_database(error: Exception) -> Problem:
     if engine.is_out_of_space(error):
-        return make(507, "no-space", "the database has no space left; nothing was stored")
+        return build(507, "no-space", "the disk of the database is full; nothing was stored")
     if engine.is_unavailable(error):
-        return make(503, "database-unavailable", "the database cannot be reached; try again")
+        return build(503, "database-unavailable", "the database cannot be reached; try again")
     if engine.is_conflict(error):
-        return make(503, "busy", "other transactions held what this one needs; try again")
+        return build(503, "busy", "other transactions hold the locks it needs; try again")
     if engine.is_gone(error):
-        return make(503, "collection-changed", "the collection changed meanwhile; try again")
-    return make(500, "internal", "the service failed; its log says why")
+        return build(503, "collection-changed", "the collection has just changed; try again")
+    return build(500, "internal", "the service failed; see its log")
 
 
 def _fields(field: str | None, reason: str) -> tuple[FieldError, ...]:
@@ -146,24 +149,27 @@ def _of_http(error: HTTPException) -> Problem:
     status = error.status_code
     extra = error.extra if isinstance(error.extra, list) else []
     if any(isinstance(part, Mapping) and part.get("key") == _BODY for part in extra):
-        return make(422, "validation", f"body: {_NO_BODY}", FieldError("body", _NO_BODY))
+        return build(422, "validation", f"body: {_NO_BODY}", FieldError("body", _NO_BODY))
     fields = tuple(
-        FieldError(str(one.get("key", one.get("source", "request"))), str(one.get("message", "")))
-        for one in extra
-        if isinstance(one, Mapping)
+        FieldError(
+            str(part.get("key", part.get("source", "request"))),
+            validation.explain(str(part.get("message", ""))),
+        )
+        for part in extra
+        if isinstance(part, Mapping)
     )
     if fields and status == HTTPStatus.BAD_REQUEST:
-        detail = "; ".join(f"{one.field}: {one.detail}" for one in fields)
-        return make(422, "validation", detail, *fields)
+        detail = "; ".join(f"{error.field}: {error.detail}" for error in fields)
+        return build(422, "validation", detail, *fields)
     missing = _MISSING.match(error.detail or "")
     if missing:
-        field = FieldError(missing["name"], "is needed")
-        return make(422, "validation", f"{field.field}: {field.detail}", field)
+        field = FieldError(missing["name"], "is missing")
+        return build(422, "validation", f"{field.field}: {field.detail}", field)
     phrase = HTTPStatus(status).phrase
     detail = (
         error.detail if error.detail and error.detail != phrase else _EXPLAINED.get(status, phrase)
     )
-    return make(status, phrase.lower().replace(" ", "-"), detail, *fields)
+    return build(status, phrase.lower().replace(" ", "-"), detail, *fields)
 
 
 # The handlers' argument for a body; bodies that are there are judged by `bodies.decode`.
@@ -171,14 +177,14 @@ _BODY = "data"
 _NO_BODY = "is missing; send JSON"
 _MISSING = re.compile(r"Missing required \w+ parameter '(?P<name>[^']+)'")
 _EXPLAINED = {
-    404: "there is nothing at this address; /docs lists every route",
-    405: "this address does not take this method; /docs lists every route",
+    404: "there is no such route; /docs lists them all",
+    405: "this route does not support this method; /docs lists them all",
 }
 
 
-def for_client(error: Exception) -> Problem:
-    """The problem; what was not foreseen is logged with its trace."""
-    problem = from_exception(error)
+def describe_and_log(error: Exception) -> Problem:
+    """The problem; an unexpected error is logged with its traceback."""
+    problem = describe(error)
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("request_failed", exc_info=error)
     elif problem.status > HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -187,17 +193,18 @@ def for_client(error: Exception) -> Problem:
 
 
 def respond(_: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    """Litestar's exception handler for everything."""
-    problem = for_client(error)
+    """Litestar's handler for all exceptions."""
+    problem = describe_and_log(error)
     return Response(
         problem,
         status_code=problem.status,
         media_type=MEDIA_TYPE,
-        headers=headers_of(problem, error),
+        headers=response_headers(problem, error),
     )
 
 
-def headers_of(problem: Problem, error: Exception) -> dict[str, str]:
+def response_headers(problem: Problem, error: Exception) -> dict[str, str]:
+    """The error's own headers, and when to try again."""
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if problem.status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
         after_s = RETRY_AFTER_S
@@ -208,7 +215,7 @@ def headers_of(problem: Problem, error: Exception) -> dict[str, str]:
 
 
 def documented(*statuses: int) -> dict[int, ResponseSpec]:
-    """The problems of a route for its OpenAPI description."""
+    """The problems of a route, for the OpenAPI document."""
     return {
         status: ResponseSpec(Problem, description=HTTPStatus(status).phrase, media_type=MEDIA_TYPE)
         for status in (400, *statuses)

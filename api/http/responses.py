@@ -1,4 +1,4 @@
-"""Clients that go away while they wait for an answer."""
+"""Answers: cancelled when the client goes away, encoded without blocking the event loop."""
 
 import asyncio
 import itertools
@@ -15,24 +15,24 @@ T = TypeVar("T")
 
 
 class Stopping(Exception):
-    """The service stops before the request is done."""
+    """The service stops before the request is finished."""
 
     def __init__(self) -> None:
-        super().__init__("the service stops before this was done; send it again when it is back")
+        super().__init__("the service is stopping; send it again when it is back")
 
 
 async def cancel_on_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` gives; it is cancelled when the client goes. Raises ClientGone, Stopping.
+    """The result of `work`, cancelled if the client disconnects. Raises ClientGone, Stopping.
 
-    Only once the body is read: `receive` then has nothing else to tell.
+    Call it after the body is read: `receive` then reports nothing but the disconnect.
     """
     working = asyncio.create_task(work, name="work")
-    leaving = asyncio.create_task(_gone(receive), name="departure")
+    leaving = asyncio.create_task(_wait_for_disconnect(receive), name="disconnect")
     try:
         try:
             await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError as error:
-            # The service stops, and has waited for the end of this request long enough.
+            # The service is stopping, and has waited long enough for the end of this request.
             raise Stopping from error
         if not working.done():
             raise ClientGone
@@ -40,11 +40,11 @@ async def cancel_on_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -
     finally:
         working.cancel()
         leaving.cancel()
-        # What `work` raises after its client has gone interests nobody any more.
+        # What `work` raises after its client has gone is dropped.
         await asyncio.gather(working, leaving, return_exceptions=True)
 
 
-async def _gone(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -55,18 +55,21 @@ _JSON = "application/json"
 
 
 async def encode_array(items: Iterable[T], numbers: int) -> list[T]:
-    """`items`, of `numbers` numbers each, as JSON already: only to be part of what is encoded."""
+    """`items` of `numbers` numbers each, encoded as JSON in steps that let other requests run.
+
+    Use the result only as a part of what `json_response` encodes.
+    """
     step = max(1, STEP_NUMBERS // max(1, numbers))
     remaining = iter(items)
     parts: list[bytes] = []
-    while some := list(itertools.islice(remaining, step)):
+    while batch := list(itertools.islice(remaining, step)):
         if parts:
             await asyncio.sleep(0)
-        parts.append(msgspec.json.encode(some)[1:-1])
+        parts.append(msgspec.json.encode(batch)[1:-1])
     return cast(list[T], msgspec.Raw(b"[" + b",".join(parts) + b"]"))
 
 
 def json_response(content: T, headers: Mapping[str, str]) -> Response[T]:
-    """`content` as JSON by msgspec alone; Litestar's own encoder knows no `msgspec.Raw`."""
+    """`content` encoded by msgspec; Litestar's own encoder does not support `msgspec.Raw`."""
     body = msgspec.json.encode(content)
     return Response(cast(T, body), media_type=_JSON, headers=headers)

@@ -1,8 +1,8 @@
-"""Documents as a stream of lines: read, indexed and answered at once, in bounded memory.
+"""Documents as a stream of lines: read, indexed and answered concurrently, in bounded memory.
 
-One ASGI callable alone calls `receive`: Litestar's own streams listen for the disconnect and eat
+Only one ASGI callable calls `receive`: Litestar's own streams listen for the disconnect and lose
 parts of the body. A client that reads only after it has sent everything never blocks: results
-that it doesn't take are spooled to disk.
+that it doesn't read are spooled to disk.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ from storage.collections import CollectionRow
 
 MAX_LINES = 512
 MAX_BYTES = 250_000
-_STOPPING = "the service stops; send the lines that got no result again"
+_STOPPING = "the service is stopping; send the lines without a result again"
 
 _Batches = asyncio.Queue["tuple[list[int], asyncio.Task[list[results.WriteResult]]] | None"]
 
 
 class DocumentStream:
-    """The ASGI answer to one stream of documents; `only_failures` leaves the others out."""
+    """The ASGI answer to one stream of documents; `only_failures` omits successful results."""
 
     def __init__(self, service: Service, name: str, *, only_failures: bool) -> None:
         self._service = service
@@ -45,8 +45,8 @@ class DocumentStream:
             try:
                 await self._run(receive, send, collection.row)
             except asyncio.CancelledError:
-                # The service stops, and has waited for the end of this stream long enough.
-                self._end_with(problems.make(503, "stopping", _STOPPING))
+                # The service is stopping, and has waited long enough for the end of this stream.
+                self._end_with(problems.build(503, "stopping", _STOPPING))
                 await self._drain(send)
 
     async def _run(self, receive: Receive, send: Send, collection: CollectionRow) -> None:
@@ -58,7 +58,7 @@ class DocumentStream:
             pass
 
     async def _index(self, receive: Receive, collection: CollectionRow) -> None:
-        """Read, index and note the results; an error ends the stream with a line that tells it."""
+        """Read, index and spool the results; an error ends the stream with a line about it."""
         batches: _Batches = asyncio.Queue()
         try:
             async with (
@@ -71,7 +71,7 @@ class DocumentStream:
         except* ndjson.ClientGone:
             raise
         except* Exception as errors:
-            self._end_with(problems.for_client(first(errors)))
+            self._end_with(problems.describe_and_log(first(errors)))
         else:
             if self._only_failures:
                 self._spool.write(msgspec.json.encode({"summary": self._summary()}) + b"\n")
@@ -104,12 +104,11 @@ class DocumentStream:
     async def _answer(self, batches: _Batches) -> None:
         while (batch := await batches.get()) is not None:
             numbers, task = batch
-            found = await task
-            self._spool.write(self._encode(numbers, found))
+            self._spool.write(self._encode(numbers, await task))
 
-    def _encode(self, numbers: Sequence[int], found: Sequence[results.WriteResult]) -> bytes:
+    def _encode(self, numbers: Sequence[int], written: Sequence[results.WriteResult]) -> bytes:
         encoded = []
-        for line, result in zip(numbers, found, strict=True):
+        for line, result in zip(numbers, written, strict=True):
             self._counts[result.status] += 1
             self._counts["lines"] += 1
             if not self._only_failures or result.status == "failed":

@@ -217,7 +217,7 @@ async def stream_events(
         try:
             shown = await show(service, name, migration_id)
         except Exception as error:  # the stream has begun: its end says why
-            problem = msgspec.json.encode(problems.for_client(error))
+            problem = msgspec.json.encode(problems.describe_and_log(error))
             yield ServerSentEventMessage(event="problem", data=problem.decode())
             return
         content = msgspec.json.encode(shown)

@@ -28,15 +28,15 @@ def render(title: str, report: Report) -> str:
         ["Translation of score thresholds", *_translation(report)],
         ["Queries that changed most", *_changed(report)],
     ]
-    made = f"Measured at {report.created_at:%Y-%m-%d %H:%M:%S %Z}".rstrip()
-    lines = [line.rstrip() for part in [*parts, [made]] for line in (*part, "")]
+    measured = f"Measured at {report.created_at:%Y-%m-%d %H:%M:%S %Z}".rstrip()
+    lines = [line.rstrip() for part in [*parts, [measured]] for line in (*part, "")]
     return "\n".join(lines)
 
 
 def _verdict(verdict: Verdict) -> list[str]:
     failed = [gate.name for gate in verdict.gates if not gate.passed]
-    said = f"NOT PASSED: {', '.join(failed)}" if failed else "PASSED"
-    return [f"Verdict: {said}", *(line for gate in verdict.gates for line in _gate(gate))]
+    outcome = f"NOT PASSED: {', '.join(failed)}" if failed else "PASSED"
+    return [f"Verdict: {outcome}", *(line for gate in verdict.gates for line in _gate(gate))]
 
 
 def _gate(gate: Gate) -> list[str]:
@@ -58,9 +58,9 @@ def _facts(report: Report) -> list[str]:
         "Latency, new": _latency(report, report.latency.new),
     }
     lines = [line for label, fact in facts.items() for line in _fact(label, fact)]
-    # What was told above in the place of a figure is not told again.
-    told = {"overlap", "ndcg", "ndcg.old", "latency.old", "translation"}
-    notes = [fact for name, fact in report.unavailable.items() if name not in told]
+    # These reasons stand in the places of their figures.
+    inline = {"overlap", "ndcg", "ndcg.old", "latency.old", "translation"}
+    notes = [fact for name, fact in report.unavailable.items() if name not in inline]
     return lines + [line for note in notes for line in _fact("Note", note)]
 
 
@@ -70,50 +70,50 @@ def _fact(label: str, fact: str) -> list[str]:
 
 
 def _coverage(report: Report) -> str:
-    found = report.coverage
+    coverage = report.coverage
     return (
-        f"{found.documents:,} documents, {found.missing:,} without vectors of their present text,"
-        f" {found.waived:,} of them waived, {found.waiting:,} written just now"
+        f"{coverage.documents:,} documents, {coverage.missing:,} without vectors of their current"
+        f" text, {coverage.waived:,} of them waived, {coverage.waiting:,} just written"
     )
 
 
 def _queries(report: Report) -> str:
-    found = report.queries
-    if found.source == "searches":
-        return f"{found.count:,}, most of them searches made lately"
-    return f"{found.count:,}, most of them sentences of documents (they are found more easily)"
+    queries = report.queries
+    if queries.source == "searches":
+        return f"{queries.count:,}, mostly recent searches"
+    return f"{queries.count:,}, mostly sentences of documents (easier to find)"
 
 
 def _recall(report: Report) -> str:
-    found = report.recall
-    if found.path == "exact":
+    recall = report.recall
+    if recall.path == "exact":
         return "1: searches are exact"
-    if not found.queries:
-        return "not available: there is no query to measure it by"
-    return f"{found.value:.4f} by HNSW at ef_search {found.ef_search}, {found.queries:,} queries"
+    if not recall.queries:
+        return "not available: there are no queries to measure it with"
+    return f"{recall.value:.4f} by HNSW at ef_search {recall.ef_search}, {recall.queries:,} queries"
 
 
 def _overlap(report: Report) -> str:
-    found = report.overlap
-    if found is None:
+    overlap = report.overlap
+    if overlap is None:
         return _why(report, "overlap")
-    return f"{found.mean:.4f}; a document found by both moved by {found.rank_shift:.1f} places"
+    return f"{overlap.mean:.4f}; a document found by both moved by {overlap.rank_shift:.1f} places"
 
 
 def _ndcg(report: Report) -> str:
-    found = report.ndcg
-    if found is None:
+    ndcg = report.ndcg
+    if ndcg is None:
         return _why(report, "ndcg")
-    over = f"over {found.queries:,} golden queries"
-    if found.old is None or found.drop is None:
-        return f"new {found.new:.4f} {over}; old {_why(report, 'ndcg.old')}"
-    return f"old {found.old:.4f}, new {found.new:.4f}: drop {found.drop:+.4f} {over}"
+    over = f"over {ndcg.queries:,} golden queries"
+    if ndcg.old is None or ndcg.drop is None:
+        return f"new {ndcg.new:.4f} {over}; old {_why(report, 'ndcg.old')}"
+    return f"old {ndcg.old:.4f}, new {ndcg.new:.4f}: drop {ndcg.drop:+.4f} {over}"
 
 
-def _latency(report: Report, found: Latency | None) -> str:
-    if found is None:
+def _latency(report: Report, latency: Latency | None) -> str:
+    if latency is None:
         return _why(report, "latency.old")
-    return f"p50 {found.p50_ms:.1f} ms, p95 {found.p95_ms:.1f} ms, encoding and searching"
+    return f"p50 {latency.p50_ms:.1f} ms, p95 {latency.p95_ms:.1f} ms, encoding and searching"
 
 
 def _why(report: Report, name: str) -> str:
@@ -121,23 +121,23 @@ def _why(report: Report, name: str) -> str:
 
 
 def _translation(report: Report) -> list[str]:
-    found = report.translation
-    if found is None:
+    translation = report.translation
+    if translation is None:
         return _wrapped(_why(report, "translation"), indent=2)
-    return [*_table(found), *_wrapped(_meaning(found), indent=2)]
+    return [*_table(translation), *_wrapped(_meaning(translation), indent=2)]
 
 
-def _table(found: Translation) -> Iterator[str]:
+def _table(translation: Translation) -> Iterator[str]:
     yield "  old threshold   new threshold   give or take"
-    for point in found.points:
+    for point in translation.points:
         yield f"  {point.old:>13.4f}   {point.new:>13.4f}   {point.error:>12.4f}"
 
 
-def _meaning(found: Translation) -> str:
+def _meaning(translation: Translation) -> str:
     return (
-        f"Of {found.pairs:,} pairs of a query and a document as many pass the new threshold as the"
-        f" old one. Of those that pass either, {found.disagreement:.1%} pass one only (judged by"
-        " queries that the thresholds were not made from)."
+        f"Of {translation.pairs:,} pairs of a query and a document, as many pass the new threshold"
+        f" as the old one. Of those that pass either, {translation.disagreement:.1%} pass only one"
+        " (measured with queries that the thresholds were not computed from)."
     )
 
 
@@ -145,7 +145,7 @@ def _changed(report: Report) -> list[str]:
     if report.overlap is None:
         return _wrapped(_why(report, "overlap"), indent=2)
     if not report.most_changed:
-        return ["  none: both spaces find the same in the same order"]
+        return ["  none: both spaces find the same documents in the same order"]
     numbered = enumerate(report.most_changed, start=1)
     return [line for no, changed in numbered for line in _side_by_side(no, changed)]
 
@@ -176,18 +176,18 @@ _CUT = "\u2026"
 
 
 def clean(text: str) -> str:
-    """In one line and without what a terminal would obey."""
-    shown = (one if one.isprintable() else " " for one in text)
-    return " ".join("".join(shown).split())
+    """On one line, without control characters."""
+    printable = (character if character.isprintable() else " " for character in text)
+    return " ".join("".join(printable).split())
 
 
 def width(text: str) -> int:
-    """Cells that it takes: two for a wide character, none for one that joins the last."""
-    return sum(map(_char_widths, text))
+    """Terminal cells of a text: two for a wide character, none for a combining one."""
+    return sum(map(_char_width, text))
 
 
 def fitted(text: str, cells: int) -> str:
-    """Cleaned, and cut or filled up to exactly so many cells."""
+    """Cleaned, and cut or padded to exactly `cells` cells."""
     text = clean(text)
     if width(text) > cells:
         text = _beginning(text, cells - 1) + _CUT
@@ -196,14 +196,14 @@ def fitted(text: str, cells: int) -> str:
 
 def _beginning(text: str, cells: int) -> str:
     taken = 0
-    for place, one in enumerate(text):
-        taken += _char_widths(one)
+    for place, character in enumerate(text):
+        taken += _char_width(character)
         if taken > cells:
             return text[:place]
     return text
 
 
-def _char_widths(one: str) -> int:
-    if unicodedata.combining(one):
+def _char_width(character: str) -> int:
+    if unicodedata.combining(character):
         return 0
-    return 2 if unicodedata.east_asian_width(one) in "WF" else 1
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -31,7 +31,7 @@ async def adopt(chosen: settings.Settings, asked: Request, told: AdoptReport) ->
     logs.configure(chosen.log_level)
     bounds = matching.Bounds(asked.least_cosine, asked.least_share)
     async with contextlib.AsyncExitStack() as stack:
-        engine = await stack.enter_async_context(lifespan.store(chosen, _step))
+        engine = await stack.enter_async_context(lifespan.open_store(chosen, _step))
         await importing.require_free(engine, asked.collection)
         url = asked.source or engine.url.render_as_string(hide_password=False)
         source = await stack.enter_async_context(source_connections.connect(url))

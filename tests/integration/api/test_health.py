@@ -18,7 +18,7 @@ async def test_a_dead_background_task_is_reported(service: Service) -> None:
     service = dataclasses.replace(service, dead_tasks=dead_tasks)
     assert (await health.check(service)).checks["tasks"] == "ok"
     with structlog.testing.capture_logs() as logged:
-        async with lifespan._running([broken()], dead_tasks):
+        async with lifespan._run_tasks([broken()], dead_tasks):
             checks = (await health.check(service)).checks
     assert checks["model"] == "ok"
     assert "broken ended (LookupError: what it worked with is gone)" in checks["tasks"]
