@@ -30,10 +30,10 @@ def shared(shared_url: str, model_cache: Path) -> Iterator[services.Service]:
     ):
         yield service
         # Whatever the tests sent caused no unexpected error and logged no document's text.
-        said = service.said()
-        assert "request_failed" not in said, said
-        assert "task_died" not in said, said
-        assert "a boat" not in said
+        log = service.said()
+        assert "request_failed" not in log, log
+        assert "task_died" not in log, log
+        assert "a boat" not in log
 
 
 @pytest.fixture

@@ -32,12 +32,12 @@ def one(collection: str, id_: str) -> str:
 def rows(sql: psycopg.Connection, collection: str, id_: str) -> list[tuple[str, ...]]:
     """Physical position and writer of the document's vectors, to tell old rows from new ones."""
     table, collection_id = truths.index(sql, collection)
-    found = sql.execute(
+    result = sql.execute(
         f"SELECT v.ctid::text, v.xmin::text FROM {table} v JOIN documents d USING (doc_key)"
         " WHERE d.collection_id = %s AND d.id = %s ORDER BY chunk_no",
         (collection_id, id_),
     )
-    return list(found)
+    return list(result)
 
 
 def test_created_unchanged_updated(client: httpx.Client, collection: str, sql: psycopg.Connection):
@@ -71,8 +71,8 @@ def test_new_metadata_keeps_the_vectors(
     assert rows(sql, collection, "a") == before
     stored = client.get(one(collection, "a")).json()
     assert (stored["metadata"], stored["version"], stored["text"]) == (new, 2, LONG)
-    found = client.get(f"/v1/collections/{collection}/search", params={"q": "boats"}).json()
-    assert found["results"][0]["metadata"] == new
+    answer = client.get(f"/v1/collections/{collection}/search", params={"q": "boats"}).json()
+    assert answer["results"][0]["metadata"] == new
 
 
 def test_lost_vectors_are_recreated(client: httpx.Client, collection: str, sql: psycopg.Connection):
@@ -234,12 +234,12 @@ def test_writes_in_opposite_orders_do_not_fail(
 
     def work(seed: int) -> list[str]:
         order = ids if seed % 2 else ids[::-1]
-        found = []
+        statuses = []
         with shared.client() as mine:
             for step in range(4):
                 new = [{"id": id_, "text": f"{id_} by {seed} at {step}"} for id_ in order]
-                found += [result["status"] for result in write(mine, collection, *new)]
-        return found
+                statuses += [result["status"] for result in write(mine, collection, *new)]
+        return statuses
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         statuses = [status for found in pool.map(work, range(4)) for status in found]

@@ -19,14 +19,14 @@ UNKNOWN = "/v1/collections/nothing-here"
 
 def routes() -> list[tuple[str, str]]:
     """(method, path) of every handler, with Litestar's path format."""
-    found = set()
+    handlers = set()
     for handler in app.ROUTES:
         for method, path in itertools.product(
             getattr(handler, "http_methods", ()), getattr(handler, "paths", ())
         ):
-            found.add((str(method), path))
-    assert len(found) > 15
-    return sorted(found)
+            handlers.add((str(method), path))
+    assert len(handlers) > 15
+    return sorted(handlers)
 
 
 @pytest.mark.parametrize(("method", "path"), routes())
@@ -57,7 +57,7 @@ def test_an_unknown_path(client: httpx.Client):
 
 
 def test_unknown_collection(client: httpx.Client):
-    asked = [
+    answers = [
         client.get(UNKNOWN),
         client.delete(UNKNOWN),
         client.get(f"{UNKNOWN}/documents"),
@@ -71,7 +71,7 @@ def test_unknown_collection(client: httpx.Client):
         client.post(f"{UNKNOWN}/documents", content=b'{"text":"a"}', headers=NDJSON),
         client.request("DELETE", f"{UNKNOWN}/documents", json={"filter": {"a": 1}}),
     ]
-    for answer in asked:
+    for answer in answers:
         assert truths.is_problem(answer, 404)["type"] == "/problems/unknown-collection"
 
 
@@ -138,11 +138,11 @@ def test_numbers_of_any_size_are_kept_or_refused(
         return
     stored = client.get(f"{where}/a")
     assert stored.status_code == 200
-    kept, given = stored.json()["metadata"]["n"], json.loads(number)
-    assert kept == given or float(kept) == given
-    wish = {"q": "boat", "filter": {"n": {"$lte": 1e300}}}
-    found = client.post(f"/v1/collections/{collection}/search", json=wish)
-    assert found.status_code == 200, found.text
+    stored_number, sent = stored.json()["metadata"]["n"], json.loads(number)
+    assert stored_number == sent or float(stored_number) == sent
+    query = {"q": "boat", "filter": {"n": {"$lte": 1e300}}}
+    answer = client.post(f"/v1/collections/{collection}/search", json=query)
+    assert answer.status_code == 200, answer.text
 
 
 BAD_SEARCHES: list[bytes] = [

@@ -88,8 +88,8 @@ def test_postgres_stops_and_comes_back(
         server.start()
         eventually(lambda: client.get("/readyz").is_success, 20)
         assert write(client, "after").status_code == 200
-        found = client.get("/v1/search", params={"q": "boat", "exact": True}).json()
-        assert {hit["id"] for hit in found["results"]} == {"before", "after"}
+        answer = client.get("/v1/search", params={"q": "boat", "exact": True}).json()
+        assert {hit["id"] for hit in answer["results"]} == {"before", "after"}
     assert "Traceback" not in service.said()
     assert service.stop() == 0
     # The service doesn't manage it, so it keeps running.

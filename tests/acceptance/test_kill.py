@@ -49,9 +49,9 @@ def check(
         assert stored[id_][:2] == (sent[id_]["text"], ack["chunks"])
     for id_ in random.Random(1).sample(sorted(acks), min(25, len(acks))):
         first_chunk = sent[id_]["text"][: stored[id_][2]]
-        wish = {"q": first_chunk, "limit": 3, "exact": True}
-        found = client.post("/v1/search", json=wish).raise_for_status().json()["results"]
-        assert found[0]["id"] == id_
+        query = {"q": first_chunk, "limit": 3, "exact": True}
+        results = client.post("/v1/search", json=query).raise_for_status().json()["results"]
+        assert results[0]["id"] == id_
 
 
 class Feed:

@@ -104,7 +104,7 @@ def test_a_migration_from_start_to_rollback(http: httpx.Client, path: str):
     assert back["state"] == "rolled_back"
     assert http.get(search, params={"q": "boat"}).json()["space"] == there["source"]["space"]
     listed = http.get(path).json()["items"]
-    assert [one["id"] for one in listed] == [moving["id"]]
+    assert [item["id"] for item in listed] == [moving["id"]]
 
 
 def test_an_unnecessary_migration_is_reported_and_not_started(http: httpx.Client, path: str):
@@ -160,7 +160,7 @@ def test_invalid_options_are_refused_by_field(
 ):
     problem = truths.is_problem(http.post(path, json=body), 422)
     if field is not None:
-        assert any(one["field"].startswith(field) for one in problem["errors"]), problem
+        assert any(error["field"].startswith(field) for error in problem["errors"]), problem
 
 
 @pytest.mark.parametrize("order", ["cutover", "rollback"])
@@ -262,7 +262,7 @@ def test_the_source_model_is_gone(home: Path, serve: Serve, tmp_path: Path):
     first = serve(home, model=files)
     with first.client() as client:
         fill(client, "default")
-        lost = client.get("/v1/collections/default").json()["space"]["id"]
+        lost_space = client.get("/v1/collections/default").json()["space"]["id"]
     first.stop()
     models.save_tensors(files, models.shaken(models.load_tensors(files)))
     service = serve(home, model=files, ready=False)
@@ -277,13 +277,13 @@ def test_the_source_model_is_gone(home: Path, serve: Serve, tmp_path: Path):
         assert report["overlap"] is None
         assert report["translation"] is None
         assert "overlap" in report["unavailable"]
-        found = client.get("/v1/search", params={"q": "boat number 7"}).raise_for_status().json()
-        assert found["space"] == there["target"]["space"]
+        answer = client.get("/v1/search", params={"q": "boat number 7"}).raise_for_status().json()
+        assert answer["space"] == there["target"]["space"]
         written = client.post(
             "/v1/documents", json={"documents": [{"id": "later", "text": "a loaf of bread"}]}
         )
         assert "pending" not in written.json()["results"][0]
         problem = truths.is_problem(client.post(f"{path}/{moving['id']}/rollback"), 409)
         assert problem["type"] == "/problems/rollback-refused"
-        assert lost in problem["detail"]
+        assert lost_space in problem["detail"]
         assert client.get(f"{path}/{moving['id']}").json()["lag"]["pending"] == 1

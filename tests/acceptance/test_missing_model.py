@@ -58,9 +58,9 @@ def check_healed(service: services.Service, client: httpx.Client, lost: str) -> 
     waiting.until(
         lambda: client.get("/v1/collections/default").json()["pending"] == 0, said=service.said
     )
-    found = client.get("/v1/search", params={"q": "bridge over the river", "exact": True})
-    assert found.json()["space"]["id"] == lost
-    assert [hit["id"] for hit in found.json()["results"]] == ["later", "early"]
+    answer = client.get("/v1/search", params={"q": "bridge over the river", "exact": True})
+    assert answer.json()["space"]["id"] == lost
+    assert [hit["id"] for hit in answer.json()["results"]] == ["later", "early"]
 
 
 @pytest.fixture

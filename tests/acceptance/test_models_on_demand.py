@@ -41,8 +41,8 @@ def test_models_stay_within_the_memory_limit(
         assert str(root / "pointer" / "model.safetensors") in broken.json()["detail"]
         unknown = client.post("/v1/collections", json={"name": "more", "model": "nothing"})
         assert (unknown.status_code, unknown.json()["type"]) == (422, "/problems/unknown-model")
-        named = client.post("/v1/collections", json={"name": "more", "model": "sound"})
-        assert named.status_code == 201
+        created = client.post("/v1/collections", json={"name": "more", "model": "sound"})
+        assert created.status_code == 201
         answer = client.get("/v1/search", params={"q": "boat"}).json()
         assert [hit["id"] for hit in answer["results"]] == ["a"]
         assert client.get("/readyz").json()["status"] == "ok"

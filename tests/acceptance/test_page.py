@@ -36,10 +36,10 @@ def test_a_page_is_complete_and_loads_nothing_from_other_hosts(client, path):
     page = client.get(path)
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
-    found = links(page.text)
-    assert found.inline == 0
-    assert any(link.startswith("/static/") for link in found.found)
-    for link in found.found:
+    targets = links(page.text)
+    assert targets.inline == 0
+    assert any(link.startswith("/static/") for link in targets.found)
+    for link in targets.found:
         assert link.startswith("/"), link
         assert client.get(link, follow_redirects=True).status_code == 200, link
 

@@ -17,8 +17,8 @@ def search(client: httpx.Client, collection: str, **wish: Any) -> dict[str, Any]
     return found
 
 
-def ids(found: dict[str, Any]) -> list[str]:
-    return [hit["id"] for hit in found["results"]]
+def ids(answer: dict[str, Any]) -> list[str]:
+    return [hit["id"] for hit in answer["results"]]
 
 
 def test_each_document_is_returned_once_with_its_best_chunk(client: httpx.Client, collection: str):
@@ -27,12 +27,12 @@ def test_each_document_is_returned_once_with_its_best_chunk(client: httpx.Client
     write(
         client, collection, {"id": "long", "text": text}, {"id": "other", "text": "A loaf of bread"}
     )
-    found = search(client, collection, q="sailing boat on a lake", limit=5)
-    assert ids(found) == ["long", "other"]
-    chunk = found["results"][0]["chunk"]
+    answer = search(client, collection, q="sailing boat on a lake", limit=5)
+    assert ids(answer) == ["long", "other"]
+    chunk = answer["results"][0]["chunk"]
     assert chunk["text"] == text[chunk["start"] : chunk["end"]]
     assert "sailing boat" in chunk["text"]
-    assert found["complete"]
+    assert answer["complete"]
 
 
 def test_a_search_widens_until_it_has_enough_documents(client: httpx.Client, collection: str):
@@ -42,21 +42,21 @@ def test_a_search_widens_until_it_has_enough_documents(client: httpx.Client, col
     sent = {"name": name, "chunking": chunking}
     client.post("/v1/collections", json=sent).raise_for_status()
     crowd = " ".join(f"The boat number {no} lies on the lake." for no in range(250))
-    others = [{"id": f"o{no}", "text": f"Bread number {no} is baked."} for no in range(8)]
-    (crowded, *_) = write(client, name, {"id": "crowd", "text": crowd}, *others)
+    other_documents = [{"id": f"o{no}", "text": f"Bread number {no} is baked."} for no in range(8)]
+    (crowded, *_) = write(client, name, {"id": "crowd", "text": crowd}, *other_documents)
     assert crowded["chunks"] > 60
-    found = search(client, name, q="The boat lies on the lake.", limit=9)
-    assert len(set(ids(found))) == 9
-    assert ids(found)[0] == "crowd"
-    assert found["complete"]
+    answer = search(client, name, q="The boat lies on the lake.", limit=9)
+    assert len(set(ids(answer))) == 9
+    assert ids(answer)[0] == "crowd"
+    assert answer["complete"]
 
 
 def test_fewer_documents_than_requested(client: httpx.Client, collection: str):
     assert search(client, collection)["results"] == []
     assert search(client, collection)["complete"]
     write(client, collection, {"id": "a", "text": "a boat"})
-    found = search(client, collection, limit=1000)
-    assert (ids(found), found["complete"]) == (["a"], True)
+    answer = search(client, collection, limit=1000)
+    assert (ids(answer), answer["complete"]) == (["a"], True)
 
 
 def test_stale_vectors_are_never_found(
@@ -77,11 +77,11 @@ def test_stale_vectors_are_never_found(
         f" UNION ALL SELECT gen_random_uuid(), 0, text_hash, {columns}, embedding FROM {table}"
     )
     for exact in (True, False):
-        found = search(client, collection, q="a boat", limit=5, exact=exact)
-        assert len(found["results"]) == 5
-        assert ids(found)[0] == "boat"
-        assert {hit["chunk"]["no"] for hit in found["results"]} == {0}
-        assert found["results"][1]["score"] < 0.99
+        answer = search(client, collection, q="a boat", limit=5, exact=exact)
+        assert len(answer["results"]) == 5
+        assert ids(answer)[0] == "boat"
+        assert {hit["chunk"]["no"] for hit in answer["results"]} == {0}
+        assert answer["results"][1]["score"] < 0.99
     similar = client.get(one(collection, "boat") + "/similar").json()
     assert len(ids(similar)) == 4
     assert "boat" not in ids(similar)
@@ -153,7 +153,7 @@ def filtered(shared) -> str:
             {"id": id_, "text": f"a boat called {id_}", "metadata": metadata}
             for id_, metadata in DOCUMENTS.items()
         ]
-        assert {one["status"] for one in write(client, "filtered", *many)} == {"created"}
+        assert {result["status"] for result in write(client, "filtered", *many)} == {"created"}
     return "filtered"
 
 
@@ -161,9 +161,9 @@ def filtered(shared) -> str:
     ("condition", "expected"), FILTERS, ids=[str(condition)[:40] for condition, _ in FILTERS]
 )
 def test_filters(client: httpx.Client, filtered: str, condition, expected):
-    found = search(client, filtered, filter=condition, limit=20)
-    assert set(ids(found)) == expected
-    assert found["complete"]
+    answer = search(client, filtered, filter=condition, limit=20)
+    assert set(ids(answer)) == expected
+    assert answer["complete"]
 
 
 deep: dict[str, Any] = {"n": 1}
@@ -196,8 +196,8 @@ WRONG_FILTERS: list[Any] = [
 
 @pytest.mark.parametrize("condition", WRONG_FILTERS, ids=lambda value: str(value)[:40])
 def test_wrong_filters_are_explained(client: httpx.Client, filtered: str, condition):
-    wish = {"q": "a boat", "filter": condition}
-    answer = client.post(f"/v1/collections/{filtered}/search", json=wish)
+    query = {"q": "a boat", "filter": condition}
+    answer = client.post(f"/v1/collections/{filtered}/search", json=query)
     assert answer.status_code == 422, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert "filter" in answer.json()["detail"]

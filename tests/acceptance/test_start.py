@@ -18,11 +18,11 @@ def test_two_starts_at_once_on_an_empty_directory(home: Path, serve_static: Serv
     first, second = serve_static(home, ready=False), serve_static(home, ready=False)
     first.wait_ready()
     second.wait_ready()
-    with first.client() as one, second.client() as other:
+    with first.client() as client, second.client() as other:
         sent = {"documents": [{"id": "a", "text": "a boat on a lake"}]}
-        one.post("/v1/documents", json=sent).raise_for_status()
-        found = other.get("/v1/search", params={"q": "boat"}).raise_for_status().json()
-        assert [hit["id"] for hit in found["results"]] == ["a"]
+        client.post("/v1/documents", json=sent).raise_for_status()
+        answer = other.get("/v1/search", params={"q": "boat"}).raise_for_status().json()
+        assert [hit["id"] for hit in answer["results"]] == ["a"]
     assert first.stop() == 0
     with second.client() as other:
         assert other.get("/readyz").is_success
@@ -42,8 +42,8 @@ def test_pid_that_now_belongs_to_another_process(home: Path, serve_static: Serve
     pid_file.write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
     again = serve_static(home)
     with again.client() as client:
-        found = client.get("/v1/search", params={"q": "boat", "exact": True}).json()
-        assert [hit["id"] for hit in found["results"]] == ["a"]
+        answer = client.get("/v1/search", params={"q": "boat", "exact": True}).json()
+        assert [hit["id"] for hit in answer["results"]] == ["a"]
     assert again.stop() == 0
     assert services.postgres_processes(home) == []
     assert psutil.pid_exists(stranger.pid)

@@ -22,8 +22,8 @@ NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
 def path(collection: str, **query: str) -> str:
-    asked = "?" + "&".join(f"{key}={value}" for key, value in query.items()) if query else ""
-    return f"/v1/collections/{collection}/documents{asked}"
+    parameters = "?" + "&".join(f"{key}={value}" for key, value in query.items()) if query else ""
+    return f"/v1/collections/{collection}/documents{parameters}"
 
 
 def cheap_line(no: int) -> bytes:
@@ -136,9 +136,13 @@ def test_a_bad_line_fails_alone(client: httpx.Client, collection: str):
     lines = [b'{"id":"good1","text":"a boat"}\n', *bad, b'{"id":"good2","text":"a bridge"}\n']
     answer = client.post(path(collection), content=b"".join(lines), headers=NDJSON)
     results = [json.loads(line) for line in answer.text.splitlines()]
-    assert [one["line"] for one in results] == list(range(1, len(lines) + 1))
-    assert [one["status"] for one in results] == ["created", *["failed"] * len(bad), "created"]
-    assert all(one["reason"] and one["detail"] for one in results[1:-1])
+    assert [result["line"] for result in results] == list(range(1, len(lines) + 1))
+    assert [result["status"] for result in results] == [
+        "created",
+        *["failed"] * len(bad),
+        "created",
+    ]
+    assert all(result["reason"] and result["detail"] for result in results[1:-1])
 
 
 def test_a_line_over_the_limit(home: Path, serve_static, database_url: str):
@@ -147,10 +151,10 @@ def test_a_line_over_the_limit(home: Path, serve_static, database_url: str):
     with service.client() as client:
         body = b'{"id":"a","text":"a boat"}\n' + long + b'{"id":"b","text":"a bridge"}\n'
         answer = client.post("/v1/documents", content=body, headers=NDJSON)
-    one, two, three = map(json.loads, answer.text.splitlines())
-    assert (one["status"], three["status"]) == ("created", "created")
-    assert (two["line"], two["status"], two["reason"]) == (2, "failed", "too-large")
-    assert "20,000" in two["detail"]
+    first, second, third = map(json.loads, answer.text.splitlines())
+    assert (first["status"], third["status"]) == ("created", "created")
+    assert (second["line"], second["status"], second["reason"]) == (2, "failed", "too-large")
+    assert "20,000" in second["detail"]
 
 
 def test_a_client_that_pauses_gets_results_meanwhile(shared: services.Service, collection: str):
@@ -199,7 +203,7 @@ def test_a_client_that_goes_away(shared: services.Service, collection: str):
 def test_many_streams_at_once(shared: services.Service, collection: str):
     """Into one collection, with distinct ids and some shared ones."""
     with_ids = [
-        [f"s{one}-{no}" if no % 4 else f"both-{no}" for no in range(60)] for one in range(6)
+        [f"s{stream}-{no}" if no % 4 else f"both-{no}" for no in range(60)] for stream in range(6)
     ]
     open_streams = [streams.LineStream(shared.port, path(collection)) for _ in with_ids]
     for stream, ids in zip(open_streams, with_ids, strict=True):
@@ -207,8 +211,8 @@ def test_many_streams_at_once(shared: services.Service, collection: str):
     for stream in open_streams:
         with stream:
             results = list(stream.results())
-        assert [one["line"] for one in results] == list(range(1, 61))
-        assert "failed" not in {one["status"] for one in results}
+        assert [item["line"] for item in results] == list(range(1, 61))
+        assert "failed" not in {item["status"] for item in results}
 
 
 def test_unknown_collection_is_refused_before_the_body_is_sent(client: httpx.Client):

@@ -9,7 +9,7 @@ import psycopg
 def half_documents(sql: psycopg.Connection, collection: str) -> list[tuple[str, int]]:
     """Documents that lack chunks of their current text, or have rows of another text."""
     table, collection_id = index(sql, collection)
-    found = sql.execute(
+    rows = sql.execute(
         "SELECT d.id, count(v.doc_key) FROM documents d"
         f" LEFT JOIN {table} v ON v.doc_key = d.doc_key WHERE d.collection_id = %s"
         " GROUP BY d.doc_key HAVING count(v.doc_key) = 0"
@@ -18,18 +18,18 @@ def half_documents(sql: psycopg.Connection, collection: str) -> list[tuple[str, 
         " OR max(v.char_end) < length(rtrim(d.text))",
         (collection_id,),
     )
-    return list(found)
+    return list(rows)
 
 
 def orphans(sql: psycopg.Connection, collection: str) -> int:
     """Rows of vectors whose document is gone or has another text."""
     table, _ = index(sql, collection)
-    found = sql.execute(
+    row = sql.execute(
         f"SELECT count(*) FROM {table} v LEFT JOIN documents d USING (doc_key)"
         " WHERE d.text_hash IS DISTINCT FROM v.text_hash"
     ).fetchone()
-    assert found is not None
-    return int(found[0])
+    assert row is not None
+    return int(row[0])
 
 
 def index(sql: psycopg.Connection, collection: str) -> tuple[str, object]:

@@ -24,9 +24,9 @@ def opened(database_url: str, data_dir: Path, static_model: Path, model_cache: P
 
     @asynccontextmanager
     async def work(**flags: object) -> AsyncIterator[Service]:
-        given = {"hnsw_min_rows": 1_000_000, "model": str(static_model), **flags}
-        chosen = settings.load({}, database_url=database_url, data_dir=data_dir, **given)
-        app = create_app(chosen)
+        values = {"hnsw_min_rows": 1_000_000, "model": str(static_model), **flags}
+        own_settings = settings.load({}, database_url=database_url, data_dir=data_dir, **values)
+        app = create_app(own_settings)
         async with app.lifespan():
             await app.state.service.collection("default")
             yield app.state.service

@@ -16,10 +16,10 @@ def test_files_are_added_searchable_and_skipped_when_unchanged(vecmark, collecti
     assert added.stdout.startswith("4 created, 0 failed")
     again = vecmark("add", str(notes), "--root", str(notes), "-c", collection)
     assert again.stdout.startswith("4 unchanged, 0 failed")
-    found = json.loads(vecmark("search", "-c", collection, "--json", "string instrument").stdout)
-    assert found["results"][0]["id"] == "violin"
-    assert found["results"][0]["metadata"] == {"year": "1999"}
-    ids = {result["id"] for result in found["results"]}
+    answer = json.loads(vecmark("search", "-c", collection, "--json", "string instrument").stdout)
+    assert answer["results"][0]["id"] == "violin"
+    assert answer["results"][0]["metadata"] == {"year": "1999"}
+    ids = {result["id"] for result in answer["results"]}
     assert ids == {"violin", "pond.txt", "sub/bread.md", "more.jsonl#1"}
 
 
@@ -69,8 +69,8 @@ def test_an_empty_input_is_reported(vecmark, collection, tmp_path, source):
     name = source if source == "-" else str(tmp_path / source)
     done = vecmark("add", name, "-c", collection)
     assert done.returncode == 0, done.stderr
-    shown = "standard input" if source == "-" else name
-    assert done.stdout.startswith(f"Nothing to add: no document in {shown}")
+    label = "standard input" if source == "-" else name
+    assert done.stdout.startswith(f"Nothing to add: no document in {label}")
     assert ("files are read" in done.stdout) is (source == "pictures")
 
 
@@ -114,9 +114,9 @@ def test_an_interrupted_add_can_be_resumed(home, serve_static, tmp_path):
         where = "/v1/collections/default"
         waiting.until(lambda: client.get(where).json().get("documents", 0) >= 64)
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=60)[0].decode()
-    assert process.returncode == 1, said
-    assert "interrupted; what was acknowledged is kept" in said
+    output = process.communicate(timeout=60)[0].decode()
+    assert process.returncode == 1, output
+    assert "interrupted; what was acknowledged is kept" in output
     again = services.run(home, "add", str(file))
     assert again.returncode == 0, again.stderr
     counts = {

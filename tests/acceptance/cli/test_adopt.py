@@ -41,10 +41,10 @@ def canary_rows(model_cache: Path) -> tuple[list[str], list[object]]:
     loaded = loading.load(described, cache_dir=model_cache, device="cpu")
     vectors = loaded.reference
     loaded.close()
-    chosen = [no for no in check.ALL if np.linalg.norm(vectors[no]) > 0.5]
-    texts = [check.TEXTS[no].text for no in chosen]
+    numbers = [no for no in check.ALL if np.linalg.norm(vectors[no]) > 0.5]
+    texts = [check.TEXTS[no].text for no in numbers]
     good = [no for no, text in enumerate(texts) if text.strip()]
-    return [texts[no] for no in good], [vectors[chosen[no]] for no in good]
+    return [texts[no] for no in good], [vectors[numbers[no]] for no in good]
 
 
 def test_adopting_a_table_of_the_bundled_model_while_a_service_runs(
@@ -60,7 +60,7 @@ def test_adopting_a_table_of_the_bundled_model_while_a_service_runs(
     assert client.get("/v1/collections/old").status_code == 404
     done = services.run(shared.data_dir, "adopt", "-c", "old", *options, **where)
     assert done.returncode == 0, done.stderr
-    [line] = [one for one in done.stdout.splitlines() if one.endswith("\tmatches")]
+    [line] = [line for line in done.stdout.splitlines() if line.endswith("\tmatches")]
     model, dimensions, median, _, worst, share, _ = line.split("\t")
     assert (model, dimensions) == ("sentence-transformers/all-MiniLM-L6-v2", "384")
     assert float(median) > 0.9999
@@ -70,15 +70,15 @@ def test_adopting_a_table_of_the_bundled_model_while_a_service_runs(
     assert "1 to be embedded" in done.stdout
     # The running service sees the collection and embeds the rows that had no vector.
     waiting.until(lambda: client.get("/v1/collections/old").json()["pending"] == 0)
-    found = client.get("/v1/collections/old").json()
-    assert found["evidence"]["source"] == "public.legacy_notes"
-    assert found["evidence"]["sampled"] == len(texts)
-    assert found["documents"] == found["chunks"] == len(texts) + 1
-    asked = {"q": "string instrument", "limit": 1}
-    hit = client.get("/v1/collections/old/search", params=asked).json()["results"][0]
+    collection = client.get("/v1/collections/old").json()
+    assert collection["evidence"]["source"] == "public.legacy_notes"
+    assert collection["evidence"]["sampled"] == len(texts)
+    assert collection["documents"] == collection["chunks"] == len(texts) + 1
+    query = {"q": "string instrument", "limit": 1}
+    hit = client.get("/v1/collections/old/search", params=query).json()["results"][0]
     assert hit["chunk"]["text"] == "A violin has four strings."
-    shown = vecmark("collections", "show", "old").stdout
-    assert re.search(r"^evidence: +adopted from public\.legacy_notes: of \d+ rows", shown, re.M)
+    output = vecmark("collections", "show", "old").stdout
+    assert re.search(r"^evidence: +adopted from public\.legacy_notes: of \d+ rows", output, re.M)
     other = client.post("/v1/collections", json={"name": "no-evidence"}).json()
     assert "evidence" not in other
 
@@ -116,7 +116,7 @@ def embed_static(static_model: Path) -> Callable[[Sequence[str]], object]:
 
     def make(texts: Sequence[str]) -> object:
         ids = (tokenizer.encode(text, add_special_tokens=False).ids for text in texts)
-        return np.stack([table[one].mean(axis=0) for one in ids])
+        return np.stack([table[token_ids].mean(axis=0) for token_ids in ids])
 
     return make
 
@@ -153,8 +153,8 @@ def test_a_killed_adoption_can_be_repeated(home, own_database, many, static_mode
     service = serve_static(home)
     with service.client() as client:
         text = some_texts(many, words=3)[many // 2]
-        found = client.get("/v1/collections/old/search", params={"q": text, "limit": 1}).json()
-    assert found["results"][0]["id"] == str(many // 2)
+        answer = client.get("/v1/collections/old/search", params={"q": text, "limit": 1}).json()
+    assert answer["results"][0]["id"] == str(many // 2)
     assert service.stop() == 0
 
 
@@ -170,7 +170,7 @@ def test_a_refusal_is_one_message(home, own_database, static_model):
     assert "\tnot its vectors" in refused.stdout
     assert "Error: the vectors of public.mixed were made by none of these models" in refused.stderr
     assert "Traceback" not in refused.stderr
-    told = services.run(home, *arguments, "--json", model=static_model)
-    assert told.returncode == 1
-    assert json.loads(told.stdout)["collection"] is None
+    as_json = services.run(home, *arguments, "--json", model=static_model)
+    assert as_json.returncode == 1
+    assert json.loads(as_json.stdout)["collection"] is None
     assert count(own_database, "collections") == count(own_database, "spaces") == 0

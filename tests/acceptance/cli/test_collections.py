@@ -4,12 +4,12 @@ import re
 
 
 def test_collections_are_created_shown_listed_and_deleted(vecmark):
-    made = vecmark("collections", "create", "box", "--chunking", "none")
-    assert "embeds with sentence-transformers/all-MiniLM-L6-v2" in made.stdout
-    shown = vecmark("collections", "show", "box").stdout
-    assert re.search(r"^chunking: +strategy none", shown, re.MULTILINE)
-    assert re.search(r"^search: +exact", shown, re.MULTILINE)
-    assert re.search(r"^space: +fp1:[0-9a-f]{64}$", shown, re.MULTILINE)
+    created = vecmark("collections", "create", "box", "--chunking", "none")
+    assert "embeds with sentence-transformers/all-MiniLM-L6-v2" in created.stdout
+    output = vecmark("collections", "show", "box").stdout
+    assert re.search(r"^chunking: +strategy none", output, re.MULTILINE)
+    assert re.search(r"^search: +exact", output, re.MULTILINE)
+    assert re.search(r"^space: +fp1:[0-9a-f]{64}$", output, re.MULTILINE)
     assert "\nbox\t" in "\n" + vecmark("collections", "list").stdout
     assert "\nbox\t" in "\n" + vecmark("collections").stdout
     assert vecmark("collections", "delete", "box", "--yes").returncode == 0

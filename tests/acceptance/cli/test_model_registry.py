@@ -36,24 +36,24 @@ def data_dir(source: Path, tmp_path_factory: pytest.TempPathFactory, model_cache
     return folder
 
 
-def value(shown: str, label: str) -> str:
-    match = re.search(rf"^{label}: +(.*)$", shown, re.MULTILINE)
-    assert match, shown
+def value(output: str, label: str) -> str:
+    match = re.search(rf"^{label}: +(.*)$", output, re.MULTILINE)
+    assert match, output
     return match[1]
 
 
 def test_an_added_model_is_shown_with_all_its_options(data_dir):
-    shown = services.run(data_dir, "models", "show", "tiny").stdout
-    assert value(shown, "directory") == str(data_dir / "models" / "tiny")
-    assert value(shown, "limit") == "64 tokens"
-    assert value(shown, "query prompt") == "'q: ' (from: setting)"
-    assert value(shown, "precision") == "float"
-    assert value(shown, "dimensions") == "32"
-    assert re.fullmatch(r"[45]\.\d MB", value(shown, "disk"))
-    shown8 = services.run(data_dir, "models", "show", "tiny8").stdout
-    assert value(shown8, "precision") == "int8"
-    assert re.match(r"cosine to torch fp32 0\.\d{4} on average", value(shown8, "int8"))
-    assert value(shown8, "space") != value(shown, "space")
+    output = services.run(data_dir, "models", "show", "tiny").stdout
+    assert value(output, "directory") == str(data_dir / "models" / "tiny")
+    assert value(output, "limit") == "64 tokens"
+    assert value(output, "query prompt") == "'q: ' (from: setting)"
+    assert value(output, "precision") == "float"
+    assert value(output, "dimensions") == "32"
+    assert re.fullmatch(r"[45]\.\d MB", value(output, "disk"))
+    output8 = services.run(data_dir, "models", "show", "tiny8").stdout
+    assert value(output8, "precision") == "int8"
+    assert re.match(r"cosine to torch fp32 0\.\d{4} on average", value(output8, "int8"))
+    assert value(output8, "space") != value(output, "space")
 
 
 def test_adding_the_same_again_succeeds_but_another_under_the_name_fails(data_dir, source):
@@ -91,8 +91,11 @@ def test_an_unsupported_option_is_named(data_dir, source, tmp_path, arguments, s
     }
     for name, content in files.values():
         (tmp_path / name).write_text(content)
-    given = [str(tmp_path / files[one][0]) if one in files else one for one in arguments]
-    done = services.run(data_dir, "models", "add", str(source), *given)
+    resolved = [
+        str(tmp_path / files[argument][0]) if argument in files else argument
+        for argument in arguments
+    ]
+    done = services.run(data_dir, "models", "add", str(source), *resolved)
     assert done.returncode != 0
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -141,9 +144,9 @@ def test_an_int8_model_serves_a_collection_and_then_cannot_be_removed(serve_stat
         documents = {"documents": [{"id": "a", "text": "A boat in the harbour"}]}
         path = "/v1/collections/notes"
         client.post(f"{path}/documents", json=documents).raise_for_status()
-        found = client.get(f"{path}/search", params={"q": "A boat in the harbour"}).json()
-    assert found["results"][0]["score"] > 0.99
-    assert found["space"]["model"] == "tiny8"
+        answer = client.get(f"{path}/search", params={"q": "A boat in the harbour"}).json()
+    assert answer["results"][0]["score"] > 0.99
+    assert answer["space"]["model"] == "tiny8"
     listed = vecmark("models", "list")
     assert re.search(r"^tiny8\t32\t256\tint8\tloaded\tnotes\tfp1:", listed, re.MULTILINE), listed
 

@@ -21,12 +21,12 @@ def test_a_search_prints_one_line_per_hit(vecmark, collection, notes):
 def test_a_terminal_gets_a_table_and_a_bar(shared, collection, tmp_path):
     file = tmp_path / "a.jsonl"
     file.write_text('{"id": "a", "text": "A [bold]hawk[/bold] hunts"}\n')
-    shown = in_terminal(shared, tmp_path, "add", str(file), "-c", collection)
-    assert "1/1" in shown
-    assert "━" in shown
-    shown = in_terminal(shared, tmp_path, "search", "-c", collection, "bird")
-    assert "score" in shown
-    assert "A [bold]hawk[/bold] hunts" in shown
+    screen = in_terminal(shared, tmp_path, "add", str(file), "-c", collection)
+    assert "1/1" in screen
+    assert "━" in screen
+    screen = in_terminal(shared, tmp_path, "search", "-c", collection, "bird")
+    assert "score" in screen
+    assert "A [bold]hawk[/bold] hunts" in screen
 
 
 def in_terminal(service: services.Service, folder: Path, *arguments: str) -> str:

@@ -16,8 +16,8 @@ def test_data_without_a_running_service_is_opened_directly(home, model_cache, no
     services.prepare(home, model_cache)
     added = services.run(home, "add", str(notes))
     assert added.stdout.startswith("4 created, 0 failed"), added.stderr
-    found = services.run(home, "search", "-n", "1", "string instrument")
-    assert "violin" in found.stdout
+    searched = services.run(home, "search", "-n", "1", "string instrument")
+    assert "violin" in searched.stdout
     assert not (home / "service.json").exists()
     assert services.postgres_processes(home) == []
 

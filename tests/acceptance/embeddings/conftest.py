@@ -56,9 +56,9 @@ def shared(shared_url: str, model_cache: Path, roots: Path) -> Iterator[services
     ):
         yield service
         # Whatever clients did caused no unexpected error and logged no text.
-        said = service.said()
+        log = service.said()
         for unforeseen in ("request_failed", "task_died", "Traceback", "a boat", POISON):
-            assert unforeseen not in said, said
+            assert unforeseen not in log, log
 
 
 @pytest.fixture(scope="session")

@@ -30,16 +30,16 @@ def openai_client(sdk, shared: services.Service):
 
 @pytest.fixture
 def expected(client: httpx.Client) -> np.ndarray:
-    found = client.post("/embed", json={"texts": TEXTS}).raise_for_status().json()
-    return np.array([one["embedding"] for one in found["embeddings"]])
+    answer = client.post("/embed", json={"texts": TEXTS}).raise_for_status().json()
+    return np.array([item["embedding"] for item in answer["embeddings"]])
 
 
 def test_openai(openai_client, expected):
     # By default the SDK requests base64.
-    found = openai_client.embeddings.create(model="bundled", input=TEXTS)
-    assert np.array([one.embedding for one in found.data]) == pytest.approx(expected, abs=1e-3)
-    assert found.usage.prompt_tokens == found.usage.total_tokens > len(TEXTS)
-    assert found.space["model"] == MINILM
+    answer = openai_client.embeddings.create(model="bundled", input=TEXTS)
+    assert np.array([item.embedding for item in answer.data]) == pytest.approx(expected, abs=1e-3)
+    assert answer.usage.prompt_tokens == answer.usage.total_tokens > len(TEXTS)
+    assert answer.space["model"] == MINILM
     as_numbers = openai_client.embeddings.create(
         model="bundled", input=TEXTS[0], encoding_format="float", dimensions=384, user="somebody"
     )
@@ -52,11 +52,11 @@ def test_openai(openai_client, expected):
 
 
 def test_openai_lists_models(openai_client, sdk):
-    listed = {one.id: one for one in openai_client.models.list()}
-    shown = openai_client.models.retrieve(MINILM)
-    assert (shown.id, shown.object, shown.owned_by) == (MINILM, "model", "local")
-    assert listed[MINILM].space == shown.space
-    assert openai_client.models.retrieve("bundled").space == shown.space
+    listed = {model.id: model for model in openai_client.models.list()}
+    retrieved = openai_client.models.retrieve(MINILM)
+    assert (retrieved.id, retrieved.object, retrieved.owned_by) == (MINILM, "model", "local")
+    assert listed[MINILM].space == retrieved.space
+    assert openai_client.models.retrieve("bundled").space == retrieved.space
     with pytest.raises(sdk.NotFoundError):
         openai_client.models.retrieve("gpt-4")
 
@@ -94,8 +94,8 @@ def test_llama_index(shared: services.Service, expected):
 
     given: dict[str, Any] = {"api_base": f"{shared.url}/v1", "api_key": "none", "max_retries": 0}
     embedding = OpenAIEmbedding(model_name="bundled", **given)
-    found = embedding.get_text_embedding_batch(TEXTS)
-    assert np.array(found) == pytest.approx(expected, abs=1e-3)
+    vectors = embedding.get_text_embedding_batch(TEXTS)
+    assert np.array(vectors) == pytest.approx(expected, abs=1e-3)
     assert embedding.get_query_embedding(TEXTS[0]) == pytest.approx(expected[0], abs=1e-3)
     queries = OpenAIEmbedding(model_name="prompted:query", **given)
     documents = OpenAIEmbedding(model_name="prompted:document", **given)

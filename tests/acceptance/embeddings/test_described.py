@@ -61,4 +61,4 @@ def test_every_route_has_a_tag(described):
         for path, operations in described.items()
         for method, operation in operations.items()
     }
-    assert all(found and found != ["default"] for found in tags.values()), tags
+    assert all(route_tags and route_tags != ["default"] for route_tags in tags.values()), tags

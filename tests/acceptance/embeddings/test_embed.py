@@ -23,10 +23,15 @@ def test_one_text_is_answered_by_an_array(client):
     vector = answer.raise_for_status().json()
     assert len(vector) == 384
     assert all(isinstance(number, float) for number in vector)
-    said = headers(answer)
-    assert said == {"space": said["space"], "model": MINILM, "tokens": "4", "truncated": "false"}
+    answered = headers(answer)
+    assert answered == {
+        "space": answered["space"],
+        "model": MINILM,
+        "tokens": "4",
+        "truncated": "false",
+    }
     cut = client.post("/embed", json={"text": LONG, "truncate": "end"})
-    assert headers(cut) == {**said, "tokens": "256", "truncated": "true"}
+    assert headers(cut) == {**answered, "tokens": "256", "truncated": "true"}
 
 
 def test_texts_are_answered_by_an_object(client):
@@ -35,7 +40,7 @@ def test_texts_are_answered_by_an_object(client):
     assert set(body) == {"space", "dimensions", "embeddings"}
     assert body["space"] == {"id": headers(answer)["space"], "model": MINILM}
     assert body["dimensions"] == 384
-    assert [(one["tokens"], one["truncated"]) for one in body["embeddings"]] == [
+    assert [(item["tokens"], item["truncated"]) for item in body["embeddings"]] == [
         (4, False),
         (256, True),
     ]
@@ -43,8 +48,8 @@ def test_texts_are_answered_by_an_object(client):
 
 
 def test_a_text_over_the_limit_is_refused_by_position(client):
-    for wish, field in (({"text": LONG}, "text"), ({"texts": ["a", LONG]}, "texts[1]")):
-        problem = truths.is_problem(client.post("/embed", json=wish), 422)
+    for body, field in (({"text": LONG}, "text"), ({"texts": ["a", LONG]}, "texts[1]")):
+        problem = truths.is_problem(client.post("/embed", json=body), 422)
         assert problem["type"] == "/problems/text-too-long"
         assert problem["errors"][0]["field"] == field
         for part in (field, "302", "256", '"truncate": "end"'):
@@ -52,17 +57,17 @@ def test_a_text_over_the_limit_is_refused_by_position(client):
 
 
 def test_query_and_document_vectors_differ(client):
-    wish = {"text": "a boat", "model": "prompted"}
-    query = client.post("/embed", json={**wish, "input_type": "query"}).raise_for_status()
-    document = client.post("/embed", json=wish).raise_for_status()
+    body = {"text": "a boat", "model": "prompted"}
+    query = client.post("/embed", json={**body, "input_type": "query"}).raise_for_status()
+    document = client.post("/embed", json=body).raise_for_status()
     assert np.dot(query.json(), document.json()) < 0.99
     assert headers(query)["space"] == headers(document)["space"]
 
 
 def test_fewer_dimensions(client, static_space):
-    wish = {"texts": ["a boat"], "model": "static"}
-    whole = client.post("/embed", json=wish).raise_for_status().json()
-    short = client.post("/embed", json={**wish, "dimensions": 64}).raise_for_status().json()
+    body = {"texts": ["a boat"], "model": "static"}
+    whole = client.post("/embed", json=body).raise_for_status().json()
+    short = client.post("/embed", json={**body, "dimensions": 64}).raise_for_status().json()
     expected = np.array(whole["embeddings"][0]["embedding"][:64])
     expected /= np.linalg.norm(expected)
     assert short["dimensions"] == 64
@@ -74,8 +79,8 @@ def test_fewer_dimensions(client, static_space):
 
 def test_tokenize_counts_tokens_like_embedding(client):
     texts = ["A boat, Äccénts and 東京 😀", "", LONG]
-    wish = {"texts": texts, "model": "prompted", "input_type": "query"}
-    body = client.post("/tokenize", json=wish).raise_for_status().json()
+    request = {"texts": texts, "model": "prompted", "input_type": "query"}
+    body = client.post("/tokenize", json=request).raise_for_status().json()
     assert (body["limit"], body["prompt"]) == (256, "query: ")
     for text, item in zip(texts, body["items"], strict=True):
         assert item["count"] == len(item["ids"]) == len(item["tokens"]) == len(item["offsets"])
@@ -87,7 +92,7 @@ def test_tokenize_counts_tokens_like_embedding(client):
     spans = dict(zip(body["items"][0]["tokens"], body["items"][0]["offsets"], strict=True))
     assert texts[0][slice(*spans["boat"])] == "boat"
     assert texts[0][slice(*spans["accents"])] == "Äccénts"
-    embedded = client.post("/embed", json={**wish, "texts": texts[:1]})
+    embedded = client.post("/embed", json={**request, "texts": texts[:1]})
     assert headers(embedded)["tokens"] == str(body["items"][0]["count"])
     refused = client.post("/embed", json={"texts": texts[2:], "model": "prompted"})
     assert f"{body['items'][2]['count']} tokens" in refused.json()["detail"]
@@ -108,21 +113,21 @@ def test_similarity_of_one_to_many_and_of_all_pairs(client):
 
 def test_the_size_of_a_matrix_is_limited(client):
     texts = [f"boat {no}" for no in range(513)]
-    wish = {"texts": texts, "model": "static"}
-    problem = truths.is_problem(client.post("/similarity", json=wish), 422)
+    body = {"texts": texts, "model": "static"}
+    problem = truths.is_problem(client.post("/similarity", json=body), 422)
     assert problem["errors"][0]["field"] == "texts"
-    one = client.post("/similarity", json={"text": "a boat", **wish}).raise_for_status().json()
-    assert len(one["scores"]) == 513
-    most = client.post("/similarity", json={**wish, "texts": texts[:512]}).raise_for_status()
+    single = client.post("/similarity", json={"text": "a boat", **body}).raise_for_status().json()
+    assert len(single["scores"]) == 513
+    most = client.post("/similarity", json={**body, "texts": texts[:512]}).raise_for_status()
     assert np.array(most.json()["matrix"]).shape == (512, 512)
 
 
 @pytest.mark.parametrize("route", ["/embed", "/similarity"])
 def test_another_space_than_expected(client, route, static_space):
-    wish = {"texts": ["a boat"], "model": "static"}
-    same = client.post(route, json={**wish, "expect_space": static_space})
+    body = {"texts": ["a boat"], "model": "static"}
+    same = client.post(route, json={**body, "expect_space": static_space})
     assert same.raise_for_status().json()["space"]["id"] == static_space
-    other = client.post(route, json={**wish, "model": None, "expect_space": static_space})
+    other = client.post(route, json={**body, "model": None, "expect_space": static_space})
     assert truths.is_problem(other, 409)["type"] == "/problems/space-mismatch"
     assert static_space in other.json()["detail"]
 
@@ -156,8 +161,8 @@ BAD = [
 @pytest.mark.parametrize(("route", "wish", "field"), BAD, ids=lambda value: str(value)[:40])
 def test_bad_requests(client, route, wish, field):
     problem = truths.is_problem(client.post(route, json=wish), 422)
-    said = problem["detail"] + " ".join(error["field"] for error in problem.get("errors", []))
-    assert field in said
+    message = problem["detail"] + " ".join(error["field"] for error in problem.get("errors", []))
+    assert field in message
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -176,7 +181,7 @@ def test_models_say_what_identifies_them(client, static_space):
     listed = client.get("/v1/models").raise_for_status().json()
     assert {"prompted", "static", MINILM} <= set(listed["available"])
     assert listed["limits"]["texts"] == 2048
-    by_space = {one["space"]: one for one in listed["data"]}
+    by_space = {model["space"]: model for model in listed["data"]}
     static = by_space[static_space]
     assert static == client.get(f"/v1/models/{static_space}").raise_for_status().json()
     assert (static["matryoshka"], static["dimensions"], static["max_tokens"]) == (True, 256, None)

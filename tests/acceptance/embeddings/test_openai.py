@@ -22,7 +22,7 @@ def test_the_answer_has_openais_shape_and_the_space(client):
     body = answer.raise_for_status().json()
     assert set(body) == {"object", "data", "model", "usage", "space"}
     assert (body["object"], body["model"]) == ("list", "bundled")
-    assert [(one["object"], one["index"]) for one in body["data"]] == [
+    assert [(item["object"], item["index"]) for item in body["data"]] == [
         ("embedding", 0),
         ("embedding", 1),
     ]
@@ -37,9 +37,9 @@ def test_the_answer_has_openais_shape_and_the_space(client):
 
 def test_extra_fields_of_litellm_and_others_are_accepted(client):
     answer = ask(client, encoding_format=None, dimensions=None, user="somebody", metadata={"a": 1})
-    (one,) = answer.raise_for_status().json()["data"]
-    assert len(one["embedding"]) == 384
-    assert isinstance(one["embedding"][0], float)
+    (item,) = answer.raise_for_status().json()["data"]
+    assert len(item["embedding"]) == 384
+    assert isinstance(item["embedding"][0], float)
 
 
 def test_the_suffix_and_the_field_choose_the_same_prompt(client):

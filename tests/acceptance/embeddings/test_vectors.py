@@ -13,11 +13,11 @@ CLOSE = 0.999
 MODELS = ["bundled", "prompted:document", "prompted:query"]
 
 
-def openai(client: httpx.Client, model: str, texts: list[str], **wish: object) -> np.ndarray:
-    body = {"model": model, "input": texts, "truncate": "end", **wish}
+def openai(client: httpx.Client, model: str, texts: list[str], **fields: object) -> np.ndarray:
+    body = {"model": model, "input": texts, "truncate": "end", **fields}
     data = client.post("/v1/embeddings", json=body).raise_for_status().json()["data"]
-    assert [one["index"] for one in data] == list(range(len(texts)))
-    return np.array([numbers(one["embedding"]) for one in data], np.float64)
+    assert [item["index"] for item in data] == list(range(len(texts)))
+    return np.array([numbers(item["embedding"]) for item in data], np.float64)
 
 
 def numbers(embedding: list[float] | str) -> np.ndarray:
@@ -32,37 +32,37 @@ def openai_base64(client: httpx.Client, model: str, texts: list[str]) -> np.ndar
 
 def openai_ids(client: httpx.Client, model: str, texts: list[str]) -> np.ndarray:
     answer = client.post("/tokenize", json=named(model, texts=texts)).raise_for_status()
-    ids = [one["ids"] for one in answer.json()["items"]]
+    ids = [item["ids"] for item in answer.json()["items"]]
     return openai(client, model, ids, token_ids="model")
 
 
 def embed(client: httpx.Client, model: str, texts: list[str]) -> np.ndarray:
     body = named(model, texts=texts, truncate="end")
     answer = client.post("/embed", json=body).raise_for_status().json()
-    return np.array([one["embedding"] for one in answer["embeddings"]])
+    return np.array([item["embedding"] for item in answer["embeddings"]])
 
 
 def embed_alone(client: httpx.Client, model: str, texts: list[str]) -> np.ndarray:
-    wishes = [named(model, text=text, truncate="end") for text in texts]
-    return np.array([client.post("/embed", json=wish).raise_for_status().json() for wish in wishes])
+    bodies = [named(model, text=text, truncate="end") for text in texts]
+    return np.array([client.post("/embed", json=body).raise_for_status().json() for body in bodies])
 
 
-def named(model: str, **wish: object) -> dict[str, object]:
+def named(model: str, **fields: object) -> dict[str, object]:
     name, _, role = model.partition(":")
-    return {"model": name, **({"input_type": role} if role else {}), **wish}
+    return {"model": name, **({"input_type": role} if role else {}), **fields}
 
 
-def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return (one.astype(np.float64) * other.astype(np.float64)).sum(axis=1)
+def cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return (first.astype(np.float64) * second.astype(np.float64)).sum(axis=1)
 
 
 @pytest.mark.parametrize("route", [openai, openai_base64, embed, embed_alone])
 @pytest.mark.parametrize("model", MODELS)
 def test_the_vectors_are_those_of_sentence_transformers(client, references, route, model):
-    found = route(client, model, list(TEXTS))
-    assert found.shape == references[model].shape
-    assert cosines(found, references[model]).min() >= CLOSE
-    assert np.linalg.norm(found, axis=1) == pytest.approx(np.ones(len(found)), abs=1e-5)
+    vectors = route(client, model, list(TEXTS))
+    assert vectors.shape == references[model].shape
+    assert cosines(vectors, references[model]).min() >= CLOSE
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(len(vectors)), abs=1e-5)
 
 
 @pytest.mark.parametrize("model", ["bundled", "prompted:document"])

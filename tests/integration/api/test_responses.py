@@ -13,13 +13,13 @@ MANY = {"texts": [f"{no} " * 50 for no in range(500)]}
 
 async def ask(app, path: str, body: object, *, stays: bool) -> int:
     """The status that the application sends to a client that disconnects at once, or stays."""
-    told = [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
+    messages = [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
     statuses: list[int] = []
     never = asyncio.Event()
 
     async def receive():
-        if told:
-            return told.pop()
+        if messages:
+            return messages.pop()
         if stays:
             await never.wait()
         return {"type": "http.disconnect"}
@@ -70,9 +70,9 @@ async def test_encoding_stops_when_the_client_disconnects(app, capfd, path, body
 async def app(database_url, data_dir, static_model, model_cache):
     data_dir.mkdir()
     (data_dir / "cache").symlink_to(model_cache, target_is_directory=True)
-    chosen = settings.load(
+    own_settings = settings.load(
         {}, database_url=database_url, data_dir=data_dir, model=str(static_model), log_level="info"
     )
-    app = create_app(chosen)
+    app = create_app(own_settings)
     async with app.lifespan():
         yield app
