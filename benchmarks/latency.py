@@ -1,4 +1,4 @@
-"""Part `latency`: time to embed one query over HTTP, idle and beside a bulk load."""
+"""Part `latency`: time to embed one query over HTTP, idle and during a bulk load."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ PART = "latency"
 WARM_QUERIES = 20
 # Queries per turn: otherwise the threads of the service and of the bare encoder would compete.
 TURN = 20
-# Average rate of the queries beside a load, at random times: back to back they would be a load of
+# Average rate of the queries during a load, at random times: back to back they would be a load of
 # their own.
 QUERIES_A_SECOND = 20.0
 OVER_BARE_MS = table.Target("difference", "<=", 1.5)
@@ -51,7 +51,7 @@ def run(config: configuration.Config) -> list[table.Row]:
     times, count = Times(), len(config.embedded)
     with config.serving() as running:
         embeddings.warm(config, running.port)
-        config.log(f"{PART}: {len(config.claims)} queries, beside the bare encoder")
+        config.log(f"{PART}: {len(config.claims)} queries, compared with the bare encoder")
         _idle(config, running, times)
         bulk = load_generator.Job(running.port, embeddings.bodies(config.embedded))
         for no in range(1, config.runs + 1):

@@ -16,7 +16,7 @@ Vectors = NDArray[np.float32]
 T = TypeVar("T")
 
 
-# Those that a migration's report is made of.
+# The same definitions as in a migration's report.
 ndcg = quality.ndcg
 percentile = indexing_percentile.nearest_rank
 

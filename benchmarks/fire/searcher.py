@@ -26,14 +26,14 @@ class Searcher:
         """Search until the phase ends."""
         try:
             while not self._context.ended.wait(self._random.expovariate(self._rate)):
-                self.once()
+                self.search_known_text()
         finally:
             self.close()
 
     def close(self) -> None:
         self._session.close()
 
-    def once(self) -> None:
+    def search_known_text(self) -> None:
         random_, known = self._random, self._context.known_documents
         text = known.pick_former_text(random_) if random_.random() < FORMER_TEXT else None
         stored = known.pick(random_)

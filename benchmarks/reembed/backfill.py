@@ -1,4 +1,4 @@
-"""Measures a backfill, alone and beside searches, and how much it slows the searches down."""
+"""Measures a backfill, alone and during searches, and how much it slows the searches down."""
 
 import time
 from dataclasses import dataclass, field, replace
@@ -22,7 +22,7 @@ RATE_KEPT = table.Target("ratio", ">=", 0.85)
 
 @dataclass
 class Times:
-    """Seconds per backfill; milliseconds per search, idle and beside a backfill.
+    """Seconds per backfill; milliseconds per search, idle and during a backfill.
 
     `encoder`: seconds of the bare encoder, the mean of a run right before and right after `alone`.
     """
@@ -47,7 +47,7 @@ def rows(prepared: PreparedService, documents: list[corpora.Document]) -> list[t
         for no in range(1, config.runs + 1):
             config.log(f"{PART}, run {no} of {config.runs}: {len(documents):,} documents, alone")
             _alone(prepared, job, times)
-            config.log(f"{PART}, run {no} of {config.runs}: the same beside searches")
+            config.log(f"{PART}, run {no} of {config.runs}: the same during searches")
             _beside(prepared, times)
     return [*_rates(times, job), *_noticed(times)]
 
@@ -103,7 +103,7 @@ def _rates(times: Times, job: bare_encoder.Job) -> list[table.Row]:
         ),
         table.Row(
             PART,
-            "its rate beside searches",
+            "its rate during searches",
             documents / metrics.median(times.beside),
             unit="docs/s",
             beside="alone",
