@@ -1,1 +1,1 @@
-"""Writes: documents are cut, embedded and stored; what an index still lacks is worked off later."""
+"""Writes: documents are chunked, embedded and stored; the backlog fills what an index lacks."""

@@ -1,4 +1,4 @@
-"""Works off what live indexes lack, such as writes that came while their model was missing."""
+"""The backlog: texts that a live index has no vectors for yet, embedded in the background."""
 
 import asyncio
 import contextlib
@@ -78,7 +78,7 @@ class Backlog:
                     break
 
     async def tick(self) -> int:
-        """Work off one batch of each index that lacks something; how many documents that were."""
+        """Embed one batch of each index that lacks some; returns the number of documents."""
         async with self._engine.connect() as conn:
             due = await indexes.with_due_texts(conn, *_FILLED)
         documents = 0
@@ -86,14 +86,14 @@ class Backlog:
             if not self._models.has(index.space_id):
                 continue
             try:
-                documents += (await self.work_off(index)).documents
+                documents += (await self.embed_batch(index)).documents
             except Exception as error:  # tried again; the other indexes go on
                 if not tasks.passes(error, ignore=(IndexChanged,)):
                     log.exception("backlog_failed", index=index.id)
         return documents
 
-    async def work_off(self, index: IndexRow, urgency: Urgency = Urgency.BACKFILL) -> WorkDone:
-        """Work off one batch of what `index` lacks.
+    async def embed_batch(self, index: IndexRow, urgency: Urgency = Urgency.BACKFILL) -> WorkDone:
+        """Embed one batch of the texts that `index` lacks.
 
         Raises IndexChanged if it is no longer live, EmbeddingError, ModelMissing.
         """
@@ -127,7 +127,7 @@ class Backlog:
                     await pending_leases.renew(conn, index.id, claims, _LEASE_S)
 
     async def _work(self, index: IndexRow, claims: Sequence[Claim], urgency: Urgency) -> int:
-        """Encode and write the claims, one batch after the other; how many chunks there were."""
+        """Encode and write the claims, batch by batch; returns the number of chunks."""
         count = 0
         with self._models.held(index) as loaded:
             texts = [claim.text for claim in claims]

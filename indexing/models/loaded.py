@@ -142,5 +142,5 @@ class LoadedModels:
                 self._unpinned = asyncio.Event()
 
     async def unpinned(self) -> None:
-        """Wait until some model is used by nobody any longer."""
+        """Wait until the last request leaves some model."""
         await self._unpinned.wait()

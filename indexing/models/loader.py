@@ -152,7 +152,7 @@ class ModelLoader:
             # A live index gets its model whatever it takes; what can be unloaded for it is.
             with contextlib.suppress(errors.NoMemory, errors.Busy):
                 await self._budget.reserve(described.name, needs, patience_s=0)
-        await asyncio.to_thread(memory.give_back)
+        await asyncio.to_thread(memory.trim)
 
     async def _take(self, opened: LoadedModel, options: description.ModelOptions) -> Loaded:
         """Let a model write and serve. Raises LoadRefused."""

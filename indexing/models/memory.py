@@ -43,13 +43,13 @@ def resident() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def give_back() -> None:
+def trim() -> None:
     """Let the C library return what it keeps after a model was closed: 46 of MiniLM's 277 MB."""
     with contextlib.suppress(OSError, AttributeError):  # glibc alone has it
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def shown(count: int) -> str:
+def format_bytes(count: int) -> str:
     """Bytes for a person: `1.2 GB`, `340 MB`."""
     if count >= 1000 * _MEGABYTE:
         return f"{count / 1000 / _MEGABYTE:,.1f} GB"
@@ -131,8 +131,8 @@ class MemoryBudget:
     def _full(self, name: str, needs: int, kept: set[int]) -> errors.NoMemory:
         return errors.NoMemory(
             name,
-            needs=shown(needs),
-            limit=shown(self.limit),
+            needs=format_bytes(needs),
+            limit=format_bytes(self.limit),
             taken=list(self._taken(kept)),
         )
 
@@ -144,4 +144,4 @@ class MemoryBudget:
                 why = "collections need it"
             else:
                 why = "requests use it" if loaded.use.pins else "not enough by itself"
-            yield f"{loaded.name} ({shown(loaded.memory_bytes)}, {why})"
+            yield f"{loaded.name} ({format_bytes(loaded.memory_bytes)}, {why})"

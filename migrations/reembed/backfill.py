@@ -84,7 +84,7 @@ class Backfill:
     async def drain_pending(self, migration: Migration, throttle: Throttle) -> bool:
         """Embed some of what was written meanwhile, throttled as the ranges are."""
         begun = time.monotonic()
-        done = await self._backlog.work_off(migration.target_index)
+        done = await self._backlog.embed_batch(migration.target_index)
         if done.documents:
             throttle.record_batch(done.chunks, time.monotonic() - begun)
             await throttle.wait_for_turn(done.chunks)

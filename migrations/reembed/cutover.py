@@ -56,7 +56,7 @@ async def catch_up(
     embedded = 0
     enough = _FEW if to_few else 1
     while True:
-        while (done := (await backlog.work_off(index, Urgency.WRITE)).documents) >= enough:
+        while (done := (await backlog.embed_batch(index, Urgency.WRITE)).documents) >= enough:
             embedded += done
             if time.monotonic() > until:
                 return embedded

@@ -220,7 +220,7 @@ class MigrationSteps:
     async def _is_almost_caught_up(self, migration: Migration, epoch: int) -> bool:
         """A cheap check that saves reading every document while something is still in the way."""
         target = migration.target_index
-        await self._backlog.work_off(target, Urgency.WRITE)
+        await self._backlog.embed_batch(target, Urgency.WRITE)
         waive = migration.options.waive_failed
         async with self._engine.connect() as conn:
             blocker = await cutover.find_blocker(conn, target, waive_failed=waive)

@@ -267,15 +267,15 @@ def _warnings(
     warnings = list(model_warnings.model_warnings(subject.target, subject.chunking, measured))
     if disk.fits is False:
         warnings.append(
-            f"the database's disk has {memory.shown(disk.free_bytes or 0)} free, but up to"
-            f" {memory.shown(disk.peak_bytes)} may be needed: the new vectors, their HNSW index and"
-            " the WAL, while the old index stays"
+            f"the database's disk has {memory.format_bytes(disk.free_bytes or 0)} free, but up to"
+            f" {memory.format_bytes(disk.peak_bytes)} may be needed: the new vectors, their HNSW index"
+            " and the WAL, while the old index stays"
         )
     if not models.fits:
         warnings.append(
-            f"the target's model needs {memory.shown(models.target_bytes)}, and with the models"
-            " that collections need this exceeds VECMARK_MODEL_MEMORY"
-            f" ({memory.shown(models.limit_bytes)}):"
+            f"the target's model needs {memory.format_bytes(models.target_bytes)}, and with the"
+            " models that collections need this exceeds VECMARK_MODEL_MEMORY"
+            f" ({memory.format_bytes(models.limit_bytes)}):"
             " raise it, or this machine may run out of memory while both are loaded"
         )
     return warnings
