@@ -82,8 +82,8 @@ class ModelPool:
             return []
         return [
             f"models take {memory.format_bytes(self.memory_bytes)}, VECMARK_MODEL_MEMORY is "
-            f"{memory.format_bytes(self.memory_limit)}: the default and those that collections need "
-            "are loaded all the same, others only if there is room"
+            f"{memory.format_bytes(self.memory_limit)}: the default and those that collections "
+            "need are loaded all the same, others only if there is room"
         ]
 
     def has(self, space_id: int) -> bool:

@@ -268,8 +268,8 @@ def _warnings(
     if disk.fits is False:
         warnings.append(
             f"the database's disk has {memory.format_bytes(disk.free_bytes or 0)} free, but up to"
-            f" {memory.format_bytes(disk.peak_bytes)} may be needed: the new vectors, their HNSW index"
-            " and the WAL, while the old index stays"
+            f" {memory.format_bytes(disk.peak_bytes)} may be needed: the new vectors, their HNSW"
+            " index and the WAL, while the old index stays"
         )
     if not models.fits:
         warnings.append(
