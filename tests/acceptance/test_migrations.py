@@ -63,12 +63,12 @@ def fill(http: httpx.Client, name: str, count: int = 30) -> None:
     http.post(f"/v1/collections/{name}/documents", json={"documents": sent}).raise_for_status()
 
 
-def start(http: httpx.Client, path: str, **wish: object) -> dict[str, Any]:
-    answer = http.post(path, json={"model": OTHER, **wish})
+def start(http: httpx.Client, path: str, **options: object) -> dict[str, Any]:
+    answer = http.post(path, json={"model": OTHER, **options})
     assert answer.status_code == 202, answer.text
-    found: dict[str, Any] = answer.json()
-    assert answer.headers["location"] == f"{path}/{found['id']}"
-    return found
+    migration: dict[str, Any] = answer.json()
+    assert answer.headers["location"] == f"{path}/{migration['id']}"
+    return migration
 
 
 def reach(http: httpx.Client, path: str, id_: str, *states: str) -> dict[str, Any]:
@@ -83,10 +83,10 @@ def reach(http: httpx.Client, path: str, id_: str, *states: str) -> dict[str, An
 
 
 def test_a_migration_from_start_to_rollback(http: httpx.Client, path: str):
-    moving = start(http, path)
-    assert moving["state"] in {"planned", "backfilling"}
-    there = reach(http, path, moving["id"], "soaking")
-    states = [moment["state"] for moment in there["history"]]
+    migration = start(http, path)
+    assert migration["state"] in {"planned", "backfilling"}
+    there = reach(http, path, migration["id"], "soaking")
+    states = [change["state"] for change in there["history"]]
     assert states == [
         "planned",
         "backfilling",
@@ -100,11 +100,11 @@ def test_a_migration_from_start_to_rollback(http: httpx.Client, path: str):
     assert there["lag"] == {"pending": 0, "failed": 0}
     search = path.replace("migrations", "search")
     assert http.get(search, params={"q": "boat"}).json()["space"] == there["target"]["space"]
-    back = http.post(f"{path}/{moving['id']}/rollback").raise_for_status().json()
+    back = http.post(f"{path}/{migration['id']}/rollback").raise_for_status().json()
     assert back["state"] == "rolled_back"
     assert http.get(search, params={"q": "boat"}).json()["space"] == there["source"]["space"]
     listed = http.get(path).json()["items"]
-    assert [item["id"] for item in listed] == [moving["id"]]
+    assert [item["id"] for item in listed] == [migration["id"]]
 
 
 def test_an_unnecessary_migration_is_reported_and_not_started(http: httpx.Client, path: str):
@@ -123,15 +123,15 @@ def test_a_second_migration_is_refused_naming_the_first(http: httpx.Client, path
 
 
 def test_commands_not_allowed_in_the_state_are_refused(http: httpx.Client, path: str):
-    moving = start(http, path, manual=True)
-    reach(http, path, moving["id"], "ready")
+    migration = start(http, path, manual=True)
+    reach(http, path, migration["id"], "ready")
     for order in ("rollback", "retire", "resume"):
-        truths.is_problem(http.post(f"{path}/{moving['id']}/{order}"), 409)
-    assert http.post(f"{path}/{moving['id']}/pause").json()["state"] == "paused"
-    assert http.post(f"{path}/{moving['id']}/resume").json()["state"] == "ready"
-    assert http.post(f"{path}/{moving['id']}/cancel").json()["state"] == "cancelled"
+        truths.is_problem(http.post(f"{path}/{migration['id']}/{order}"), 409)
+    assert http.post(f"{path}/{migration['id']}/pause").json()["state"] == "paused"
+    assert http.post(f"{path}/{migration['id']}/resume").json()["state"] == "ready"
+    assert http.post(f"{path}/{migration['id']}/cancel").json()["state"] == "cancelled"
     for order in ("cancel", "pause", "cutover", "rollback", "retire", "resume"):
-        problem = truths.is_problem(http.post(f"{path}/{moving['id']}/{order}"), 409)
+        problem = truths.is_problem(http.post(f"{path}/{migration['id']}/{order}"), 409)
         assert "cancelled" in problem["detail"]
 
 
@@ -165,8 +165,8 @@ def test_invalid_options_are_refused_by_field(
 
 @pytest.mark.parametrize("order", ["cutover", "rollback"])
 def test_a_reason_that_cannot_be_stored_is_refused(http: httpx.Client, path: str, order: str):
-    moving = start(http, path, manual=True)
-    answer = http.post(f"{path}/{moving['id']}/{order}", json={"force": "because\0of it"})
+    migration = start(http, path, manual=True)
+    answer = http.post(f"{path}/{migration['id']}/{order}", json={"force": "because\0of it"})
     assert truths.is_problem(answer, 422)["errors"][0]["field"] == "force"
 
 
@@ -175,37 +175,39 @@ def test_unknown_migrations_are_not_found(http: httpx.Client, path: str):
         truths.is_problem(http.get(f"{path}/{id_}"), 404)
         truths.is_problem(http.post(f"{path}/{id_}/cancel"), 404)
     truths.is_problem(http.get("/v1/collections/nobody/migrations"), 404)
-    moving = start(http, path, manual=True)
-    other = http.get(f"/v1/collections/default/migrations/{moving['id']}")
+    migration = start(http, path, manual=True)
+    other = http.get(f"/v1/collections/default/migrations/{migration['id']}")
     truths.is_problem(other, 404)
 
 
 def test_the_report_is_available_as_json_and_as_a_page(http: httpx.Client, path: str):
-    moving = start(http, path, manual=True, golden=[{"q": "boat number 3", "relevant": {"d3": 1}}])
-    reach(http, path, moving["id"], "ready")
-    report = http.get(f"{path}/{moving['id']}/report").raise_for_status().json()
+    migration = start(
+        http, path, manual=True, golden=[{"q": "boat number 3", "relevant": {"d3": 1}}]
+    )
+    reach(http, path, migration["id"], "ready")
+    report = http.get(f"{path}/{migration['id']}/report").raise_for_status().json()
     assert report["coverage"]["missing"] == 0
     assert report["ndcg"]["queries"] == 1
-    page = http.get(f"{path}/{moving['id']}/report", params={"format": "text"})
+    page = http.get(f"{path}/{migration['id']}/report", params={"format": "text"})
     assert page.headers["content-type"].startswith("text/plain")
     assert "coverage" in page.text
 
 
 def test_a_report_that_does_not_exist_yet(http: httpx.Client, path: str):
-    moving = start(http, path, manual=True, max_rate=1)
-    answer = http.get(f"{path}/{moving['id']}/report")
+    migration = start(http, path, manual=True, max_rate=1)
+    answer = http.get(f"{path}/{migration['id']}/report")
     assert truths.is_problem(answer, 404)["type"] == "/problems/no-report"
 
 
 def test_the_rate_is_limited_and_can_be_changed(http: httpx.Client, path: str):
     """At 0.1 chunks per second the thirty would take minutes; the new limit lets them finish."""
-    moving = start(http, path, max_rate=0.1)
-    slow = reach(http, path, moving["id"], "backfilling")
+    migration = start(http, path, max_rate=0.1)
+    slow = reach(http, path, migration["id"], "backfilling")
     assert slow["options"]["max_rate"] == 0.1
-    changed = http.patch(f"{path}/{moving['id']}", json={"max_rate": None}).raise_for_status()
+    changed = http.patch(f"{path}/{migration['id']}", json={"max_rate": None}).raise_for_status()
     assert changed.json()["options"]["max_rate"] is None
     assert changed.json()["options"]["query_p95_ms"] == slow["options"]["query_p95_ms"]
-    reach(http, path, moving["id"], "soaking")
+    reach(http, path, migration["id"], "soaking")
 
 
 def test_stopping_the_service_ends_a_migrations_events(home: Path, serve: Serve, roots: Path):
@@ -214,8 +216,8 @@ def test_stopping_the_service_ends_a_migrations_events(home: Path, serve: Serve,
     with service.client() as client:
         fill(client, "default")
         path = "/v1/collections/default/migrations"
-        moving = start(client, path, manual=True)
-        with client.stream("GET", f"{path}/{moving['id']}/events") as stream:
+        migration = start(client, path, manual=True)
+        with client.stream("GET", f"{path}/{migration['id']}/events") as stream:
             lines = stream.iter_lines()
             assert next(lines) == "event: migration"
             stopping = threading.Thread(target=service.stop)
@@ -226,9 +228,9 @@ def test_stopping_the_service_ends_a_migrations_events(home: Path, serve: Serve,
 
 
 def test_events_report_every_state_until_the_end(http: httpx.Client, path: str):
-    moving = start(http, path, retain=0)
+    migration = start(http, path, retain=0)
     seen = []
-    with http.stream("GET", f"{path}/{moving['id']}/events") as stream:
+    with http.stream("GET", f"{path}/{migration['id']}/events") as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         for line in stream.iter_lines():
             if line.startswith("data: "):
@@ -271,9 +273,9 @@ def test_the_source_model_is_gone(home: Path, serve: Serve, tmp_path: Path):
     with service.client() as client:
         refused = truths.is_problem(client.get("/v1/search", params={"q": "boat"}), 503)
         assert f"vecmark migrate start --to {files}" in refused["detail"]
-        moving = client.post(path, json={"model": str(files)}).raise_for_status().json()
-        there = reach(client, path, moving["id"], "soaking")
-        report = client.get(f"{path}/{moving['id']}/report").json()
+        migration = client.post(path, json={"model": str(files)}).raise_for_status().json()
+        there = reach(client, path, migration["id"], "soaking")
+        report = client.get(f"{path}/{migration['id']}/report").json()
         assert report["overlap"] is None
         assert report["translation"] is None
         assert "overlap" in report["unavailable"]
@@ -283,7 +285,7 @@ def test_the_source_model_is_gone(home: Path, serve: Serve, tmp_path: Path):
             "/v1/documents", json={"documents": [{"id": "later", "text": "a loaf of bread"}]}
         )
         assert "pending" not in written.json()["results"][0]
-        problem = truths.is_problem(client.post(f"{path}/{moving['id']}/rollback"), 409)
+        problem = truths.is_problem(client.post(f"{path}/{migration['id']}/rollback"), 409)
         assert problem["type"] == "/problems/rollback-refused"
         assert lost_space in problem["detail"]
-        assert client.get(f"{path}/{moving['id']}").json()["lag"]["pending"] == 1
+        assert client.get(f"{path}/{migration['id']}").json()["lag"]["pending"] == 1

@@ -12,7 +12,7 @@ from embedding.text.chunking import Chunking
 from indexing.hnsw.keeper import HnswKeeper
 from tests.integration.conftest import Open, write
 from tests.integration.indexing.hnsw.test_keeper import builder
-from tests.integration.migrations.test_moving import runner_of
+from tests.integration.migrations.test_moving import worker_of
 
 
 @pytest.fixture
@@ -54,5 +54,5 @@ async def test_idle_collections_cost_nothing(idle: Service):
             with counted(idle) as sent:
                 await keeper.tick()
                 await idle.backlog.tick()
-                await runner_of(idle).tick()
+                await worker_of(idle).tick()
         assert len(sent) == 4

@@ -1,0 +1,1 @@
+"""Re-embed migrations against a real database."""

@@ -16,20 +16,20 @@ _PATIENCE_S = 180.0
 _STOPPED = {"failed", "blocked", "done", "cancelled", "rolled_back"}
 
 
-async def start(service: Service, model: str, **wishes: Any) -> Migration:
-    made = await migrations.start(service, NAME, NewMigration(model=model, **wishes))
-    assert isinstance(made, UUID), made
-    return await look(service, made)
+async def start(service: Service, model: str, **options: Any) -> Migration:
+    migration_id = await migrations.start(service, NAME, NewMigration(model=model, **options))
+    assert isinstance(migration_id, UUID), migration_id
+    return await look(service, migration_id)
 
 
 async def look(service: Service, migration_id: UUID) -> Migration:
     return await migrations.find(service, NAME, str(migration_id))
 
 
-async def reach(service: Service, found: Migration, *states: str) -> Migration:
+async def reach(service: Service, migration: Migration, *states: str) -> Migration:
     """Wait for one of the states; fail at once if it stops in another state."""
     deadline = asyncio.get_running_loop().time() + _PATIENCE_S
-    while (now := await look(service, found.id)).state not in states:
+    while (now := await look(service, migration.id)).state not in states:
         assert now.state not in _STOPPED, (now.state, now.row.error)
         assert asyncio.get_running_loop().time() < deadline, (now.state, now.row.waiting)
         await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""A collection of a static model, with a second index that the bundled model fills."""
+"""A collection in a static model's space, and a second index filled by the bundled model."""
 
 import contextlib
 import dataclasses
@@ -42,7 +42,7 @@ def sample(count: int) -> dict[str, str]:
 
 @dataclasses.dataclass(frozen=True)
 class World:
-    """`models` holds the static model as its default, and by need the bundled one."""
+    """`models` has the static model as its default, and loads the bundled one on demand."""
 
     engine: AsyncEngine
     models: ModelPool
@@ -59,7 +59,7 @@ def new(collection: Collection, id_: str, text: str) -> documents.NewDocumentRow
 
 
 @contextlib.asynccontextmanager
-async def world(
+async def open_world(
     engine: AsyncEngine,
     directory: Path,
     cache: Path,
@@ -71,67 +71,67 @@ async def world(
         loaded = models.default
         assert loaded is not None
         chunking = Chunking().resolve(loaded.model.tokenizer, loaded.model.space.document_prompt)
-        made, _ = await Catalog(engine).create("texts", loaded, chunking)
-        found = World(engine, models, made, texts)
+        collection, _ = await Catalog(engine).create("texts", loaded, chunking)
+        world = World(engine, models, collection, texts)
         if texts:
             async with engine.begin() as conn:
-                await documents.upsert(conn, made.row.id, found.items())
-            await fill(found, loaded, made.active)
-        yield found
+                await documents.upsert(conn, collection.row.id, world.items())
+            await fill(world, loaded, collection.active)
+        yield world
 
 
-async def target(found: World, loaded: Loaded, chunking: Chunking | None = None) -> IndexRow:
-    """A building index in the space of `loaded`, without a vector."""
+async def target(world: World, loaded: Loaded, chunking: Chunking | None = None) -> IndexRow:
+    """A building index in the space of `loaded`, without vectors."""
     space = loaded.model.space
     cut = (chunking or Chunking()).resolve(loaded.model.tokenizer, space.document_prompt)
-    async with found.engine.begin() as conn:
-        made = await indexes.create(
+    async with world.engine.begin() as conn:
+        index_id = await indexes.create(
             conn,
-            collection_id=found.source.row.id,
+            collection_id=world.source.row.id,
             space_id=loaded.space_id,
             dimensions=space.dimensions,
             chunking=index_chunking(cut),
             state="building",
         )
-        row = await indexes.by_id(conn, made)
+        row = await indexes.by_id(conn, index_id)
     assert row is not None
     return row
 
 
 async def fill(
-    found: World, loaded: Loaded, index: IndexRow, *, without: Sequence[str] = ()
+    world: World, loaded: Loaded, index: IndexRow, *, without: Sequence[str] = ()
 ) -> None:
-    items = [item for item in found.items() if item.id not in without]
+    items = [item for item in world.items() if item.id not in without]
     done = await embed_texts(loaded, [item.text for item in items], chunking_of(index))
     rows = [
         row
-        for item, one in zip(items, done, strict=True)
-        if isinstance(one, TextVectors)
-        for row in one.rows(item.doc_key, item.text_hash)
+        for item, result in zip(items, done, strict=True)
+        if isinstance(result, TextVectors)
+        for row in result.rows(item.doc_key, item.text_hash)
     ]
-    async with found.engine.begin() as conn:
+    async with world.engine.begin() as conn:
         await vectors.copy_in(conn, index.id, rows)
 
 
-async def searched(found: World, texts: Sequence[str]) -> None:
-    async with found.engine.begin() as conn:
-        await query_samples.record(conn, found.source.row.id, texts)
+async def record_searches(world: World, texts: Sequence[str]) -> None:
+    async with world.engine.begin() as conn:
+        await query_samples.record(conn, world.source.row.id, texts)
 
 
 def subject(
-    found: World,
+    world: World,
     index: IndexRow,
     *,
     models: ModelPool | None = None,
     options: Options | None = None,
     golden: Sequence[Mapping[str, object]] | None = None,
 ) -> Subject:
-    """A migration to `index`, as if it were stored; always the same one."""
+    """A migration to `index` as if it were stored, always with the same id."""
     now = datetime.now(UTC)
     row = MigrationRow(
         id=uuid.UUID(int=7),
-        collection_id=found.source.row.id,
-        source_index_id=found.source.active.id,
+        collection_id=world.source.row.id,
+        source_index_id=world.source.active.id,
         target_index_id=index.id,
         state="verifying",
         resume_state=None,
@@ -151,11 +151,11 @@ def subject(
         updated_at=now,
     )
     return Subject(
-        found.engine,
-        models or found.models,
+        world.engine,
+        models or world.models,
         row,
-        found.source.row,
-        found.source.active,
+        world.source.row,
+        world.source.active,
         index,
         options or Options(),
     )

@@ -1,4 +1,4 @@
-"""Workers that come late, sleep or die: what they write counts only while their lease does."""
+"""Workers that are late, suspended or killed: what they write counts only with a valid lease."""
 
 import asyncio
 import contextlib
@@ -21,24 +21,24 @@ from storage.migration_ranges import Range, SourceDocument
 from tests.integration.conftest import write
 from tests.integration.migrations.conftest import OTHER
 from tests.integration.migrations.moving import lacking, look, reach, sql, start
-from tests.integration.migrations.test_moving import runner_of, texts
+from tests.integration.migrations.test_moving import texts, worker_of
 
 
 @pytest.fixture
-async def moving(idle: Service) -> Migration:
-    """A migration of sixty documents in its backfill, on which nobody works."""
+async def migration(idle: Service) -> Migration:
+    """A migration of sixty documents in its backfill, without a worker."""
     await write(idle, texts(60))
-    found = await start(idle, OTHER)
+    migration = await start(idle, OTHER)
     async with idle.engine.begin() as conn:
-        await migration_ranges.create(conn, found.id, 1)
-        await reembed.change_state(conn, found, "backfilling")
-    return await look(idle, found.id)
+        await migration_ranges.create(conn, migration.id, 1)
+        await reembed.change_state(conn, migration, "backfilling")
+    return await look(idle, migration.id)
 
 
 @contextlib.asynccontextmanager
 async def working(service: Service) -> AsyncIterator[None]:
-    """A worker, as long as the block."""
-    running = asyncio.create_task(runner_of(service).run())
+    """A worker, during the block."""
+    running = asyncio.create_task(worker_of(service).run())
     try:
         yield
     finally:
@@ -46,20 +46,20 @@ async def working(service: Service) -> AsyncIterator[None]:
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def claim(service: Service, moving: Migration, owner: str, lease_s: float) -> Range:
+async def claim(service: Service, migration: Migration, owner: str, lease_s: float) -> Range:
     async with service.engine.begin() as conn:
-        held = await migration_ranges.claim(conn, moving.id, owner=owner, lease_s=lease_s)
-    assert held is not None
-    return held
+        claimed = await migration_ranges.claim(conn, migration.id, owner=owner, lease_s=lease_s)
+    assert claimed is not None
+    return claimed
 
 
-async def read(service: Service, moving: Migration, held: Range) -> list[SourceDocument]:
+async def read(service: Service, migration: Migration, claimed: Range) -> list[SourceDocument]:
     async with service.engine.connect() as conn:
         return await migration_ranges.next_documents(
             conn,
-            held,
-            collection_id=moving.collection.id,
-            index_id=moving.target_index.id,
+            claimed,
+            collection_id=migration.collection.id,
+            index_id=migration.target_index.id,
             after=None,
             limit=100,
             max_bytes=10**6,
@@ -71,108 +71,117 @@ async def encode(
 ) -> list[text_vectors.WrittenVectors]:
     with service.models.held(index) as loaded:
         done = await text_vectors.embed_texts(
-            loaded, [one.text for one in sources], chunking_of(index)
+            loaded, [source.text for source in sources], chunking_of(index)
         )
     return [
-        text_vectors.WrittenVectors(source.doc_key, source.text_hash, one)
-        for source, one in zip(sources, done, strict=True)
+        text_vectors.WrittenVectors(source.doc_key, source.text_hash, vectors)
+        for source, vectors in zip(sources, done, strict=True)
     ]
 
 
 async def put(
-    service: Service, moving: Migration, held: Range, filled: list[text_vectors.WrittenVectors]
+    service: Service,
+    migration: Migration,
+    claimed: Range,
+    embedded: list[text_vectors.WrittenVectors],
 ) -> int:
     async with service.engine.begin() as conn:
-        await fence.enter(conn, moving.collection.id)
-        written = await text_vectors.write_texts(conn, moving.target_index, filled)
+        await fence.enter(conn, migration.collection.id)
+        written = await text_vectors.write_texts(conn, migration.target_index, embedded)
         if not await migration_ranges.record_progress(
-            conn, held, documents=len(written), chunks=len(written)
+            conn, claimed, documents=len(written), chunks=len(written)
         ):
-            raise errors.LeaseLost(str(held.no))
+            raise errors.LeaseLost(str(claimed.no))
     return len(written)
 
 
-async def test_a_worker_whose_range_was_taken_over_writes_nothing(idle: Service, moving: Migration):
-    slow = await claim(idle, moving, "slow", lease_s=-1)
-    filled = await encode(idle, moving.target_index, await read(idle, moving, slow))
-    quick = await claim(idle, moving, "quick", lease_s=60)
+async def test_a_worker_whose_range_was_taken_over_writes_nothing(
+    idle: Service, migration: Migration
+):
+    slow = await claim(idle, migration, "slow", lease_s=-1)
+    embedded = await encode(idle, migration.target_index, await read(idle, migration, slow))
+    quick = await claim(idle, migration, "quick", lease_s=60)
     assert quick.no == slow.no
     with pytest.raises(errors.LeaseLost):
-        await put(idle, moving, slow, filled)
-    assert await sql(idle, f"SELECT count(*) FROM {moving.target_index.table}") == [(0,)]
-    assert await put(idle, moving, quick, filled) == 60
+        await put(idle, migration, slow, embedded)
+    assert await sql(idle, f"SELECT count(*) FROM {migration.target_index.table}") == [(0,)]
+    assert await put(idle, migration, quick, embedded) == 60
 
 
-async def test_a_range_is_never_leased_twice(idle: Service, moving: Migration):
-    async with idle.engine.begin() as one, idle.engine.begin() as other:
-        assert await migration_ranges.claim(one, moving.id, owner="a", lease_s=60) is not None
-        assert await migration_ranges.claim(other, moving.id, owner="b", lease_s=60) is None
+async def test_a_range_is_never_leased_twice(idle: Service, migration: Migration):
+    async with idle.engine.begin() as first, idle.engine.begin() as second:
+        assert await migration_ranges.claim(first, migration.id, owner="a", lease_s=60) is not None
+        assert await migration_ranges.claim(second, migration.id, owner="b", lease_s=60) is None
 
 
 async def test_a_claim_leases_one_range_and_no_other(idle: Service):
-    """Whatever plan PostgreSQL has for it: joined, the subquery was run for every row."""
-    found = await start(idle, OTHER)
+    """Whatever plan PostgreSQL chooses: with a join it ran the subquery for every row."""
+    migration = await start(idle, OTHER)
     async with idle.engine.begin() as conn:
-        await migration_ranges.create(conn, found.id, 16)
+        await migration_ranges.create(conn, migration.id, 16)
     for taken in range(1, 17):
-        await claim(idle, found, f"worker {taken}", lease_s=60)
+        await claim(idle, migration, f"worker {taken}", lease_s=60)
         leased = "SELECT count(*) FROM migration_ranges WHERE lease_until IS NOT NULL"
         assert await sql(idle, leased) == [(taken,)]
 
 
-async def test_texts_that_changed_meanwhile_are_not_written(idle: Service, moving: Migration):
-    held = await claim(idle, moving, "worker", lease_s=60)
-    filled = await encode(idle, moving.target_index, await read(idle, moving, held))
+async def test_texts_that_changed_meanwhile_are_not_written(idle: Service, migration: Migration):
+    claimed = await claim(idle, migration, "worker", lease_s=60)
+    embedded = await encode(idle, migration.target_index, await read(idle, migration, claimed))
     await write(idle, {"d1": "a loaf of bread"})
     await idle.indexer.remove("default", "d2")
     await idle.indexer.remove("default", "d3")
     await write(idle, {"d3": "made again with another text"})
-    assert await put(idle, moving, held, filled) == 57
-    missing = sorted(await lacking(idle, moving.target_index.id))
+    assert await put(idle, migration, claimed, embedded) == 57
+    missing = sorted(await lacking(idle, migration.target_index.id))
     assert missing == ["missing d1", "missing d3"]
     waiting = await sql(
-        idle, "SELECT count(*) FROM pending WHERE index_id = :i", i=moving.target_index.id
+        idle, "SELECT count(*) FROM pending WHERE index_id = :i", i=migration.target_index.id
     )
     assert waiting == [(2,)]
 
 
-async def take_the_lead(conn: AsyncConnection, moving: Migration, owner: str) -> int | None:
-    return await migrations.claim(conn, moving.id, state=moving.state, owner=owner, lease_s=60)
+async def take_the_lead(conn: AsyncConnection, migration: Migration, owner: str) -> int | None:
+    return await migrations.claim(
+        conn, migration.id, state=migration.state, owner=owner, lease_s=60
+    )
 
 
-async def test_the_lead_is_one_workers_alone(idle: Service, moving: Migration):
+async def test_only_one_worker_leads(idle: Service, migration: Migration):
     async with idle.engine.begin() as conn:
-        first = await take_the_lead(conn, moving, "a")
-        assert await take_the_lead(conn, moving, "b") is None
+        first = await take_the_lead(conn, migration, "a")
+        assert await take_the_lead(conn, migration, "b") is None
         assert first is not None
-        await migrations.release(conn, moving.id, first)
-        second = await take_the_lead(conn, moving, "b")
+        await migrations.release(conn, migration.id, first)
+        second = await take_the_lead(conn, migration, "b")
         assert second == first + 1
     with pytest.raises(errors.LeaseLost):
         async with idle.engine.begin() as conn:
-            await reembed.change_state(conn, moving, "building", epoch=first)
+            await reembed.change_state(conn, migration, "building", epoch=first)
 
 
-async def test_who_learns_late_that_it_was_moved_on_does_not_lead(idle: Service):
-    """It would do again what is done: two workers made the ranges of one migration."""
-    found = await start(idle, OTHER)
+async def test_a_worker_with_an_outdated_state_does_not_lead(idle: Service):
+    """It would repeat what is done: two workers created the ranges of one migration."""
+    migration = await start(idle, OTHER)
     async with idle.engine.begin() as conn:
-        await migration_ranges.create(conn, found.id, 1)
-        await reembed.change_state(conn, found, "backfilling")
-    async with leadership.lead(idle.engine, found, "late") as epoch:
+        await migration_ranges.create(conn, migration.id, 1)
+        await reembed.change_state(conn, migration, "backfilling")
+    async with leadership.lead(idle.engine, migration, "late") as epoch:
         assert epoch is None
-    async with leadership.lead(idle.engine, await look(idle, found.id), "knows") as epoch:
+    async with leadership.lead(idle.engine, await look(idle, migration.id), "knows") as epoch:
         assert epoch is not None
 
 
-async def test_a_worker_that_died_is_taken_over(idle: Service, moving: Migration):
+async def test_a_worker_that_died_is_taken_over(idle: Service, migration: Migration):
     """Its lease ends by the database's clock; what it has written stays."""
-    held = await claim(idle, moving, "dead", lease_s=2)
-    filled = await encode(idle, moving.target_index, (await read(idle, moving, held))[:20])
-    await put(idle, moving, held, filled)
-    before = await sql(idle, f"SELECT xmin::text, doc_key FROM {moving.target_index.table}")
+    claimed = await claim(idle, migration, "dead", lease_s=2)
+    embedded = await encode(
+        idle, migration.target_index, (await read(idle, migration, claimed))[:20]
+    )
+    await put(idle, migration, claimed, embedded)
+    before = await sql(idle, f"SELECT xmin::text, doc_key FROM {migration.target_index.table}")
     async with working(idle):
-        done = await reach(idle, moving, "soaking")
+        done = await reach(idle, migration, "soaking")
     after = await sql(idle, f"SELECT xmin::text, doc_key FROM {done.target_index.table}")
     assert set(before) <= set(after)
     assert await lacking(idle, done.target_index.id) == []
@@ -180,35 +189,35 @@ async def test_a_worker_that_died_is_taken_over(idle: Service, moving: Migration
 
 async def test_many_workers_share_one_migration(idle: Service):
     await write(idle, texts(1200))
-    found = await start(idle, OTHER)
-    runners = [asyncio.create_task(runner_of(idle).run()) for _ in range(3)]
+    migration = await start(idle, OTHER)
+    workers = [asyncio.create_task(worker_of(idle).run()) for _ in range(3)]
     try:
-        done = await reach(idle, found, "soaking")
+        done = await reach(idle, migration, "soaking")
     finally:
-        for runner in runners:
-            runner.cancel()
-        await asyncio.gather(*runners, return_exceptions=True)
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
     assert await lacking(idle, done.target_index.id) == []
     counted = await sql(
-        idle, "SELECT sum(done) FROM migration_ranges WHERE migration_id = :id", id=found.id
+        idle, "SELECT sum(done) FROM migration_ranges WHERE migration_id = :id", id=migration.id
     )
     # Nothing was embedded twice.
     assert counted == [(1200,)]
 
 
-async def test_a_start_finds_what_it_left(idle: Service, moving: Migration):
+async def test_a_restarted_worker_finds_its_migration(idle: Service, migration: Migration):
     """All that a worker knows is in the database."""
-    again = await look(idle, moving.id)
+    again = await look(idle, migration.id)
     assert not again.is_idle
     assert again.state == "backfilling"
 
 
-async def leads(service: Service, moving: Migration) -> asyncio.Task[None]:
+async def leads(service: Service, migration: Migration) -> asyncio.Task[None]:
     """A worker that leads the migration and is busy for a minute."""
     begun = asyncio.Event()
 
     async def lead() -> None:
-        async with leadership.lead(service.engine, moving, "busy") as epoch:
+        async with leadership.lead(service.engine, migration, "busy") as epoch:
             assert epoch is not None
             begun.set()
             await asyncio.sleep(60)
@@ -218,75 +227,79 @@ async def leads(service: Service, moving: Migration) -> asyncio.Task[None]:
     return task
 
 
-async def test_an_order_ends_what_the_leader_is_busy_with(idle: Service, moving: Migration):
-    busy = await leads(idle, moving)
-    await idle.commands.pause(moving)
+async def test_a_command_stops_the_leader(idle: Service, migration: Migration):
+    busy = await leads(idle, migration)
+    await idle.commands.pause(migration)
     with pytest.raises(errors.LeaseLost):
         await busy
-    paused = await look(idle, moving.id)
+    paused = await look(idle, migration.id)
     assert (paused.state, paused.row.lease_until) == ("paused", None)
 
 
-async def test_a_leader_that_is_stopped_gives_the_lease_back(idle: Service, moving: Migration):
-    busy = await leads(idle, moving)
+async def test_a_leader_that_is_stopped_releases_its_lease(idle: Service, migration: Migration):
+    busy = await leads(idle, migration)
     busy.cancel()
     with pytest.raises(asyncio.CancelledError):
         await busy
-    assert (await look(idle, moving.id)).row.lease_until is None
+    assert (await look(idle, migration.id)).row.lease_until is None
 
 
-async def test_what_was_written_meanwhile_is_held_back_by_the_rate_too(idle: Service):
+async def test_the_rate_limits_texts_written_meanwhile_too(idle: Service):
     await write(idle, texts(60))
-    found = await start(idle, OTHER, max_rate=10_000)
+    migration = await start(idle, OTHER, max_rate=10_000)
     async with idle.engine.begin() as conn:
-        await migration_ranges.create(conn, found.id, 1)
-        await reembed.change_state(conn, found, "backfilling")
-        await pending.add_missing(conn, found.target_index.id, found.collection.id, 100)
+        await migration_ranges.create(conn, migration.id, 1)
+        await reembed.change_state(conn, migration, "backfilling")
+        await pending.add_missing(conn, migration.target_index.id, migration.collection.id, 100)
         await conn.execute(text("UPDATE migration_ranges SET finished = true"))
     async with working(idle):
-        await reach(idle, found, "soaking")
+        await reach(idle, migration, "soaking")
     assert await sql(idle, "SELECT next_batch_at IS NOT NULL FROM migrations") == [(True,)]
 
 
-async def test_the_status_says_when_no_worker_runs(idle: Service, moving: Migration):
+async def test_the_status_says_when_no_worker_runs(idle: Service, migration: Migration):
     async with idle.engine.connect() as conn:
-        status_text = (await status.read(conn, moving)).next
+        status_text = (await status.read(conn, migration)).next
     assert status_text.startswith("No worker is running: start `vecmark worker`")
-    await idle.commands.pause(moving)
+    await idle.commands.pause(migration)
     async with idle.engine.connect() as conn:
-        status_text = (await status.read(conn, await look(idle, moving.id))).next
+        status_text = (await status.read(conn, await look(idle, migration.id))).next
     assert "No worker" not in status_text
 
 
-async def test_a_range_on_which_workers_die_is_taken_apart(idle: Service, moving: Migration):
-    """Its texts become pending ones, which are leased one by one in the end."""
+async def test_a_range_on_which_workers_die_is_taken_apart(idle: Service, migration: Migration):
+    """Its texts become pending, and those are leased one by one in the end."""
     for _ in range(2):
-        await claim(idle, moving, "dead", lease_s=-1)
+        await claim(idle, migration, "dead", lease_s=-1)
     with structlog.testing.capture_logs() as logged:
         async with working(idle):
-            done = await reach(idle, moving, "soaking")
-    assert [one["documents"] for one in logged if one["event"] == "range_set_apart"] == [60]
+            done = await reach(idle, migration, "soaking")
+    assert [entry["documents"] for entry in logged if entry["event"] == "range_set_apart"] == [60]
     assert await lacking(idle, done.target_index.id) == []
 
 
-async def test_a_range_that_made_progress_is_not_taken_apart(idle: Service, moving: Migration):
+async def test_a_range_that_made_progress_is_not_taken_apart(idle: Service, migration: Migration):
     for _ in range(2):
-        held = await claim(idle, moving, "dead", lease_s=-1)
-    filled = await encode(idle, moving.target_index, (await read(idle, moving, held))[:20])
-    await put(idle, moving, held, filled)
-    assert not (await claim(idle, moving, "next", lease_s=60)).is_suspect
+        claimed = await claim(idle, migration, "dead", lease_s=-1)
+    embedded = await encode(
+        idle, migration.target_index, (await read(idle, migration, claimed))[:20]
+    )
+    await put(idle, migration, claimed, embedded)
+    assert not (await claim(idle, migration, "next", lease_s=60)).is_suspect
 
 
-async def test_what_came_during_a_long_build_is_held_back_too(idle: Service, moving: Migration):
-    """Not embedded in one go by whoever verifies."""
+async def test_texts_written_during_a_long_build_are_throttled_too(
+    idle: Service, migration: Migration
+):
+    """They are not embedded all at once by the worker that verifies."""
     async with idle.engine.begin() as conn:
-        await reembed.change_state(conn, moving, "building")
+        await reembed.change_state(conn, migration, "building")
     async with idle.engine.begin() as conn:
-        await reembed.change_state(conn, await look(idle, moving.id), "verifying")
+        await reembed.change_state(conn, await look(idle, migration.id), "verifying")
     await write(idle, texts(1100))
     async with working(idle):
-        done = await reach(idle, moving, "soaking")
-    states = [moment["state"] for moment in done.row.history]
+        done = await reach(idle, migration, "soaking")
+    states = [change["state"] for change in done.row.history]
     assert states == [
         "planned", "backfilling", "building", "verifying",
         "backfilling", "building", "verifying", "ready", "cutting", "soaking",
@@ -294,14 +307,14 @@ async def test_what_came_during_a_long_build_is_held_back_too(idle: Service, mov
     assert await lacking(idle, done.target_index.id) == []
 
 
-async def test_while_it_waits_for_a_person_it_stays_near(idle: Service):
+async def test_while_it_waits_for_a_person_it_stays_up_to_date(idle: Service):
     await write(idle, texts(60))
-    found = await start(idle, OTHER, manual=True)
+    migration = await start(idle, OTHER, manual=True)
     async with working(idle):
-        ready = await reach(idle, found, "ready")
+        ready = await reach(idle, migration, "ready")
         await write(idle, texts(90))
         deadline = asyncio.get_running_loop().time() + 60
         while await lacking(idle, ready.target_index.id):
             assert asyncio.get_running_loop().time() < deadline
             await asyncio.sleep(0.05)
-    assert (await look(idle, found.id)).state == "ready"
+    assert (await look(idle, migration.id)).state == "ready"

@@ -1,4 +1,4 @@
-"""A collection moves to a space of equal dimensions and back; nothing is mixed, nothing lost."""
+"""A collection moves to another space of equal dimensions and back without mixing or loss."""
 
 import asyncio
 import itertools
@@ -34,65 +34,65 @@ async def space(service: Service, query: str = "boat") -> tuple[str, int]:
 async def test_a_collection_moves_and_rolls_back(service: Service):
     await write(service, texts(300))
     old = await space(service)
-    moving = await reach(service, await start(service, OTHER), "soaking")
+    migration = await reach(service, await start(service, OTHER), "soaking")
     new = await space(service)
     assert new[0] != old[0]
-    assert new[1] == moving.target_index.id
-    assert await lacking(service, moving.target_index.id) == []
-    # What is written now is kept in both, so that the way back loses nothing.
+    assert new[1] == migration.target_index.id
+    assert await lacking(service, migration.target_index.id) == []
+    # What is written now goes into both indexes, so that a rollback loses nothing.
     await write(service, {"later": "a loaf of bread", "d3": "a hawk over the hill"})
     await service.indexer.remove(NAME, "d4")
-    assert await lacking(service, moving.source_index.id) == []
-    drained = await service.commands.roll_back(moving, force=None)
+    assert await lacking(service, migration.source_index.id) == []
+    drained = await service.commands.roll_back(migration, force=None)
     assert drained == 0
     assert await space(service) == old
-    found = await service.searcher.by_text(
+    answer = await service.searcher.by_text(
         NAME, "a hawk over the hill", SearchQuery(exact=True, limit=1)
     )
-    assert [hit.id for hit in found.nearest.hits] == ["d3"]
-    assert (await look(service, moving.id)).state == "rolled_back"
+    assert [hit.id for hit in answer.nearest.hits] == ["d3"]
+    assert (await look(service, migration.id)).state == "rolled_back"
 
 
-async def test_a_rollback_waits_for_a_worker_that_died_without_holding_up_writes(idle: Service):
-    """What it had in hand for the old index is embedded once its lease has ended."""
+async def test_a_rollback_waits_for_a_dead_workers_lease_without_blocking_writes(idle: Service):
+    """What it was embedding for the old index is embedded after its lease expires."""
     await write(idle, texts(20))
-    running = asyncio.create_task(runner_of(idle).run())
-    moving = await reach(idle, await start(idle, OTHER), "soaking")
+    running = asyncio.create_task(worker_of(idle).run())
+    migration = await reach(idle, await start(idle, OTHER), "soaking")
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     async with idle.engine.begin() as conn:
-        hashes = await documents.lock(conn, [documents.key(moving.collection.id, "d1")])
-        await vectors.remove(conn, moving.source_index.id, list(hashes))
-        await pending.add(conn, moving.source_index.id, hashes)
+        hashes = await documents.lock(conn, [documents.key(migration.collection.id, "d1")])
+        await vectors.remove(conn, migration.source_index.id, list(hashes))
+        await pending.add(conn, migration.source_index.id, hashes)
         assert await pending_leases.claim(
-            conn, moving.source_index.id, owner="dead", limit=9, lease_s=3
+            conn, migration.source_index.id, owner="dead", limit=9, lease_s=3
         )
     with structlog.testing.capture_logs() as logged:
-        drained = await idle.commands.roll_back(moving, force=None)
+        drained = await idle.commands.roll_back(migration, force=None)
     assert drained == 1
-    assert [one["event"] for one in logged].count("fence_held") == 1
-    assert await lacking(idle, moving.source_index.id) == []
+    assert [entry["event"] for entry in logged].count("fence_held") == 1
+    assert await lacking(idle, migration.source_index.id) == []
 
 
-async def test_a_rollback_gives_up_where_a_process_lacks_the_old_model(service: Service):
+async def test_a_rollback_gives_up_if_a_process_lacks_the_old_model(service: Service):
     await write(service, texts(20))
-    moving = await reach(service, await start(service, OTHER), "soaking")
+    migration = await reach(service, await start(service, OTHER), "soaking")
     new = await space(service)
     hasty = MigrationCommands(
         service.engine, service.models, service.backlog, service.sweeper.wake, drain_s=0.5
     )
-    elsewhere = ReplicaRow(uuid.uuid4(), "elsewhere", True, [moving.target_index.space_id], {})
+    elsewhere = ReplicaRow(uuid.uuid4(), "elsewhere", True, [migration.target_index.space_id], {})
     async with service.engine.begin() as conn:
         await replicas.heartbeat(conn, elsewhere, 600)
     with pytest.raises(errors.RollbackRefused, match="nothing was switched yet: elsewhere has not"):
-        async with asyncio.timeout(50):  # without the bound of this one it waits for a minute
-            await hasty.roll_back(moving, force=None)
+        async with asyncio.timeout(50):  # without `drain_s` it would wait for a minute
+            await hasty.roll_back(migration, force=None)
     assert await space(service) == new
-    assert (await look(service, moving.id)).state == "soaking"
+    assert (await look(service, migration.id)).state == "soaking"
     async with service.engine.begin() as conn:
         await replicas.unregister(conn, elsewhere.id)
-    await hasty.roll_back(moving, force=None)
-    assert (await look(service, moving.id)).state == "rolled_back"
+    await hasty.roll_back(migration, force=None)
+    assert (await look(service, migration.id)).state == "rolled_back"
 
 
 async def test_a_demanded_space_is_refused_after_the_cut_over(service: Service):
@@ -105,17 +105,17 @@ async def test_a_demanded_space_is_refused_after_the_cut_over(service: Service):
 
 async def test_no_row_of_one_space_gets_into_the_table_of_the_other(service: Service):
     await write(service, texts(50))
-    moving = await reach(service, await start(service, OTHER), "soaking")
+    migration = await reach(service, await start(service, OTHER), "soaking")
     await write(service, texts(80))
-    for index in (moving.source_index, moving.target_index):
+    for index in (migration.source_index, migration.target_index):
         rows = await sql(service, f"SELECT DISTINCT space_id FROM {index.table}")
         assert rows == [(index.space_id,)]
 
 
 async def test_writes_during_the_backfill_end_up_right(idle: Service):
-    """Whatever is changed, deleted or made again before, while and after its range is done."""
+    """Changes, deletions and new documents before, during and after their range is embedded."""
     await write(idle, texts(400))
-    moving = await start(idle, OTHER)
+    migration = await start(idle, OTHER)
     await write(idle, {"d1": "a loaf of bread", "new": "a violin"})
     await idle.indexer.remove(NAME, "d2")
     stop = asyncio.Event()
@@ -128,22 +128,22 @@ async def test_writes_during_the_backfill_end_up_right(idle: Service):
             await idle.indexer.remove(NAME, f"d{no % 40}")
             await write(idle, {f"d{no % 40}": f"and again {no}"})
 
-    runner = runner_of(idle)
+    worker = worker_of(idle)
     churning = asyncio.create_task(churn())
-    running = asyncio.create_task(runner.run())
+    running = asyncio.create_task(worker.run())
     try:
-        moving = await reach(idle, moving, "soaking")
+        migration = await reach(idle, migration, "soaking")
     finally:
         stop.set()
         await churning
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    assert await lacking(idle, moving.target_index.id) == []
-    assert await lacking(idle, moving.source_index.id) == []
+    assert await lacking(idle, migration.target_index.id) == []
+    assert await lacking(idle, migration.source_index.id) == []
 
 
-def runner_of(service: Service):
-    """A worker beside the service, as `vecmark worker` has it."""
+def worker_of(service: Service):
+    """A worker beside the service, as `vecmark worker` runs it."""
     from indexing.hnsw.builder import HnswBuilder
     from migrations.reembed.worker import MigrationWorker
 
@@ -160,19 +160,19 @@ def runner_of(service: Service):
 
 async def test_the_same_space_and_chunks_need_nothing(service: Service):
     await write(service, texts(5))
-    made = await migrations.start(service, NAME, NewMigration(model=service.settings.model))
-    assert isinstance(made, NotNeeded)
-    assert made.change == "none"
+    result = await migrations.start(service, NAME, NewMigration(model=service.settings.model))
+    assert isinstance(result, NotNeeded)
+    assert result.change == "none"
     assert await sql(service, "SELECT count(*) FROM migrations") == [(0,)]
 
 
 async def test_other_chunks_in_the_same_space_are_a_migration(service: Service):
     long = " ".join(f"Sentence number {no} is about a boat." for no in range(40))
     await write(service, {"long": long, **texts(5)})
-    moving = await start(service, service.settings.model, chunking=ChunkingOptions(size=64))
-    moving = await reach(service, moving, "soaking")
-    assert moving.target_index.space_id == moving.source_index.space_id
-    source, target = moving.source_index.table, moving.target_index.table
+    migration = await start(service, service.settings.model, chunking=ChunkingOptions(size=64))
+    migration = await reach(service, migration, "soaking")
+    assert migration.target_index.space_id == migration.source_index.space_id
+    source, target = migration.source_index.table, migration.target_index.table
     more = f"(SELECT count(*) FROM {target}) > (SELECT count(*) FROM {source})"
     assert await sql(service, f"SELECT {more}") == [(True,)]
 
@@ -183,61 +183,61 @@ async def test_a_second_migration_is_refused_and_named(idle: Service):
         await migrations.start(idle, NAME, NewMigration(model=OTHER))
 
 
-async def test_two_starts_at_once_make_one(idle: Service):
-    made = await asyncio.gather(
+async def test_of_four_starts_at_once_one_succeeds(idle: Service):
+    results = await asyncio.gather(
         *(migrations.start(idle, NAME, NewMigration(model=OTHER)) for _ in range(4)),
         return_exceptions=True,
     )
-    refused = [one for one in made if isinstance(one, errors.MigrationRunning)]
-    assert len(refused) == 3, made
-    # No table of a start that was refused is left.
+    refused = [result for result in results if isinstance(result, errors.MigrationRunning)]
+    assert len(refused) == 3, results
+    # The refused starts left no table.
     tables = await sql(service=idle, query="SELECT count(*) FROM indexes WHERE state = 'building'")
     assert tables == [(1,)]
 
 
-async def test_cancelled_leaves_all_as_it_was(idle: Service):
+async def test_cancel_leaves_everything_as_it_was(idle: Service):
     await write(idle, texts(30))
     old = await space(idle)
-    moving = await start(idle, OTHER)
-    await idle.commands.cancel(moving)
-    assert (await look(idle, moving.id)).state == "cancelled"
+    migration = await start(idle, OTHER)
+    await idle.commands.cancel(migration)
+    assert (await look(idle, migration.id)).state == "cancelled"
     assert await space(idle) == old
     await idle.sweeper.sweep()
-    assert await sql(idle, f"SELECT to_regclass('{moving.target_index.table}')") == [(None,)]
+    assert await sql(idle, f"SELECT to_regclass('{migration.target_index.table}')") == [(None,)]
     again = await start(idle, OTHER)
-    assert again.id != moving.id
+    assert again.id != migration.id
 
 
-async def test_retired_is_dropped_and_no_way_back(service: Service):
+async def test_a_retired_index_is_dropped_and_there_is_no_rollback(service: Service):
     await write(service, texts(30))
-    moving = await reach(service, await start(service, OTHER), "soaking")
-    await service.commands.retire(moving)
-    done = await look(service, moving.id)
+    migration = await reach(service, await start(service, OTHER), "soaking")
+    await service.commands.retire(migration)
+    done = await look(service, migration.id)
     assert done.state == "done"
     with pytest.raises(errors.TransitionRefused):
         await service.commands.roll_back(done, force=None)
     await service.sweeper.sweep()
-    assert await sql(service, f"SELECT to_regclass('{moving.source_index.table}')") == [(None,)]
-    assert await space(service) == (moving.target_index.fingerprint, moving.target_index.id)
+    assert await sql(service, f"SELECT to_regclass('{migration.source_index.table}')") == [(None,)]
+    assert await space(service) == (migration.target_index.fingerprint, migration.target_index.id)
 
 
-async def test_the_time_of_grace_ends_by_itself(service: Service):
+async def test_the_retention_period_ends_by_itself(service: Service):
     await write(service, texts(10))
-    moving = await start(service, OTHER, retain="0s")
-    assert (await reach(service, moving, "done")).state == "done"
+    migration = await start(service, OTHER, retain="0s")
+    assert (await reach(service, migration, "done")).state == "done"
 
 
 async def test_paused_does_nothing_until_it_is_resumed(idle: Service):
     await write(idle, texts(100))
-    moving = await start(idle, OTHER)
-    await idle.commands.pause(moving)
-    runner = runner_of(idle)
-    await runner.tick()
-    paused = await look(idle, moving.id)
+    migration = await start(idle, OTHER)
+    await idle.commands.pause(migration)
+    worker = worker_of(idle)
+    await worker.tick()
+    paused = await look(idle, migration.id)
     assert (paused.state, paused.resume_state) == ("paused", "planned")
     await idle.commands.resume(paused)
-    running = asyncio.create_task(runner.run())
-    assert (await reach(idle, moving, "soaking")).state == "soaking"
+    running = asyncio.create_task(worker.run())
+    assert (await reach(idle, migration, "soaking")).state == "soaking"
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
@@ -245,8 +245,8 @@ async def test_paused_does_nothing_until_it_is_resumed(idle: Service):
 async def test_a_manual_cut_over_waits(service: Service):
     await write(service, texts(20))
     old = await space(service)
-    moving = await reach(service, await start(service, OTHER, manual=True), "ready")
+    migration = await reach(service, await start(service, OTHER, manual=True), "ready")
     assert await space(service) == old
-    await service.commands.cut_over(moving, force=None, waive_failed=False)
-    await reach(service, moving, "soaking")
+    await service.commands.cut_over(migration, force=None, waive_failed=False)
+    await reach(service, migration, "soaking")
     assert await space(service) != old

@@ -1,4 +1,4 @@
-"""A plan, measured on a real collection with real models; nothing of it stays behind."""
+"""A plan, measured on a real collection with real models; it leaves nothing behind."""
 
 import dataclasses
 import time
@@ -13,10 +13,10 @@ from embedding.scheduling.queue import Urgency
 from embedding.text.chunking import Chunking, Prepared
 from indexing import catalog
 from indexing.models.loaded import Loaded
-from migrations.reembed.planning import plan
+from migrations.reembed.planning import plan as planning
 from migrations.reembed.planning.plan import Plan, PlanSubject
 from storage import engine as database
-from tests.integration.migrations.spaces import BUNDLED, World, sample, world
+from tests.integration.migrations.spaces import BUNDLED, World, open_world, sample
 
 TEXTS = sample(80)
 PLENTY = 10**12
@@ -29,8 +29,8 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     await opened.dispose()
 
 
-async def planned(
-    found: World,
+async def plan_for(
+    world: World,
     target: Loaded,
     chunking: Chunking | None = None,
     *,
@@ -39,15 +39,15 @@ async def planned(
 ) -> Plan:
     prompt = target.model.space.document_prompt
     cut = (chunking or Chunking()).resolve(target.model.tokenizer, prompt)
-    row, active = found.source.row, found.source.active
-    return await plan.make_plan(
-        PlanSubject(found.engine, found.models, row, active, target, cut, free_bytes, hnsw_min_rows)
+    row, active = world.source.row, world.source.active
+    return await planning.make_plan(
+        PlanSubject(world.engine, world.models, row, active, target, cut, free_bytes, hnsw_min_rows)
     )
 
 
-async def static_plan(found: World, chunking: Chunking, **given) -> Plan:
-    assert found.models.default is not None
-    return await planned(found, found.models.default, chunking, **given)
+async def static_plan(world: World, chunking: Chunking, **given) -> Plan:
+    assert world.models.default is not None
+    return await plan_for(world, world.models.default, chunking, **given)
 
 
 async def left_behind(engine: AsyncEngine) -> list[tuple[object, ...]]:
@@ -60,72 +60,79 @@ async def left_behind(engine: AsyncEngine) -> list[tuple[object, ...]]:
 
 
 async def test_a_move_to_another_space(engine: AsyncEngine, static_model: Path, model_cache: Path):
-    async with world(engine, static_model, model_cache, TEXTS) as found:
+    async with open_world(engine, static_model, model_cache, TEXTS) as world:
         before = await left_behind(engine)
-        async with found.models.using(BUNDLED) as target:
-            made = await planned(found, target)
+        async with world.models.using(BUNDLED) as target:
+            plan = await plan_for(world, target)
             cut = await target.model.prepare(list(TEXTS.values()), Chunking())
             started = time.perf_counter()
-            chunks = [chunk for one in cut if isinstance(one, Prepared) for chunk in one.chunks]
+            chunks = [
+                chunk
+                for chunked in cut
+                if isinstance(chunked, Prepared)
+                for chunk in chunked.chunks
+            ]
             await target.model.encode_chunks(chunks, Urgency.BACKFILL)
             took = time.perf_counter() - started
-            again = await planned(found, target, free_bytes=1000, hnsw_min_rows=1)
-        memory = found.models.memory_bytes
+            again = await plan_for(world, target, free_bytes=1000, hnsw_min_rows=1)
+        memory = world.models.memory_bytes
     assert await left_behind(engine) == before
 
-    assert (made.needed, made.change) == (True, "space")
-    assert made.source.space.id == found.source.active.fingerprint
-    assert (made.source.dimensions, made.target.dimensions) == (256, 384)
-    assert (made.source.max_tokens, made.target.max_tokens) == (None, 256)
-    assert made.target.chunking == plan.PlannedChunking(strategy="sentence", size=256, overlap=31)
-    # All of it was sampled, so what was counted is what is there.
-    assert (made.documents, made.sampled) == (80, 80)
-    assert made.chunks == len(chunks)
-    assert made.tokens == sum(chunk.token_count for chunk in chunks)
-    assert made.cut_without_chunking == 0
-    assert [one.up_to_tokens for one in made.rates] == [32, 64, 128][: len(made.rates)]
-    assert all(one.tokens_per_s > one.chunks_per_s > 0 for one in made.rates)
-    assert 0 < made.seconds.low < made.seconds.likely < made.seconds.high
-    # Whatever else runs here: not the wrong order of magnitude, nor milliseconds for seconds.
-    assert took / 10 < made.seconds.likely < 10 * took
-    assert (made.disk.free_bytes, made.disk.fits) == (PLENTY, True)
-    assert 0 < made.disk.table_bytes < made.disk.peak_bytes
-    assert made.disk.hnsw_bytes == 0
-    assert made.memory.models_bytes == memory > made.memory.target_bytes > 0
-    assert made.memory.fits
-    assert made.write_cost.encode_ms_per_document > 0
-    assert made.write_cost.insert_ms_per_document > 0
-    assert made.warnings == []
+    assert (plan.needed, plan.change) == (True, "space")
+    assert plan.source.space.id == world.source.active.fingerprint
+    assert (plan.source.dimensions, plan.target.dimensions) == (256, 384)
+    assert (plan.source.max_tokens, plan.target.max_tokens) == (None, 256)
+    assert plan.target.chunking == planning.PlannedChunking(
+        strategy="sentence", size=256, overlap=31
+    )
+    # Everything was sampled, so the counts are exact.
+    assert (plan.documents, plan.sampled) == (80, 80)
+    assert plan.chunks == len(chunks)
+    assert plan.tokens == sum(chunk.token_count for chunk in chunks)
+    assert plan.cut_without_chunking == 0
+    assert [rate.up_to_tokens for rate in plan.rates] == [32, 64, 128][: len(plan.rates)]
+    assert all(rate.tokens_per_s > rate.chunks_per_s > 0 for rate in plan.rates)
+    assert 0 < plan.seconds.low < plan.seconds.likely < plan.seconds.high
+    # Whatever else runs here, it is the right order of magnitude and unit.
+    assert took / 10 < plan.seconds.likely < 10 * took
+    assert (plan.disk.free_bytes, plan.disk.fits) == (PLENTY, True)
+    assert 0 < plan.disk.table_bytes < plan.disk.peak_bytes
+    assert plan.disk.hnsw_bytes == 0
+    assert plan.memory.models_bytes == memory > plan.memory.target_bytes > 0
+    assert plan.memory.fits
+    assert plan.write_cost.encode_ms_per_document > 0
+    assert plan.write_cost.insert_ms_per_document > 0
+    assert plan.warnings == []
 
     assert again.disk.hnsw_bytes > 0
     assert again.disk.fits is False
-    assert any("disk" in one for one in again.warnings)
-    # An insert into a graph costs many times that into a bare table.
-    assert again.write_cost.insert_ms_per_document > 2 * made.write_cost.insert_ms_per_document
+    assert any("disk" in warning for warning in again.warnings)
+    # An insert into a graph costs many times as much as into a bare table.
+    assert again.write_cost.insert_ms_per_document > 2 * plan.write_cost.insert_ms_per_document
 
 
 async def test_where_the_disk_is_elsewhere_it_is_not_judged(
     engine: AsyncEngine, static_model: Path, model_cache: Path
 ):
-    async with world(engine, static_model, model_cache, TEXTS) as found:
-        made = await static_plan(found, Chunking("sentence", 64, 0), free_bytes=None)
-    assert (made.disk.free_bytes, made.disk.fits) == (None, None)
-    assert made.disk.peak_bytes > 0
+    async with open_world(engine, static_model, model_cache, TEXTS) as world:
+        plan = await static_plan(world, Chunking("sentence", 64, 0), free_bytes=None)
+    assert (plan.disk.free_bytes, plan.disk.fits) == (None, None)
+    assert plan.disk.peak_bytes > 0
 
 
 async def test_other_chunks_of_the_same_space(
     engine: AsyncEngine, static_model: Path, model_cache: Path
 ):
-    async with world(engine, static_model, model_cache, TEXTS) as found:
-        made = await static_plan(found, Chunking("sentence", 20, 0))
-        same = await static_plan(found, Chunking())
-        older = dataclasses.replace(found.source.active, chunker_version=0)
-        assert found.models.default is not None
-        recut = plan.find_change(older, found.models.default, catalog.chunking_of(older))
-    assert (made.needed, made.change) == (True, "chunking")
-    assert made.chunks > 80
+    async with open_world(engine, static_model, model_cache, TEXTS) as world:
+        plan = await static_plan(world, Chunking("sentence", 20, 0))
+        same = await static_plan(world, Chunking())
+        older = dataclasses.replace(world.source.active, chunker_version=0)
+        assert world.models.default is not None
+        recut = planning.find_change(older, world.models.default, catalog.chunking_of(older))
+    assert (plan.needed, plan.change) == (True, "chunking")
+    assert plan.chunks > 80
     assert recut == "chunking"
-    assert "chunks" in made.detail
+    assert "chunks" in plan.detail
     assert (same.needed, same.change, same.documents) == (False, "none", 80)
     assert (same.chunks, same.rates, same.seconds.high, same.warnings) == (0, [], 0, [])
     assert "already" in same.detail
@@ -134,24 +141,24 @@ async def test_other_chunks_of_the_same_space(
 async def test_more_documents_than_are_sampled(
     engine: AsyncEngine, static_model: Path, model_cache: Path
 ):
-    """Half a thousand short ones, and some so long that only their beginning is read."""
+    """500 short texts, and some so long that only their beginning is read."""
     texts = {f"s{no}": f"A boat with the number {no} lies on the lake." for no in range(500)}
     texts |= {f"l{no}": f"{no} " + "The boat lies on the lake. " * 4000 for no in range(25)}
-    async with world(engine, static_model, model_cache, texts) as found:
-        assert found.models.default is not None
-        made = await static_plan(found, Chunking("sentence", 100, 10))
-        tokenizer = found.models.default.model
+    async with open_world(engine, static_model, model_cache, texts) as world:
+        assert world.models.default is not None
+        plan = await static_plan(world, Chunking("sentence", 100, 10))
+        tokenizer = world.models.default.model
         cut = await tokenizer.prepare(list(texts.values()), Chunking("sentence", 100, 10))
-    chunks = sum(len(one.chunks) for one in cut if isinstance(one, Prepared))
-    tokens = sum(one.tokens for one in cut if isinstance(one, Prepared))
-    assert made.documents == 525
-    assert made.sampled == 300
-    # Their sizes are known of all, so it hardly matters how many long ones the sample has.
-    assert made.chunks == pytest.approx(chunks, rel=0.05)
-    assert made.tokens == pytest.approx(tokens, rel=0.05)
+    chunks = sum(len(chunked.chunks) for chunked in cut if isinstance(chunked, Prepared))
+    tokens = sum(chunked.tokens for chunked in cut if isinstance(chunked, Prepared))
+    assert plan.documents == 525
+    assert plan.sampled == 300
+    # All sizes are known, so it hardly matters how many long texts the sample has.
+    assert plan.chunks == pytest.approx(chunks, rel=0.05)
+    assert plan.tokens == pytest.approx(tokens, rel=0.05)
 
 
-async def test_texts_that_the_model_cannot_take_are_warned_of(
+async def test_texts_that_the_model_cannot_embed_are_warned_about(
     engine: AsyncEngine, static_model: Path, model_cache: Path
 ):
     runes = " ".join(chr(0x16A0 + no) * 3 for no in range(20))
@@ -162,17 +169,17 @@ async def test_texts_that_the_model_cannot_take_are_warned_of(
         "nothing": " ",
     }
     async with (
-        world(engine, static_model, model_cache, texts) as found,
-        found.models.using(BUNDLED) as target,
+        open_world(engine, static_model, model_cache, texts) as world,
+        world.models.using(BUNDLED) as target,
     ):
-        made = await planned(found, target, Chunking("none"))
-        cut = await planned(found, target)
-    assert (made.documents, made.chunks, made.cut_without_chunking) == (23, 22, 1)
-    said = " ".join(made.warnings)
-    assert "about 1 of 23 documents are longer than 256 tokens" in said
-    assert "about 1 of 23 documents have no token" in said
-    assert "about 1 of 23 documents have over 50% tokens that are unknown" in said
-    # Chunks lose nothing, though the model would still read the beginning only.
+        plan = await plan_for(world, target, Chunking("none"))
+        cut = await plan_for(world, target)
+    assert (plan.documents, plan.chunks, plan.cut_without_chunking) == (23, 22, 1)
+    warnings = " ".join(plan.warnings)
+    assert "about 1 of 23 documents are longer than 256 tokens" in warnings
+    assert "about 1 of 23 documents have no token" in warnings
+    assert "about 1 of 23 documents have more than 50% tokens that" in warnings
+    # With chunking nothing is lost, although the model would read only the beginning.
     assert cut.cut_without_chunking == 1
     assert "longer than" not in " ".join(cut.warnings)
 
@@ -180,25 +187,25 @@ async def test_texts_that_the_model_cannot_take_are_warned_of(
 async def test_an_empty_collection_takes_nothing(
     engine: AsyncEngine, static_model: Path, model_cache: Path
 ):
-    async with world(engine, static_model, model_cache, {}) as found:
-        made = await static_plan(found, Chunking("none"))
-    assert (made.needed, made.documents, made.chunks, made.sampled) == (True, 0, 0, 0)
-    assert (made.seconds.high, made.disk.peak_bytes, made.rates) == (0, 0, [])
-    assert "no documents" in made.detail
+    async with open_world(engine, static_model, model_cache, {}) as world:
+        plan = await static_plan(world, Chunking("none"))
+    assert (plan.needed, plan.documents, plan.chunks, plan.sampled) == (True, 0, 0, 0)
+    assert (plan.seconds.high, plan.disk.peak_bytes, plan.rates) == (0, 0, [])
+    assert "no documents" in plan.detail
 
 
-async def test_memory_that_does_not_suffice_is_warned_of(
+async def test_too_little_memory_is_warned_about(
     engine: AsyncEngine, static_model: Path, model_cache: Path
 ):
-    async with world(engine, static_model, model_cache, TEXTS, limit=1) as found:
-        made = await static_plan(found, Chunking("sentence", 64, 0))
-    assert not made.memory.fits
-    assert made.memory.limit_bytes == 1
-    assert any("VECMARK_MODEL_MEMORY" in one for one in made.warnings)
+    async with open_world(engine, static_model, model_cache, TEXTS, limit=1) as world:
+        plan = await static_plan(world, Chunking("sentence", 64, 0))
+    assert not plan.memory.fits
+    assert plan.memory.limit_bytes == 1
+    assert any("VECMARK_MODEL_MEMORY" in warning for warning in plan.warnings)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"),
+    ("seconds", "formatted"),
     [
         (3, "3 s"),
         (119, "119 s"),
@@ -208,5 +215,5 @@ async def test_memory_that_does_not_suffice_is_warned_of(
         (2e5, "2.3 days"),
     ],
 )
-def test_a_time_is_shown_for_a_person(seconds: float, shown: str):
-    assert plan.format_duration(seconds) == shown
+def test_a_duration_is_formatted_for_people(seconds: float, formatted: str):
+    assert planning.format_duration(seconds) == formatted

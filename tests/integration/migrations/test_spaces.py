@@ -1,4 +1,4 @@
-"""What makes another space, and what does not: equal dimensions are no reason to mix."""
+"""What makes another space and what doesn't: equal dimensions don't make vectors comparable."""
 
 from pathlib import Path
 from typing import Any
@@ -29,23 +29,25 @@ def add(
     **options: Any,
 ) -> str:
     """The same weights under a name of their own, with other options."""
-    wish = added.AddModel(
+    request = added.AddModel(
         source=str(source),
         name=name,
         options=description.ModelOptions(**options),
         calibration=calibration,
     )
-    added.add(wish, service.settings.models_dir)
+    added.add(request, service.settings.models_dir)
     return name
 
 
 @pytest.mark.parametrize(
-    "options", [{"max_tokens": 16}, {"document_prompt": "about: "}], ids=lambda one: next(iter(one))
+    "options",
+    [{"max_tokens": 16}, {"document_prompt": "about: "}],
+    ids=lambda options: next(iter(options)),
 )
 async def test_equal_weights_and_dimensions_are_not_enough(
     service: Service, static_model: Path, options: dict[str, Any]
 ):
-    """The dangerous case: no column type would refuse these vectors, and they mean other things."""
+    """The dangerous case: no column type refuses these vectors, but they are not comparable."""
     await write(service, texts(40))
     old, _ = await space(service)
     name = add(service, static_model, "other", **options)
@@ -78,21 +80,21 @@ async def test_int8_is_not_the_model_that_it_was_made_of(service: Service, tmp_p
 
 
 async def moves_and_never_mixes(service: Service, name: str, old: str) -> None:
-    moving = await reach(service, await start(service, name), "soaking")
-    assert moving.target_index.dimensions == moving.source_index.dimensions
-    assert moving.target_index.space_id != moving.source_index.space_id
-    assert moving.target_index.fingerprint != old
-    await both_are_whole(service, moving)
+    migration = await reach(service, await start(service, name), "soaking")
+    assert migration.target_index.dimensions == migration.source_index.dimensions
+    assert migration.target_index.space_id != migration.source_index.space_id
+    assert migration.target_index.fingerprint != old
+    await both_are_whole(service, migration)
     with pytest.raises(SpaceMismatch):
         await service.searcher.by_text(NAME, "boat", SearchQuery(expect_space=old))
 
 
-async def both_are_whole(service: Service, moving: Migration) -> None:
-    """Also what is written after the cut-over; and each holds vectors of its own space alone."""
+async def both_are_whole(service: Service, migration: Migration) -> None:
+    """Including later writes; and each index has only vectors of its own space."""
     await write(
-        service, {f"after-{moving.target_index.id}-{no}": text for no, text in texts(30).items()}
+        service, {f"after-{migration.target_index.id}-{no}": text for no, text in texts(30).items()}
     )
-    for index in (moving.source_index, moving.target_index):
+    for index in (migration.source_index, migration.target_index):
         assert await sql(service, f"SELECT DISTINCT space_id FROM {index.table}") == [
             (index.space_id,)
         ]
@@ -103,12 +105,12 @@ async def test_another_query_prompt_is_switched_at_once(service: Service, static
     await write(service, texts(40))
     before = await service.searcher.by_text(NAME, "lake", SearchQuery(exact=True))
     name = add(service, static_model, "asking", query_prompt="the question is: ")
-    made = await migrations.start(service, NAME, NewMigration(model=name))
-    assert isinstance(made, NotNeeded)
-    assert made.change == "query-prompt"
+    result = await migrations.start(service, NAME, NewMigration(model=name))
+    assert isinstance(result, NotNeeded)
+    assert result.change == "query-prompt"
     after = await service.searcher.by_text(NAME, "lake", SearchQuery(exact=True))
     assert after.collection.active == before.collection.active
     assert after.nearest.hits[0].score != before.nearest.hits[0].score
-    # Nothing was embedded again, and the vectors that are there still are the present ones.
+    # Nothing was embedded again, and the vectors are still the current ones.
     assert await sql(service, "SELECT count(*) FROM migrations") == [(0,)]
     assert await lacking(service, before.collection.active.id) == []

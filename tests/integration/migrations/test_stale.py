@@ -1,4 +1,4 @@
-"""A process that notices a change of the active index late answers as one that knows of it."""
+"""A process that learns late of a new active index answers as if it had known."""
 
 import contextlib
 import dataclasses
@@ -23,22 +23,22 @@ from tests.integration.migrations.test_moving import texts
 
 @pytest.fixture
 def slow(service: Service) -> Catalog:
-    """The catalog of another process, which learns of changes only from what fails."""
+    """The catalog of another process, which learns of changes only when something fails."""
     return Catalog(service.engine, cached_s=3600)
 
 
 @contextlib.asynccontextmanager
 async def moved(service: Service, slow: Catalog) -> AsyncIterator[Searcher]:
-    """From MiniLM back to the static model; `slow` still knows the former as the active one."""
+    """Moves from MiniLM back to the static model; for `slow`, MiniLM's index is still active."""
     await write(service, texts(10))
-    there = await reach(service, await start(service, MINILM), "soaking")
-    await service.commands.retire(there)
+    first = await reach(service, await start(service, MINILM), "soaking")
+    await service.commands.retire(first)
     service.catalog.forget(NAME)
     believed = (await slow.find(NAME)).active
-    moving = await reach(service, await start(service, service.settings.model), "soaking")
-    assert believed.id == moving.source_index.id
+    migration = await reach(service, await start(service, service.settings.model), "soaking")
+    assert believed.id == migration.source_index.id
     service.catalog.forget(NAME)
-    assert (await service.collection(NAME)).active.id == moving.target_index.id
+    assert (await service.collection(NAME)).active.id == migration.target_index.id
     yield Searcher(
         service.engine,
         service.models,

@@ -1,3 +1,5 @@
+"""What changed between the results of two spaces."""
+
 import uuid
 
 import pytest
@@ -19,39 +21,39 @@ def compared(old: str, new: str, q: str = "a query") -> ResultComparison:
 
 
 def test_overlap_and_shift_are_means_over_queries():
-    found = comparison.mean_overlap([compared("abcd", "abcd"), compared("abcd", "dxyz")])
-    assert found is not None
-    assert found.mean == pytest.approx((1 + 0.25) / 2)
-    assert found.at == 10
-    assert found.rank_shift == pytest.approx((0 + 3) / 2)
+    overlap = comparison.mean_overlap([compared("abcd", "abcd"), compared("abcd", "dxyz")])
+    assert overlap is not None
+    assert overlap.mean == pytest.approx((1 + 0.25) / 2)
+    assert overlap.at == 10
+    assert overlap.rank_shift == pytest.approx((0 + 3) / 2)
 
 
 def test_queries_without_a_common_document_have_no_shift():
-    found = comparison.mean_overlap([compared("ab", "xy"), compared("ab", "ba")])
-    assert found is not None
-    assert found.rank_shift == 1
+    overlap = comparison.mean_overlap([compared("ab", "xy"), compared("ab", "ba")])
+    assert overlap is not None
+    assert overlap.rank_shift == 1
 
 
 def test_where_nothing_is_found_there_is_no_overlap():
     assert comparison.mean_overlap([compared("", "")]) is None
     assert comparison.mean_overlap([]) is None
-    found = comparison.mean_overlap([compared("", ""), compared("ab", "ax")])
-    assert found is not None
-    assert found.mean == 0.5
+    overlap = comparison.mean_overlap([compared("", ""), compared("ab", "ax")])
+    assert overlap is not None
+    assert overlap.mean == 0.5
 
 
 def test_the_most_changed_come_first_and_unchanged_ones_not_at_all():
-    given = [
+    queries = [
         compared("abc", "abc", "same"),
         compared("abc", "cab", "moved"),
         compared("abc", "xyz", "other"),
         compared("abc", "abx", "one new"),
     ]
-    found = comparison.most_changed(given)
-    assert [one.q for one in found] == ["other", "one new", "moved"]
-    assert [shown.id for shown in found[1].old] == list("abc")
-    assert [shown.id for shown in found[1].new] == list("abx")
-    assert (found[1].new[0].score, found[1].new[0].text) == (0.9, "text a")
+    changed = comparison.most_changed(queries)
+    assert [query.q for query in changed] == ["other", "one new", "moved"]
+    assert [result.id for result in changed[1].old] == list("abc")
+    assert [result.id for result in changed[1].new] == list("abx")
+    assert (changed[1].new[0].score, changed[1].new[0].text) == (0.9, "text a")
 
 
 def test_ten_at_most_are_shown():

@@ -1,4 +1,4 @@
-"""Estimates from samples of collections that are known whole."""
+"""Estimates from samples of collections whose totals are known."""
 
 import numpy as np
 import pytest
@@ -29,31 +29,33 @@ def test_buckets_are_powers_of_two_from_32(tokens: int, bucket: int):
 
 
 def test_a_text_that_was_read_whole_is_counted_as_it_is():
-    found = estimates.estimate_document(prepared(100, 100, 20), "x" * 1200, 1200, SENTENCE)
-    assert found.by_bucket == {128: 2, 32: 1}
-    assert (found.chunks, found.tokens) == (3, 220)
+    estimate = estimates.estimate_document(prepared(100, 100, 20), "x" * 1200, 1200, SENTENCE)
+    assert estimate.by_bucket == {128: 2, 32: 1}
+    assert (estimate.chunks, estimate.tokens) == (3, 220)
 
 
 def test_bytes_are_not_mistaken_for_characters():
-    found = estimates.estimate_document(prepared(100, 100, 20), "\u6f22" * 1200, 3600, SENTENCE)
-    assert found.chunks == 3
+    estimate = estimates.estimate_document(prepared(100, 100, 20), "\u6f22" * 1200, 3600, SENTENCE)
+    assert estimate.chunks == 3
 
 
 def test_a_text_without_tokens_has_no_chunk():
-    found = estimates.estimate_document(NoTokens("none"), "...", 3, SENTENCE)
-    assert (found.chunks, found.tokens, found.by_bucket) == (0, 0, {})
+    estimate = estimates.estimate_document(NoTokens("none"), "...", 3, SENTENCE)
+    assert (estimate.chunks, estimate.tokens, estimate.by_bucket) == (0, 0, {})
 
 
 def test_the_rest_of_a_long_text_goes_on_like_its_beginning():
     """3 chunks in 1,200 characters make 300 in 120,000; the last, cut off, is not like them."""
-    found = estimates.estimate_document(prepared(100, 100, 100, 20), "x" * 1300, 120_000, SENTENCE)
-    assert found.chunks == pytest.approx(300)
-    assert found.by_bucket.keys() == {128}
-    assert found.tokens == pytest.approx(30_000)
+    estimate = estimates.estimate_document(
+        prepared(100, 100, 100, 20), "x" * 1300, 120_000, SENTENCE
+    )
+    assert estimate.chunks == pytest.approx(300)
+    assert estimate.by_bucket.keys() == {128}
+    assert estimate.tokens == pytest.approx(30_000)
 
 
 @pytest.mark.parametrize(
-    ("cutting", "chunks", "tokens"),
+    ("chunking", "chunks", "tokens"),
     [
         (Chunking("none", None, 0), 1, 1000),
         (Chunking("none", 250, 0), 1, 250),
@@ -61,23 +63,25 @@ def test_the_rest_of_a_long_text_goes_on_like_its_beginning():
         (Chunking("sentence", 2000, 0), 1, 1000),
     ],
 )
-def test_a_long_text_whose_beginning_is_one_chunk(cutting: Chunking, chunks: int, tokens: int):
-    found = estimates.estimate_document(prepared(100), "x" * 800, 8000, cutting)
-    assert found.chunks == pytest.approx(chunks)
-    assert found.tokens == pytest.approx(tokens)
+def test_a_long_text_whose_beginning_is_one_chunk(chunking: Chunking, chunks: int, tokens: int):
+    estimate = estimates.estimate_document(prepared(100), "x" * 800, 8000, chunking)
+    assert estimate.chunks == pytest.approx(chunks)
+    assert estimate.tokens == pytest.approx(tokens)
 
 
 def test_a_sample_of_everything_is_exact():
     values = [1.0, 2.0, 7.0]
-    found = estimates.estimate_total(values, [10, 20, 30], Population(3, [10, 20, 30]))
-    assert found.value == pytest.approx(10)
-    assert found.error == 0
+    estimate = estimates.estimate_total(values, [10, 20, 30], Population(3, [10, 20, 30]))
+    assert estimate.value == pytest.approx(10)
+    assert estimate.error == 0
 
 
 def test_sizes_put_a_sample_right():
     """The sample has shorter texts than the collection; chunks are as many as the size is long."""
-    found = estimates.estimate_total([1.0, 2.0, 3.0], [10, 20, 30], Population(1000, [50] * 1000))
-    assert found.value == pytest.approx(5000)
+    estimate = estimates.estimate_total(
+        [1.0, 2.0, 3.0], [10, 20, 30], Population(1000, [50] * 1000)
+    )
+    assert estimate.value == pytest.approx(5000)
 
 
 def test_nothing_sampled_is_nothing():
@@ -89,11 +93,11 @@ def test_the_error_is_as_large_as_estimates_of_other_samples_differ(known: int):
     rng = np.random.default_rng(1)
     sizes = rng.lognormal(5, 1.2, 20_000)
     chunks = np.maximum(1, sizes / 300) * rng.uniform(0.8, 1.2, len(sizes))
-    made = []
+    totals = []
     for _ in range(200):
         order = rng.permutation(len(sizes))
         some = order[:300]
-        made.append(
+        totals.append(
             estimates.estimate_total(
                 list(chunks[some]),
                 list(sizes[some]),
@@ -101,18 +105,18 @@ def test_the_error_is_as_large_as_estimates_of_other_samples_differ(known: int):
             )
         )
     truth = chunks.sum()
-    off = np.array([one.value - truth for one in made])
-    said = np.array([one.error for one in made])
+    off = np.array([total.value - truth for total in totals])
+    errors = np.array([total.error for total in totals])
     assert abs(off.mean()) < 0.01 * truth
-    assert said.mean() == pytest.approx(off.std(), rel=0.25)
-    assert (np.abs(off) < 2 * said).mean() > 0.9
-    # Whatever says nothing of the sizes errs more.
+    assert errors.mean() == pytest.approx(off.std(), rel=0.25)
+    assert (np.abs(off) < 2 * errors).mean() > 0.9
+    # Without the sizes the error is larger.
     plain = [chunks[rng.permutation(len(sizes))[:300]].mean() * len(sizes) for _ in range(200)]
     assert off.std() < 0.7 * np.std(plain)
 
 
-def rates(**seen: list[float]) -> dict[int, estimates.ChunkRate]:
-    known = {int(name[1:]): values for name, values in seen.items()}
+def rates(**measured: list[float]) -> dict[int, estimates.ChunkRate]:
+    known = {int(name[1:]): values for name, values in measured.items()}
     return {
         up_to: estimates.estimate_rate(up_to, up_to * 0.8, values)
         for up_to, values in known.items()
@@ -120,44 +124,44 @@ def rates(**seen: list[float]) -> dict[int, estimates.ChunkRate]:
 
 
 def test_a_rate_is_as_unsure_as_its_rounds_differ():
-    found = estimates.estimate_rate(64, 50.0, [100, 90, 120, 110])
-    assert (found.low, found.likely, found.high) == (90, 105, 120)
+    estimate = estimates.estimate_rate(64, 50.0, [100, 90, 120, 110])
+    assert (estimate.low, estimate.likely, estimate.high) == (90, 105, 120)
 
 
 def test_a_rate_of_few_rounds_is_widened():
-    found = estimates.estimate_rate(64, 50.0, [100])
-    assert found.low == pytest.approx(100 / 1.5)
-    assert (found.likely, found.high) == (100, 150)
+    estimate = estimates.estimate_rate(64, 50.0, [100])
+    assert estimate.low == pytest.approx(100 / 1.5)
+    assert (estimate.likely, estimate.high) == (100, 150)
     assert estimates.estimate_rate(64, 50.0, [100, 110]).high == pytest.approx(165)
 
 
 def test_each_chunk_takes_what_its_length_takes():
     document = estimates.estimate_document(prepared(60, 60, 20), "x" * 1200, 1200, SENTENCE)
-    span = estimates.encoding_time(document, rates(b64=[9, 10, 11], b32=[40, 50, 60]))
-    assert span.likely == pytest.approx(2 / 10 + 1 / 50)
-    assert span.low == pytest.approx(2 / 11 + 1 / 60)
-    assert span.high == pytest.approx(2 / 9 + 1 / 40)
+    duration = estimates.encoding_time(document, rates(b64=[9, 10, 11], b32=[40, 50, 60]))
+    assert duration.likely == pytest.approx(2 / 10 + 1 / 50)
+    assert duration.low == pytest.approx(2 / 11 + 1 / 60)
+    assert duration.high == pytest.approx(2 / 9 + 1 / 40)
 
 
 def test_a_length_that_was_not_measured_takes_as_long_a_token_as_the_nearest():
     document = estimates.estimate_document(prepared(200), "x" * 900, 900, SENTENCE)
-    span = estimates.encoding_time(document, rates(b64=[10, 10, 10], b32=[50, 50, 50]))
-    assert span.likely == pytest.approx(4 / 10)
+    duration = estimates.encoding_time(document, rates(b64=[10, 10, 10], b32=[50, 50, 50]))
+    assert duration.likely == pytest.approx(4 / 10)
 
 
 def test_seconds_of_a_whole_sample_are_as_unsure_as_the_rates():
-    spans = [Duration(1, 2, 4)] * 10
-    found = estimates.total_time(spans, [5] * 10, Population(10, [5] * 10))
-    assert (found.low, found.likely, found.high) == pytest.approx((10, 20, 40))
+    durations = [Duration(1, 2, 4)] * 10
+    estimate = estimates.total_time(durations, [5] * 10, Population(10, [5] * 10))
+    assert (estimate.low, estimate.likely, estimate.high) == pytest.approx((10, 20, 40))
 
 
 def test_a_small_sample_is_less_sure():
     rng = np.random.default_rng(4)
     likely = rng.uniform(1, 3, 400)
-    spans = [Duration(0.98 * one, one, 1.02 * one) for one in likely]
+    durations = [Duration(0.98 * seconds, seconds, 1.02 * seconds) for seconds in likely]
     sizes = [5] * 400
-    whole = estimates.total_time(spans, sizes, Population(400, sizes))
-    part = estimates.total_time(spans[:20], sizes[:20], Population(400, sizes))
+    whole = estimates.total_time(durations, sizes, Population(400, sizes))
+    part = estimates.total_time(durations[:20], sizes[:20], Population(400, sizes))
     assert part.low < part.likely < part.high
     assert part.high / part.low > 1.2 * whole.high / whole.low
     assert part.low < likely.sum() < part.high

@@ -8,9 +8,9 @@ ROWS = 39_000
 
 
 def test_384_dimensions_take_what_was_measured():
-    found = footprint.estimate(ROWS, 384, with_hnsw=True)
-    assert found.table_bytes / ROWS == pytest.approx(914 + 57, rel=0.01)
-    assert found.hnsw_bytes / ROWS == pytest.approx(1171, rel=0.01)
+    size = footprint.estimate(ROWS, 384, with_hnsw=True)
+    assert size.table_bytes / ROWS == pytest.approx(914 + 57, rel=0.01)
+    assert size.hnsw_bytes / ROWS == pytest.approx(1171, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,8 @@ def test_384_dimensions_take_what_was_measured():
     [(256, 10), (384, 7), (768, 4), (1024, 3), (1536, 2), (2000, 1), (3072, 1), (4000, 0.5)],
 )
 def test_hnsw_packs_whole_elements_into_pages(dimensions: int, a_page: float):
-    found = footprint.estimate(1000, dimensions, with_hnsw=True)
-    assert found.hnsw_bytes == round(1000 * 8192 / a_page)
+    size = footprint.estimate(1000, dimensions, with_hnsw=True)
+    assert size.hnsw_bytes == round(1000 * 8192 / a_page)
 
 
 def test_a_vector_that_fits_into_no_page_is_laid_beside_the_table():
@@ -30,8 +30,8 @@ def test_a_vector_that_fits_into_no_page_is_laid_beside_the_table():
 
 
 def test_the_peak_is_the_table_hnsw_and_the_wal_of_both():
-    found = footprint.estimate(1000, 384, with_hnsw=True)
-    assert found.wal_bytes == found.table_bytes + found.hnsw_bytes
-    assert found.peak_bytes == 2 * (found.table_bytes + found.hnsw_bytes)
+    size = footprint.estimate(1000, 384, with_hnsw=True)
+    assert size.wal_bytes == size.table_bytes + size.hnsw_bytes
+    assert size.peak_bytes == 2 * (size.table_bytes + size.hnsw_bytes)
     assert footprint.estimate(1000, 384, with_hnsw=False).hnsw_bytes == 0
     assert footprint.estimate(0, 384, with_hnsw=True).peak_bytes == 0

@@ -1,3 +1,5 @@
+"""Which targets pass the gates, and what a failed gate says."""
+
 import dataclasses
 from typing import Any
 
@@ -24,8 +26,8 @@ def judged(options: Options = ALL, **changed) -> dict[str, report.Gate]:
 
 
 def covered(documents: int, missing: int, waived: int = 0) -> report.Gate:
-    found = report.Coverage(documents=documents, missing=missing, waived=waived)
-    return judged(coverage=found)["coverage"]
+    coverage = report.Coverage(documents=documents, missing=missing, waived=waived)
+    return judged(coverage=coverage)["coverage"]
 
 
 def recalled(value: float, **changed: Any) -> report.Gate:
@@ -34,9 +36,9 @@ def recalled(value: float, **changed: Any) -> report.Gate:
 
 
 def test_a_good_target_passes_all_that_was_asked_for():
-    found = judged()
-    assert list(found) == ["coverage", "recall", "ndcg_drop", "overlap"]
-    assert all(gate.passed and gate.detail for gate in found.values())
+    results = judged()
+    assert list(results) == ["coverage", "recall", "ndcg_drop", "overlap"]
+    assert all(gate.passed and gate.detail for gate in results.values())
     assert gates.judge(GOOD, ALL).passed
 
 
@@ -95,11 +97,11 @@ def test_overlap_has_to_reach_its_limit(mean: float, passed: bool):
 
 def test_what_cannot_be_measured_does_not_pass_and_says_why():
     ndcg = report.Ndcg(old=None, new=0.9, drop=None, queries=50)
-    found = judged(ndcg=ndcg, overlap=None, unavailable={"ndcg.old": WHY, "overlap": WHY})
+    results = judged(ndcg=ndcg, overlap=None, unavailable={"ndcg.old": WHY, "overlap": WHY})
     for name in ("ndcg_drop", "overlap"):
-        assert (found[name].value, found[name].passed) == (None, False)
-        assert WHY in found[name].detail
-        assert "force" in found[name].detail
+        assert (results[name].value, results[name].passed) == (None, False)
+        assert WHY in results[name].detail
+        assert "force" in results[name].detail
     missing = judged(ndcg=None, unavailable={"ndcg": "not available: none given"})["ndcg_drop"]
     assert (missing.value, missing.passed) == (None, False)
     assert "none given" in missing.detail

@@ -1,3 +1,5 @@
+"""Overlap and rank shift of two rankings."""
+
 from migrations.reembed.verifying import comparison
 
 

@@ -1,3 +1,5 @@
+"""Sentences picked from documents as queries."""
+
 import random
 
 import pytest
@@ -12,8 +14,8 @@ def picked(text: str) -> set[str | None]:
 
 
 def test_a_sentence_is_taken_whole_and_none_that_is_too_short():
-    found = picked("The boat lies on the lake. Yes. It was built\nin Oslo!  Who knows?")
-    assert found == {"The boat lies on the lake.", "It was built in Oslo!"}
+    sentences = picked("The boat lies on the lake. Yes. It was built\nin Oslo!  Who knows?")
+    assert sentences == {"The boat lies on the lake.", "It was built in Oslo!"}
 
 
 def test_a_long_sentence_is_not_taken_beside_a_fitting_one():
@@ -23,9 +25,9 @@ def test_a_long_sentence_is_not_taken_beside_a_fitting_one():
 
 def test_of_long_sentences_a_part_is_taken():
     long = " ".join(f"w{no}" for no in range(40)) + "."
-    found = picked(long)
-    assert len(found) > 5
-    for part in found:
+    sentences = picked(long)
+    assert len(sentences) > 5
+    for part in sentences:
         assert part is not None
         assert len(part.split()) == 25
         assert part in long

@@ -1,3 +1,5 @@
+"""Which states of a migration can follow which."""
+
 import itertools
 from typing import get_args
 

@@ -1,3 +1,5 @@
+"""How the backfill's pace follows the speed of searches."""
+
 from migrations.reembed.throttle import Pace
 
 
