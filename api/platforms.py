@@ -1,7 +1,7 @@
-"""Whether Vecmark's packages exist for this Python and this machine.
+"""Whether Vecmark's dependencies exist for this Python and this machine.
 
-`make install` runs this file by itself with whatever Python it finds, before anything is installed:
-standard library only, and nothing that an old Python cannot read.
+`make install` runs this file on its own with any Python it finds, before anything is installed:
+use only the standard library, and only syntax that an old Python can parse.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 
 OLDEST = (3, 11)
 NEWEST = (3, 13)
-# The oldest C library that every package's prebuilt file takes, for each Linux machine.
+# For each Linux architecture, the oldest C library that all prebuilt packages support.
 _GLIBC = {"x86_64": (2, 28), "aarch64": (2, 35)}
 
 
@@ -29,7 +29,7 @@ def machine_problem(system: str, machine: str, libc: tuple[str, str]) -> str:
     if system != "Linux" or machine not in _GLIBC:
         return (
             "there are no prebuilt packages for " + system + " on " + machine + ". Vecmark runs on "
-            "Linux (x86_64, aarch64) and on macOS (Apple silicon); elsewhere use its container"
+            "Linux (x86_64, aarch64) and on macOS (Apple silicon); elsewhere, use its container"
         )
     needed = _GLIBC[machine]
     name, version = libc

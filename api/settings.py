@@ -1,4 +1,4 @@
-"""The settings of a process: the only place, with Alembic's env.py, that reads the environment."""
+"""The settings of a process: besides Alembic's env.py, the only code that reads the environment."""
 
 import hashlib
 import os
@@ -11,14 +11,14 @@ import msgspec
 from msgspec import Meta
 
 PREFIX = "VECMARK_"
-# Names that other embedding services use for the same thing; with the prefix, too.
+# Names that other embedding services use for the same settings; the prefix works with them, too.
 ALIASES = {"MODEL_PATH": "model", "MODEL_SEQ_LEN": "max_tokens"}
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(?:([KMGT])(i)?)?B?", re.IGNORECASE)
 
 
 class SettingsError(ValueError):
-    """A setting cannot be used; the message names it and says what is accepted."""
+    """A setting's value is invalid; the message names it and says what is accepted."""
 
 
 def _default_data_dir() -> Path:
@@ -32,106 +32,103 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A process's settings; every field is also `VECMARK_<NAME>` and a flag of `vecmark serve`."""
 
     data_dir: Annotated[
-        Path, Meta(description="Where the embedded PostgreSQL, models and caches are kept.")
+        Path, Meta(description="Directory for the embedded PostgreSQL, models and caches.")
     ] = msgspec.field(default_factory=_default_data_dir)
     database_url: Annotated[
         str | None,
-        Meta(description="A PostgreSQL server with pgvector; without it the embedded one runs."),
+        Meta(description="PostgreSQL server with pgvector; without it, an embedded one runs."),
     ] = None
     model: Annotated[
         str,
         Meta(
-            description="The model of new collections: a directory, `bundled`, or a hub id "
-            "(`org/name@revision`) fetched before by `vecmark models add`."
+            description="Model for new collections: `bundled`, a directory, or a hub id "
+            "(`org/name@revision`) downloaded with `vecmark models add`."
         ),
     ] = "bundled"
     max_tokens: Annotated[
         Annotated[int, Meta(ge=3)] | None,
-        Meta(description="The limit of `model` in tokens, prompt and special tokens included."),
+        Meta(description="Maximum tokens per text for `model`, with prompt and special tokens."),
     ] = None
     query_prompt: Annotated[
         str | None,
-        Meta(description="Put before every query for `model`; empty means none."),
+        Meta(description="Prefix for every query with `model`; empty means none."),
     ] = None
     document_prompt: Annotated[
         str | None,
-        Meta(description="Put before every document for `model`; empty means none."),
+        Meta(description="Prefix for every document with `model`; empty means none."),
     ] = None
     model_roots: Annotated[
         tuple[Path, ...],
-        Meta(description="Directories from which a request may name a model (separated by `:`)."),
+        Meta(description="Directories whose models requests may use (separated by `:`)."),
     ] = ()
     device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"], Meta(description="Where models run.")
+        Literal["auto", "cpu", "cuda", "mps"], Meta(description="Device: auto, cpu, cuda, mps.")
     ] = "auto"
     model_memory: Annotated[
         Annotated[int, Meta(ge=1)] | None,
         Meta(
-            description="What loaded models may take together, as `4GB` or in bytes; by default "
-            "half of what the machine or the container's limit gives."
+            description="Memory limit for loaded models, as `4GB` or in bytes; default: half of "
+            "the memory of the machine or container."
         ),
     ] = None
     max_queued_tokens: Annotated[
         Annotated[int, Meta(ge=4096)],
-        Meta(
-            description="Tokens that wait for one model's encoder at most; past it a request gets "
-            "429."
-        ),
+        Meta(description="Maximum tokens queued for one model; beyond it, requests get 429."),
     ] = 300_000
-    host: Annotated[str, Meta(description="The address that the service listens on.")] = "127.0.0.1"
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[
-        Annotated[int, Meta(ge=1, le=65535)], Meta(description="The port that it listens on.")
+        Annotated[int, Meta(ge=1, le=65535)], Meta(description="Port to listen on.")
     ] = 8000
     url: Annotated[
         str | None,
-        Meta(description="The running service that the command line talks to, if not found."),
+        Meta(description="URL of the running service; default: found automatically."),
     ] = None
     pool_size: Annotated[
         Annotated[int, Meta(ge=2, le=200)],
-        Meta(description="Connections to PostgreSQL that one process keeps at most."),
+        Meta(description="Maximum connections to PostgreSQL per process."),
     ] = 10
     max_body_bytes: Annotated[
         Annotated[int, Meta(ge=1024)],
-        Meta(description="The longest body of a JSON request; a stream is bounded by the line."),
+        Meta(description="Maximum size of a JSON request, or of one line of a stream, in bytes."),
     ] = 32_000_000
     max_text_chars: Annotated[
-        Annotated[int, Meta(ge=1)], Meta(description="The longest text of one document.")
+        Annotated[int, Meta(ge=1)], Meta(description="Maximum characters per document.")
     ] = 4_000_000
     worker: Annotated[
         bool,
         Meta(
-            description="Whether the service also works on migrations and on what waits to be "
-            "embedded; `false` where `vecmark worker` processes do."
+            description="Run migrations and pending embeddings in the service; `false` if "
+            "`vecmark worker` processes run them."
         ),
     ] = True
     keep_queries: Annotated[
         bool,
         Meta(
-            description="Keep a sample of the texts searched for (1,000 a collection), to judge a "
-            "migration by."
+            description="Keep a sample of search queries (1,000 per collection) to verify "
+            "migrations with."
         ),
     ] = True
     hnsw_min_rows: Annotated[
         Annotated[int, Meta(ge=0)],
-        Meta(description="Vectors in an index from which HNSW is built; below, search is exact."),
+        Meta(description="Number of vectors from which HNSW is built; below it, search is exact."),
     ] = 10_000
     target_recall: Annotated[
         Annotated[float, Meta(gt=0, le=1)],
-        Meta(description="The recall@10 against exact search that an HNSW index is tuned for."),
+        Meta(description="recall@10, against exact search, to tune HNSW indexes for."),
     ] = 0.98
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="The least level logged.")
+        Literal["debug", "info", "warning", "error"], Meta(description="Minimum log level.")
     ] = "info"
 
     @property
     def store(self) -> str:
-        """Tells apart the databases that services of one data directory may use."""
-        named = self.database_url or f"embedded in {self.data_dir}"
-        return hashlib.sha256(named.encode()).hexdigest()
+        """Identifies the database: services of one data directory may use different ones."""
+        database = self.database_url or f"embedded in {self.data_dir}"
+        return hashlib.sha256(database.encode()).hexdigest()
 
     @property
     def local_url(self) -> str:
-        """The address by which this machine reaches the service, whatever it listens on."""
+        """The URL by which this machine reaches the service, whatever address it listens on."""
         wildcards = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
         host = wildcards.get(self.host, self.host)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
@@ -154,9 +151,9 @@ def variable(name: str) -> str:
 
 
 def load(environ: Mapping[str, str] | None = None, **flags: object) -> Settings:
-    """Settings from the environment, with `flags` (those not None) before it.
+    """Settings from the environment, overridden by those `flags` that are not None.
 
-    Raises SettingsError naming the variable or flag whose value cannot be used.
+    Raises SettingsError naming the variable or flag whose value is invalid.
     """
     environ = os.environ if environ is None else environ
     values: dict[str, object] = {}
@@ -185,7 +182,7 @@ def _from_text(field: str, raw: str) -> object:
 def _bytes(raw: str, origin: str) -> int:
     match = _SIZE.fullmatch(raw.strip())
     if match is None:
-        raise SettingsError(f"{origin}: {raw!r} is no size such as 4GB, 512MiB or 4000000000")
+        raise SettingsError(f"{origin}: {raw!r} is not a size such as 4GB, 512MiB or 4000000000")
     number, prefix, binary = match.groups()
     power = " KMGT".index(prefix.upper()) if prefix else 0
     return int(float(number) * (1024 if binary else 1000) ** power)
@@ -200,7 +197,7 @@ def _convert(values: dict[str, object], origin: dict[str, str]) -> Settings:
             known, Settings, strict=False, dec_hook=lambda kind, raw: kind(Path(raw).expanduser())
         )
     except msgspec.ValidationError as error:
-        where = str(error).rpartition("`$.")[2].rstrip("`").partition("[")[0]
+        field = str(error).rpartition("`$.")[2].rstrip("`").partition("[")[0]
         reason = str(error).partition(" - at ")[0]
-        raise SettingsError(f"{origin.get(where, where)}: {reason}") from error
+        raise SettingsError(f"{origin.get(field, field)}: {reason}") from error
     return msgspec.structs.replace(settings, data_dir=settings.data_dir.absolute())

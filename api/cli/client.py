@@ -1,80 +1,115 @@
-"""The HTTP API as the commands use it, over TCP or over a unix socket."""
+"""The HTTP API as the commands use it: finds or opens a service, sends, and reads its answers."""
 
 import contextlib
-import json
-import socket
-import sys
-import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import httpx
 import msgspec
 
 from api import settings
-from api.cli import errors, output
+from api.cli import errors
+from api.schemas import collections as collection_schemas
+from api.settings import Settings
 
-# A search may wait for the model; a document of 4,000,000 characters takes minutes.
+# A search may wait for the model to load; a document of 4,000,000 characters takes minutes.
 TIMEOUT = httpx.Timeout(300, connect=5)
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Answer(Generic[Value]):
+    """What the service answered: `value` to display, `content` exactly as it was sent."""
+
+    value: Value
+    content: bytes
+
+
+class _Page(msgspec.Struct, frozen=True):
+    items: list[msgspec.Raw]
+    next_cursor: str | None = None
 
 
 @dataclass(frozen=True)
 class ServiceClient:
-    """A running service; `socket` where it listens on a unix socket of this process's own."""
+    """A running service; `socket`: the unix socket of a service that this process runs itself."""
 
     http: httpx.AsyncClient
     url: str
     socket: Path | None = None
 
-    async def request(self, method: str, path: str, **arguments: Any) -> Any:
-        """The answer's JSON, None for an empty one; Failure with the problem's message."""
-        response = await self._answer(method, path, **arguments)
-        if response.is_error:
-            raise errors.from_problem(response.status_code, _json(response))
-        return _json(response) if response.content else None
-
-    async def collection(self, name: str) -> dict[str, Any] | None:
-        """A collection's description, or None where there is no such collection."""
-        return await self._found(collection_path(name))
-
-    async def has_document(self, collection: str, document: str) -> bool:
-        path = f"{collection_path(collection)}/documents/{quote(document, safe='')}"
-        return await self._found(path) is not None
-
-    async def collections(self) -> list[dict[str, Any]]:
-        return await self._all("/v1/collections")
-
-    async def _found(self, path: str) -> dict[str, Any] | None:
-        response = await self._answer("GET", path)
-        if response.status_code == 404:
-            return None
-        if response.is_error:
-            raise errors.from_problem(response.status_code, _json(response))
-        found: dict[str, Any] = response.json()
-        return found
-
-    async def _answer(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+    async def fetch(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """The response, whatever its status. Raises Unavailable."""
         try:
             return await self.http.request(method, path, **arguments)
         except httpx.TransportError as error:
             raise unreachable(self.url, error) from error
 
-    async def _all(self, path: str) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = []
-        cursor: str | None = None
+    async def send(self, method: str, path: str, **arguments: Any) -> bytes:
+        """The content of a successful response. Raises Unavailable, Failure with the problem."""
+        response = await self.fetch(method, path, **arguments)
+        if response.is_error:
+            raise errors.from_problem(response.status_code, response.content)
+        return response.content
+
+    async def request(
+        self, method: str, path: str, kind: type[Value], **arguments: Any
+    ) -> Answer[Value]:
+        """The answer, read as `kind`. Raises as `send` and `decode` do."""
+        return self.decode(await self.send(method, path, **arguments), kind)
+
+    def decode(self, content: bytes, kind: type[Value]) -> Answer[Value]:
+        """Read an answer. Raises Unavailable if it isn't JSON, Failure if it isn't a `kind`."""
+        try:
+            return Answer(msgspec.json.decode(content, type=kind), content)
+        except msgspec.ValidationError as error:
+            raise errors.Failure(
+                f"can't read the answer of the service at {self.url} ({error}); use the same "
+                "version of Vecmark for the service and this command"
+            ) from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            reason = "its answer is not JSON"
+            message = f"the service at {self.url} can't be used: {reason}"
+            raise errors.Unavailable(message, reason) from error
+
+    async def items(self, path: str, kind: type[Value]) -> list[Answer[Value]]:
+        """Every item of a paginated list."""
+        items: list[Answer[Value]] = []
+        query: dict[str, str] = {}
         while True:
-            query = {"limit": "100"} | ({"cursor": cursor} if cursor else {})
-            page = await self.request("GET", path, params=query)
-            items += page["items"]
-            if (cursor := page.get("next_cursor")) is None:
+            page = (await self.request("GET", path, _Page, params=query)).value
+            items += [self.decode(bytes(item), kind) for item in page.items]
+            if page.next_cursor is None:
                 return items
+            query = {"cursor": page.next_cursor}
+
+    async def find(self, path: str, kind: type[Value]) -> Answer[Value] | None:
+        """The answer of a GET, or None for a 404."""
+        response = await self.fetch("GET", path)
+        if response.status_code == 404:
+            return None
+        if response.is_error:
+            raise errors.from_problem(response.status_code, response.content)
+        return self.decode(response.content, kind)
+
+    async def collections(self) -> list[Answer[collection_schemas.Collection]]:
+        return await self.items("/v1/collections", collection_schemas.Collection)
+
+    async def collection(self, name: str) -> Answer[collection_schemas.Collection] | None:
+        return await self.find(collection_path(name), collection_schemas.Collection)
+
+    async def create_collection(self, body: dict[str, Any]) -> collection_schemas.Collection:
+        kind = collection_schemas.Collection
+        return (await self.request("POST", "/v1/collections", kind, json=body)).value
 
 
 @contextlib.asynccontextmanager
-async def open_http(url: str, socket: Path | None = None) -> AsyncIterator[ServiceClient]:
+async def connect(url: str, socket: Path | None = None) -> AsyncIterator[ServiceClient]:
+    """A client of the service at `url`."""
     # The environment's proxies are not for a service that runs beside us.
     transport = httpx.AsyncHTTPTransport(uds=str(socket) if socket else None)
     async with httpx.AsyncClient(base_url=url, transport=transport, timeout=TIMEOUT) as http:
@@ -85,18 +120,11 @@ def collection_path(name: str) -> str:
     return f"/v1/collections/{quote(name, safe='')}"
 
 
-def unreachable(url: str, error: Exception) -> errors.Failure:
+def unreachable(url: str, error: Exception) -> errors.Unavailable:
     reason = str(error) or type(error).__name__
-    return errors.Failure(
-        f"the service at {url} doesn't answer ({reason}); start it by `vecmark serve`"
+    return errors.Unavailable(
+        f"the service at {url} doesn't answer ({reason}); start it with `vecmark serve`", reason
     )
-
-
-def _json(response: httpx.Response) -> Any:
-    try:
-        return response.json()
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        return None
 
 
 INSTANCE = "X-Vecmark-Instance"
@@ -106,87 +134,68 @@ PROBE_TIMEOUT_S = 2
 
 
 @contextlib.asynccontextmanager
-async def open_service(
-    chosen: settings.Settings, *, works: bool = False
-) -> AsyncIterator[ServiceClient]:
-    """The running service, else the store itself served on a private socket by this process.
+async def open_service(settings: Settings, *, works: bool = False) -> AsyncIterator[ServiceClient]:
+    """The running service, else one that this process runs on a private socket meanwhile.
 
-    That one builds indexes and works on migrations only where the command `works`.
+    That one builds indexes and runs migrations only if the command `works`.
     """
-    url = await running(chosen)
+    url = await find_running(settings)
     if url is not None:
-        async with open_http(url) as service:
+        async with connect(url) as service:
             yield service
         return
-    async with _own(_modest(chosen, works=works)) as service:
+    # The whole service takes over a second to import, and most commands find one running.
+    from api.cli import private_service  # noqa: PLC0415 - see above
+
+    async with (
+        private_service.run(settings, works=works) as socket,
+        connect("http://vecmark", socket) as service,
+    ):
         yield service
 
 
-async def running(chosen: settings.Settings) -> str | None:
-    """The address of a service on this store. Failure where the one named by `url` is silent."""
+async def find_running(chosen: Settings) -> str | None:
+    """The address of a service on this store. Raises Failure if the one at `url` is silent."""
     if chosen.url is not None:
         url = chosen.url.rstrip("/")
         if await _instance(url) is None:
-            raise errors.Failure(f"no Vecmark answers at {url} (--url, VECMARK_URL)")
+            raise errors.Failure(f"no Vecmark service answers at {url} (--url, VECMARK_URL)")
         return url
-    announced = _announced(chosen.data_dir)
+    announced = _read_announcement(chosen.data_dir)
     if announced is not None:
-        url, instance, store = announced
         # A service of this data directory may use another database than the one named here.
+        store = announced.store
         if chosen.database_url is not None and store is not None and store != chosen.store:
             return None
-        return url if await _instance(url) == instance else None
-    # A store that was named is never taken for the one of whatever listens on the port.
-    named = chosen.data_dir != settings.Settings().data_dir or chosen.database_url is not None
+        is_running = await _instance(announced.url) == announced.instance
+        return announced.url if is_running else None
+    # If a store is named, whatever listens on the port is never taken for its service.
+    is_named = chosen.data_dir != settings.Settings().data_dir or chosen.database_url is not None
     url = f"http://127.0.0.1:{chosen.port}"
-    return url if not named and await _instance(url) is not None else None
+    return url if not is_named and await _instance(url) is not None else None
 
 
-def _announced(data_dir: Path) -> tuple[str, str, str | None] | None:
+class _Announcement(msgspec.Struct, frozen=True):
+    """What a running service writes into its data directory."""
+
+    url: str
+    instance: str
+    store: str | None = None
+
+
+def _read_announcement(data_dir: Path) -> _Announcement | None:
     try:
-        found = json.loads((data_dir / ANNOUNCEMENT).read_text())
-        return str(found["url"]), str(found["instance"]), found.get("store")
-    except (OSError, ValueError, KeyError, TypeError):
+        content = (data_dir / ANNOUNCEMENT).read_bytes()
+        return msgspec.json.decode(content, type=_Announcement)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 
 async def _instance(url: str) -> str | None:
+    """Which instance of the service answers at `url`, if one does."""
     async with httpx.AsyncClient(timeout=PROBE_TIMEOUT_S, trust_env=False) as http:
         try:
             response = await http.get(f"{url}/healthz")
         except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol):
             return None
     return str(response.headers[INSTANCE]) if INSTANCE in response.headers else None
-
-
-@contextlib.asynccontextmanager
-async def _own(chosen: settings.Settings) -> AsyncIterator[ServiceClient]:
-    from api import app
-    from api.cli import server
-
-    application = app.create_app(chosen, announce=_step, public=False)
-    # mkdtemp makes it 0700: nobody else can connect.
-    with tempfile.TemporaryDirectory(prefix="vecmark-") as folder:
-        path = Path(folder) / "http.sock"
-        listening = socket.socket(socket.AF_UNIX)
-        listening.bind(str(path))
-        listening.listen()
-        listening.setblocking(False)
-        with listening:
-            async with (
-                application.lifespan(),
-                server.serving(application, listening),
-                open_http("http://vecmark", path) as service,
-            ):
-                yield service
-
-
-def _modest(chosen: settings.Settings, *, works: bool) -> settings.Settings:
-    """Its log would stand among what a command prints; problems are answers of the service."""
-    level = "error" if chosen.log_level == "info" else chosen.log_level
-    return msgspec.structs.replace(chosen, worker=works, log_level=level)
-
-
-def _step(step: str) -> None:
-    if sys.stderr.isatty():
-        output.line(step, err=True)

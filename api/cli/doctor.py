@@ -1,4 +1,4 @@
-"""What `vecmark doctor` looks at; each check finds one fact and changes nothing."""
+"""`vecmark doctor`: each check establishes one fact and changes nothing."""
 
 import asyncio
 import contextlib
@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
-import httpx
 import sqlalchemy
 
-from api import settings
-from api.cli import client, database, errors, flags, output, ports
+from api.cli import client, errors, flags, output, ports
+from api.cli.database import connection
 from api.cli.models import show
+from api.schemas import health as health_schemas
+from api.settings import Settings
 from embedding import errors as embedding_errors
 from embedding import loading
 from embedding.model_files import description
@@ -24,7 +25,7 @@ from storage import engine as storage_engine
 from storage import errors as storage_errors
 from storage.embedded import layout
 
-# The embedded PostgreSQL stops taking writes without room; a model's conversion needs 3 copies.
+# On a full disk the embedded PostgreSQL refuses writes; converting a model takes 3 copies of it.
 LOW_DISK_BYTES = 2 * 1024**3
 FULL_DISK_BYTES = 200 * 1024**2
 _READY_TIMEOUT_S = 10
@@ -40,139 +41,148 @@ class Finding:
     advice: str = ""
 
 
-async def run_checks(chosen: settings.Settings) -> list[Finding]:
+async def run_checks(settings: Settings) -> list[Finding]:
     """Every finding, in the order in which a start would meet them."""
     url = None
     with contextlib.suppress(errors.Failure):
-        url = await client.running(chosen)
-    findings = [_data_dir(chosen.data_dir), _disk(chosen.data_dir)]
-    findings += [_service(chosen, url)]
+        url = await client.find_running(settings)
+    findings = [_check_data_dir(settings.data_dir), _check_disk(settings.data_dir)]
+    findings += [_check_service(settings, url)]
     if url is not None:
-        findings += await _ready(url)
-    findings += await asyncio.to_thread(_database, chosen)
-    findings += await asyncio.to_thread(_model, chosen)
+        findings += await _check_readiness(url)
+    findings += await asyncio.to_thread(_check_database, settings)
+    findings += await asyncio.to_thread(_check_model, settings)
     return findings
 
 
-def _service(chosen: settings.Settings, url: str | None) -> Finding:
+def _check_service(settings: Settings, url: str | None) -> Finding:
     if url is not None:
         return Finding("ok", "service", f"answers at {url}")
-    if chosen.url is not None:
-        return Finding("fail", "service", f"no Vecmark answers at {chosen.url}", "start it there")
+    if settings.url is not None:
+        message = f"no Vecmark service answers at {settings.url}"
+        return Finding("fail", "service", message, "start it there, or set another VECMARK_URL")
     try:
-        ports.claim(chosen.host, chosen.port).close()
+        ports.claim(settings.host, settings.port).close()
     except errors.Failure as error:
         return Finding("fail", "port", error.message)
-    return Finding("ok", "port", f"{chosen.port} on {chosen.host} is free; no service runs")
+    message = f"{settings.port} on {settings.host} is free; no service is running"
+    return Finding("ok", "port", message)
 
 
-async def _ready(url: str) -> list[Finding]:
-    """What the service says of itself: a model that a collection needs and that is gone, say."""
-    async with httpx.AsyncClient(timeout=_READY_TIMEOUT_S, trust_env=False) as http:
-        try:
-            answer = await http.get(f"{url}/readyz")
-            told = answer.json()
-        except (httpx.TransportError, ValueError) as error:
-            return [Finding("fail", "service", f"/readyz: {error or type(error).__name__}")]
-    if not isinstance(told, dict) or "checks" not in told:  # it is being stopped, say
-        return [Finding("fail", "service", f"/readyz answers {answer.status_code}")]
-    wrong = {name: found for name, found in told["checks"].items() if found != "ok"}
+async def _check_readiness(url: str) -> list[Finding]:
+    """What the service reports itself, such as that a collection's model is missing."""
+    try:
+        async with client.connect(url) as service:
+            response = await service.fetch("GET", "/readyz", timeout=_READY_TIMEOUT_S)
+            readiness = service.decode(response.content, health_schemas.Readiness).value
+    except errors.Unavailable as error:
+        return [Finding("fail", "service", f"/readyz: {error.reason}")]
+    except errors.Failure:  # a problem instead: the service may be stopping
+        return [Finding("fail", "service", f"/readyz answers {response.status_code}")]
+    wrong = {name: result for name, result in readiness.checks.items() if result != "ok"}
     return [
-        *(Finding("fail", f"service, {name}", found) for name, found in wrong.items()),
-        *(Finding("warn", "service", warning) for warning in told["warnings"]),
+        *(Finding("fail", f"service, {name}", result) for name, result in wrong.items()),
+        *(Finding("warn", "service", warning) for warning in readiness.warnings),
     ]
 
 
-def _data_dir(data_dir: Path) -> Finding:
-    existing = next(path for path in (data_dir, *data_dir.parents) if path.exists())
+def _check_data_dir(data_dir: Path) -> Finding:
+    existing = _existing(data_dir)
     try:
         with tempfile.NamedTemporaryFile(dir=existing, prefix=".vecmark-doctor-"):
             pass
     except OSError as error:
-        advice = f"give the user {os.getuid()} the right to write there, or set VECMARK_DATA_DIR"
+        advice = f"let the user {os.getuid()} write there, or set VECMARK_DATA_DIR"
         return Finding("fail", "data directory", f"{existing}: {error.strerror}", advice)
-    state = "can be written" if existing == data_dir else "will be made"
+    state = "is writable" if existing == data_dir else "will be created"
     return Finding("ok", "data directory", f"{data_dir} {state}")
 
 
-def _disk(data_dir: Path) -> Finding:
-    existing = next(path for path in (data_dir, *data_dir.parents) if path.exists())
-    free = shutil.disk_usage(existing).free
-    message = f"{free / 1024**3:.1f} GB free for {data_dir}"
+def _check_disk(data_dir: Path) -> Finding:
+    free = shutil.disk_usage(_existing(data_dir)).free
+    message = f"{output.size(free)} free for {data_dir}"
     if free >= LOW_DISK_BYTES:
         return Finding("ok", "disk", message)
-    advice = "make room, or set VECMARK_DATA_DIR to a larger disk"
+    advice = "free some space, or set VECMARK_DATA_DIR to a larger disk"
     return Finding("fail" if free < FULL_DISK_BYTES else "warn", "disk", message, advice)
 
 
-def _database(chosen: settings.Settings) -> list[Finding]:
-    if chosen.database_url is None and not layout.Layout.under(chosen.data_dir).cluster.exists():
-        return [Finding("ok", "database", "the embedded PostgreSQL is made at the first start")]
+def _existing(data_dir: Path) -> Path:
+    """The data directory, or the nearest directory above it that exists."""
+    return next(path for path in (data_dir, *data_dir.parents) if path.exists())
+
+
+def _check_database(settings: Settings) -> list[Finding]:
+    if (
+        settings.database_url is None
+        and not layout.Layout.under(settings.data_dir).cluster.exists()
+    ):
+        return [Finding("ok", "database", "the embedded PostgreSQL is created at the first start")]
     try:
-        with database.database(chosen) as url:
-            return _inside(url, embedded=chosen.database_url is None)
+        with connection.open_database(settings) as url:
+            return _check_connected(url, embedded=settings.database_url is None)
     except (errors.Failure, storage_errors.StorageError) as error:
-        advice = "check the server and the address, user and password in VECMARK_DATABASE_URL"
-        return [Finding("fail", "database", str(error), advice if chosen.database_url else "")]
+        advice = "check the server, and the address, user and password in VECMARK_DATABASE_URL"
+        return [Finding("fail", "database", str(error), advice if settings.database_url else "")]
 
 
-def _inside(url: str, *, embedded: bool) -> list[Finding]:
+def _check_connected(url: str, *, embedded: bool) -> list[Finding]:
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
-    with engine.connect() as connection:
-        server = connection.exec_driver_sql("SHOW server_version").scalar_one()
-        pgvector = connection.exec_driver_sql(
+    with engine.connect() as conn:
+        server = conn.exec_driver_sql("SHOW server_version").scalar_one()
+        pgvector = conn.exec_driver_sql(
             "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
         ).scalar()
     kind = "embedded PostgreSQL" if embedded else "PostgreSQL"
     return [
         Finding("ok", "database", f"{kind} {server} answers"),
-        _extension(pgvector),
-        _schema(schema.current(url), embedded=embedded),
+        _check_extension(pgvector),
+        _check_schema(schema.current(url), embedded=embedded),
     ]
 
 
-def _extension(version: str | None) -> Finding:
-    least = ".".join(str(part) for part in storage_engine.MIN_PGVECTOR)
+def _check_extension(version: str | None) -> Finding:
+    minimum = ".".join(str(part) for part in storage_engine.MIN_PGVECTOR)
     if version is None:
-        advice = "run `vecmark db upgrade` as a user who may CREATE EXTENSION vector"
+        advice = "run `vecmark db upgrade` as a user who may run CREATE EXTENSION vector"
         return Finding("fail", "pgvector", "not in this database", advice)
     if tuple(int(part) for part in version.split(".")[:3]) < storage_engine.MIN_PGVECTOR:
-        advice = f"install {least} or newer on the server, then ALTER EXTENSION vector UPDATE"
+        advice = f"install {minimum} or newer on the server, then run ALTER EXTENSION vector UPDATE"
         return Finding("fail", "pgvector", f"{version} can corrupt HNSW indexes", advice)
-    return Finding("ok", "pgvector", f"{version} (needed: {least})")
+    return Finding("ok", "pgvector", f"{version} (needed: {minimum})")
 
 
-def _schema(state: schema.SchemaState, *, embedded: bool) -> Finding:
+def _check_schema(state: schema.SchemaState, *, embedded: bool) -> Finding:
     if state.is_current:
         return Finding("ok", "schema", f"current ({state.head})")
     message = f"at {state.current or 'nothing'}, this version needs {state.head}"
     if embedded:
-        return Finding("ok", "schema", f"{message}: upgraded at the next start")
+        return Finding("ok", "schema", f"{message}; the next start upgrades it")
     return Finding("fail", "schema", message, "run `vecmark db upgrade`")
 
 
-def _model(chosen: settings.Settings) -> list[Finding]:
+def _check_model(settings: Settings) -> list[Finding]:
     try:
-        found = show.describe(chosen, None)
+        model = show.describe_model(settings, None)
     except embedding_errors.EmbeddingError as error:
-        advice = "set VECMARK_MODEL to a model's directory, or unset it for the bundled one"
+        advice = "set VECMARK_MODEL to a model's directory, or unset it to use the bundled model"
         return [Finding("fail", "model", str(error), advice)]
-    limit = f"{found.space.max_tokens} tokens" if found.space.max_tokens else "no limit"
-    what = f"{found.name}, {found.space.dimensions} dimensions, {limit}, in {found.directory}"
+    limit = f"{model.space.max_tokens} tokens" if model.space.max_tokens else "no limit"
+    what = f"{model.name}, {model.space.dimensions} dimensions, {limit}, in {model.directory}"
     findings = [Finding("ok", "model", what)]
     findings += [
         Finding("ok", f"{kind} prompt", f"{prompt.text!r} (from: {prompt.source})")
-        for kind, prompt in (("query", found.query_prompt), ("document", found.document_prompt))
+        for kind, prompt in (("query", model.query_prompt), ("document", model.document_prompt))
     ]
-    findings += [Finding("warn", "model", warning) for warning in found.warnings]
-    return [*findings, _encoder(chosen, found)]
+    findings += [Finding("warn", "model", warning) for warning in model.warnings]
+    return [*findings, _check_encoder(settings, model)]
 
 
-def _encoder(chosen: settings.Settings, found: description.ModelDescription) -> Finding:
+def _check_encoder(settings: Settings, model: description.ModelDescription) -> Finding:
     try:
-        loaded = loading.load(found, cache_dir=chosen.cache_dir, device=chosen.device)
+        loaded = loading.load(model, cache_dir=settings.cache_dir, device=settings.device)
     except (embedding_errors.EmbeddingError, OSError) as error:
-        return Finding("fail", "encoder", str(error), "the log of `vecmark serve` says more")
+        return Finding("fail", "encoder", str(error), "see the log of `vecmark serve` for details")
     try:
         asyncio.run(loaded.encode_query("a small animal that lives in water"))
     except embedding_errors.EmbeddingError as error:
@@ -187,13 +197,15 @@ MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
 @click.command()
 @flags.options((*flags.SERVE, "url"))
-def doctor(**given: Any) -> None:
-    """Check all that a service needs, and say what to do about what is missing."""
+def doctor(**flag_values: Any) -> None:
+    """Check everything a service needs and suggest fixes.
 
-    worst = False
-    for finding in asyncio.run(run_checks(flags.load(given))):
+    The exit code is 1 if a check fails.
+    """
+    has_failed = False
+    for finding in asyncio.run(run_checks(flags.load(flag_values))):
         output.line(f"{MARKS[finding.level]}  {finding.subject}: {finding.message}")
         if finding.advice:
             output.line(f"      -> {finding.advice}")
-        worst |= finding.level == "fail"
-    raise SystemExit(1 if worst else 0)
+        has_failed |= finding.level == "fail"
+    raise SystemExit(1 if has_failed else 0)

@@ -1,20 +1,54 @@
-import click
+"""Failures of a command: one readable message and an exit code."""
+
+import msgspec
+from click import ClickException, echo
 
 
-class Failure(click.ClickException):
-    """A command could not do its work: one readable message, exit code 1."""
+class Failure(ClickException):
+    """A command could not do its work: exit code 1. `problem_type`: the service's, if it said."""
+
+    def __init__(self, message: str, *, problem_type: str = "") -> None:
+        super().__init__(message)
+        self.problem_type = problem_type
 
     def show(self, file: object = None) -> None:
-        click.echo(f"Error: {self.format_message()}", err=True)
+        echo(f"Error: {self.format_message()}", err=True)
 
 
-def from_problem(status: int, problem: object) -> Failure:
-    """The message of an RFC 9457 body: what happened, which field, what to do."""
-    if not isinstance(problem, dict):
-        return Failure(f"the service answered {status} without saying why")
-    lines = [str(problem.get("detail") or problem.get("title") or f"HTTP status {status}")]
-    for error in problem.get("errors") or ():
-        if isinstance(error, dict):
-            line = f"{error.get('field', '?')}: {error.get('detail', '')}"
-            lines += [] if line in lines[0] else [f"  {line}"]
-    return Failure("\n".join(lines))
+class Unavailable(Failure):
+    """The service doesn't answer now, or answers 5xx or no JSON: it may be restarting."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class _FieldError(msgspec.Struct, frozen=True):
+    field: str = "?"
+    detail: str = ""
+
+
+class _Problem(msgspec.Struct, frozen=True):
+    """An RFC 9457 body, as far as a person is told of it."""
+
+    type: str | None = None
+    title: str | None = None
+    detail: str | None = None
+    errors: tuple[_FieldError, ...] | None = None
+
+
+def from_problem(status: int, content: bytes) -> Failure:
+    """The message of an RFC 9457 body: what happened, in which field, and what to do."""
+    try:
+        problem = msgspec.json.decode(content, type=_Problem)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        message = f"the service answered {status} without saying why"
+        return Unavailable(message, message) if status >= 500 else Failure(message)
+    lines = [problem.detail or problem.title or f"HTTP status {status}"]
+    for error in problem.errors or ():
+        line = f"{error.field}: {error.detail}"
+        lines += [] if line in lines[0] else [f"  {line}"]
+    message = "\n".join(lines)
+    if status >= 500:
+        return Unavailable(message, message)
+    return Failure(message, problem_type=problem.type or "")

@@ -1,4 +1,4 @@
-"""Command line flags made from the settings, so that each has one name everywhere."""
+"""Command line flags generated from the settings, so that each has one name everywhere."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -9,6 +9,7 @@ import msgspec
 
 from api import settings
 from api.cli import errors
+from storage.names import DEFAULT_COLLECTION
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -44,8 +45,45 @@ def options(names: Iterable[str]) -> Callable[[Command], Command]:
     return decorate
 
 
+def collection_option(text: str) -> Callable[[Command], Command]:
+    """Add `--collection`, described by `text`, to a command."""
+    return click.option(
+        "-c", "--collection", default=DEFAULT_COLLECTION, show_default=True, help=text
+    )
+
+
+def json_option(command: Command) -> Command:
+    """Add `--json` to a command."""
+    text = "Print the service's answer as JSON."
+    return click.option("--json", "as_json", is_flag=True, help=text)(command)
+
+
+def chunking_options(command: Command) -> Command:
+    """Add the options that say how texts are split into chunks."""
+    for option in (
+        click.option(
+            "--chunk-overlap", type=click.IntRange(0), help="Overlap between chunks, in tokens."
+        ),
+        click.option("--chunk-size", type=click.IntRange(1), help="Maximum tokens per chunk."),
+        click.option(
+            "--chunking", type=click.Choice(["sentence", "none"]), help="How texts are split."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def chunking_fields(
+    strategy: str | None, size: int | None, overlap: int | None
+) -> dict[str, Any] | None:
+    """The `chunking` of a request from those options, None without any."""
+    parts = {"strategy": strategy, "size": size, "overlap": overlap}
+    fields = {key: value for key, value in parts.items() if value is not None}
+    return {"strategy": "sentence"} | fields if fields else None
+
+
 def load(flags: dict[str, Any]) -> settings.Settings:
-    """Settings from the environment and the flags given; Failure naming what can't be used."""
+    """Settings from the environment and the flags. Raises Failure naming an invalid value."""
     if isinstance(roots := flags.get("model_roots"), str):
         flags = {**flags, "model_roots": [part for part in roots.split(os.pathsep) if part]}
     try:
@@ -55,33 +93,30 @@ def load(flags: dict[str, Any]) -> settings.Settings:
 
 
 def _option(name: str) -> Callable[[Command], Command]:
-    metavar, about = _meaning(name)
+    metavar, description = _describe(name)
     flag = name.replace("_", "-")
     if bool in _flatten(settings.FIELDS[name].type):
         return click.option(
             f"--{flag}/--no-{flag}",
             name,
             default=None,
-            help=f"{about} [{settings.variable(name)}]",
+            help=f"{description} [{settings.variable(name)}]",
         )
     return click.option(
         "--" + name.replace("_", "-"),
         name,
         default=None,
         metavar=metavar,
-        help=f"{about} [{settings.variable(name)}]",
+        help=f"{description} [{settings.variable(name)}]",
     )
 
 
-def _meaning(name: str) -> tuple[str, str]:
-    meta = next((part for part in _flatten(settings.FIELDS[name].type) if _is_about(part)), None)
-    kinds = [part for part in _flatten(settings.FIELDS[name].type) if isinstance(part, type)]
-    number = next((kind for kind in kinds if kind in {int, float}), None)
-    return ("NUMBER" if number else "TEXT"), (meta.description or "" if meta else "")
-
-
-def _is_about(part: object) -> bool:
-    return isinstance(part, msgspec.Meta) and part.description is not None
+def _describe(name: str) -> tuple[str, str]:
+    """The metavar and the description of a setting."""
+    parts = _flatten(settings.FIELDS[name].type)
+    texts = [part.description for part in parts if isinstance(part, msgspec.Meta)]
+    is_number = int in parts or float in parts
+    return ("NUMBER" if is_number else "TEXT"), next((text for text in texts if text), "")
 
 
 def _flatten(kind: Any) -> list[Any]:

@@ -20,7 +20,7 @@ SUFFIXES = LINES | TABLES | TEXTS
 
 @dataclass(frozen=True)
 class Fields:
-    """Which fields of a record are its text and its id; None: the usual names."""
+    """Which fields of a record are its text and its id; empty means the usual names."""
 
     text: Sequence[str] = ()
     id: str | None = None
@@ -28,7 +28,7 @@ class Fields:
 
 @dataclass(frozen=True)
 class InputRecord:
-    """A document to send, or the reason why a record isn't one; `place` is shown to people."""
+    """A document to send, or why a record isn't one; `place` is shown to people."""
 
     place: str
     document: dict[str, Any] | None = None
@@ -36,7 +36,7 @@ class InputRecord:
 
 
 def find(path: Path) -> list[Path]:
-    """The files that a path names, sorted; in a directory no hidden ones and no unknown kinds."""
+    """The files that a path names, sorted; in a directory, only known kinds that aren't hidden."""
     if path.is_dir():
         return sorted(
             file
@@ -49,12 +49,12 @@ def find(path: Path) -> list[Path]:
         raise errors.Failure(f"{path}: no such file or directory")
     if path.suffix.lower() not in SUFFIXES:
         kinds = ", ".join(sorted(SUFFIXES))
-        raise errors.Failure(f"{path}: unknown kind of file; known: {kinds} (or - for JSON Lines)")
+        raise errors.Failure(f"{path}: unknown file type; known: {kinds} (or - for JSON Lines)")
     return [path]
 
 
 def count(path: Path) -> int:
-    """The records of a file, without looking into them."""
+    """How many records a file holds, without parsing them."""
     kind = path.suffix.lower()
     if kind in TEXTS:
         return 1
@@ -66,11 +66,11 @@ def count(path: Path) -> int:
 
 
 def read(path: Path, name: str, fields: Fields) -> Iterator[InputRecord]:
-    """The records of a file; `name` is what ids are derived from where records carry none."""
+    """The records of a file; if they carry no ids, those are derived from `name`."""
     kind = path.suffix.lower()
     with _readable_errors(path):
         if kind in TEXTS:
-            yield _whole(path, name)
+            yield _read_text(path, name)
             return
         with _open(path) as file:
             if kind in LINES:
@@ -80,7 +80,7 @@ def read(path: Path, name: str, fields: Fields) -> Iterator[InputRecord]:
 
 
 def read_stdin(fields: Fields) -> Iterator[InputRecord]:
-    """JSON Lines from standard input; a record without an id leaves it to the service."""
+    """JSON Lines from standard input; the service gives ids to records without one."""
     file = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", errors="surrogateescape")
     yield from _from_lines(file, "-", fields, derive=False)
 
@@ -98,12 +98,12 @@ def _readable_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _open(path: Path) -> Iterator[TextIO]:
-    # Bytes that are no UTF-8 become lone surrogates, which are reported with their record.
+    # Bytes that aren't UTF-8 become lone surrogates, which are reported with their record.
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         yield file
 
 
-def _whole(path: Path, name: str) -> InputRecord:
+def _read_text(path: Path, name: str) -> InputRecord:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -153,7 +153,7 @@ def _table_fields(header: list[str], name: str, fields: Fields) -> Fields:
         columns = ", ".join(header) or "none"
         raise errors.Failure(
             f"{name}: no column {wanted}; its columns: {columns} "
-            "(choose by --text-field and --id-field)"
+            "(choose with --text-field and --id-field)"
         )
     if not fields.text and "text" not in header:
         return Fields((header[0],), fields.id)
@@ -163,22 +163,22 @@ def _table_fields(header: list[str], name: str, fields: Fields) -> Fields:
 def _shape(
     value: dict[str, Any], place: str, fields: Fields, default_id: str | None
 ) -> InputRecord:
-    """A document of a record: text, id, and all else as metadata unless it has `metadata`."""
+    """The document in a record: text, id, `metadata` and all other fields as metadata."""
     names = tuple(fields.text) or ("text",)
     id_name = fields.id or ("id" if "id" in value or "_id" not in value else "_id")
     missing = [name for name in names if name not in value]
     if missing:
-        return InputRecord(place, error=f"no field {missing[0]} (choose by --text-field)")
+        return InputRecord(place, error=f"no field {missing[0]} (choose with --text-field)")
     texts = [value[name] for name in names]
     if not all(isinstance(text, str) for text in texts):
         return InputRecord(place, error="the text is not a string")
-    if _broken(value):
+    if not _is_utf8(value):
         return InputRecord(place, error="not UTF-8 text")
-    if not isinstance(found := value.get(id_name), str | int | None):
+    if not isinstance(id_ := value.get(id_name), str | int | None):
         return InputRecord(place, error=f"the field {id_name} is neither a string nor a number")
     document: dict[str, Any] = {"text": "\n".join(text for text in texts if text)}
-    if (chosen := default_id if found in {None, ""} else str(found)) is not None:
-        document["id"] = chosen
+    if (document_id := default_id if id_ in {None, ""} else str(id_)) is not None:
+        document["id"] = document_id
     metadata = {key: part for key, part in value.items() if key not in {*names, id_name}}
     if isinstance(own := metadata.get("metadata"), dict):
         del metadata["metadata"]
@@ -186,9 +186,9 @@ def _shape(
     return InputRecord(place, document | ({"metadata": metadata} if metadata else {}))
 
 
-def _broken(value: dict[str, Any]) -> bool:
+def _is_utf8(value: dict[str, Any]) -> bool:
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        return True
-    return False
+        return False
+    return True

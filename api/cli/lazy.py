@@ -8,10 +8,10 @@ import click
 
 
 class LazyGroup(click.Group):
-    """click's documented pattern for lazy subcommands, and `--help` without any import.
+    """click's documented pattern for lazy subcommands, with `--help` that imports none of them.
 
-    `lazy` maps a command's name to where it is, `module:attribute`, and to its line in the help,
-    which is the first line of its docstring.
+    `lazy` maps a command's name to its place, `module:attribute`, and to its line in the help:
+    the first line of its docstring.
     """
 
     def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
@@ -22,12 +22,14 @@ class LazyGroup(click.Group):
         return sorted([*super().list_commands(ctx), *self.lazy])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.lazy:
-            return super().get_command(ctx, cmd_name)
-        module, _, attribute = self.lazy[cmd_name][0].partition(":")
+        return self.load(cmd_name) if cmd_name in self.lazy else super().get_command(ctx, cmd_name)
+
+    def load(self, name: str) -> click.Command:
+        """Import the lazy command `name`."""
+        module, _, attribute = self.lazy[name][0].partition(":")
         command = getattr(importlib.import_module(module), attribute)
         if not isinstance(command, click.Command):
-            raise TypeError(f"{self.lazy[cmd_name][0]} is not a command")
+            raise TypeError(f"{self.lazy[name][0]} is not a command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

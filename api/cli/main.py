@@ -1,4 +1,4 @@
-"""The console script: the command group; each command imports what it needs when it runs."""
+"""The console script: the command group, and one message for every failure."""
 
 import traceback
 from typing import Any
@@ -6,48 +6,38 @@ from typing import Any
 import click
 
 from api import settings
-from api.cli import errors as cli_errors
-from api.cli import lazy
+from api.cli import errors, lazy
+from embedding import errors as embedding_errors
+from indexing import errors as indexing_errors
+from storage import errors as storage_errors
 
-_ADD = (
-    "api.cli.documents:add",
-    "Add or update documents from JSON Lines, CSV, text and Markdown files.",
-)
+_ADD = ("api.cli.documents:add", "Add or update documents from files or standard input.")
 COMMANDS = {
     "add": _ADD,
     "index": _ADD,
     "adopt": (
-        "api.cli.adopt:adopt",
-        "Make a collection of a pgvector table whose model is unknown or only claimed.",
+        "api.cli.adopt.command:adopt",
+        "Turn a pgvector table into a collection and keep its vectors.",
     ),
     "collections": (
         "api.cli.collections:collections",
-        "Show, make and delete collections; alone, list them.",
+        "List, show, create and delete collections.",
     ),
-    "db": ("api.cli.database:db", "Look after the database's schema."),
-    "doctor": (
-        "api.cli.doctor:doctor",
-        "Check all that a service needs, and say what to do about what is missing.",
-    ),
+    "db": ("api.cli.database:db", "Upgrade and check the database schema."),
+    "doctor": ("api.cli.doctor:doctor", "Check everything a service needs and suggest fixes."),
     "migrate": (
         "api.cli.migrate:migrate",
-        "Move collections to another model or chunking while they serve; alone, list migrations.",
+        "Move collections to another model or chunking, online.",
     ),
-    "models": (
-        "api.cli.models:models",
-        "Show, add and check embedding models; alone, list them.",
-    ),
-    "search": ("api.cli.search:search", "Find the documents nearest in meaning to WORDS."),
+    "models": ("api.cli.models:models", "List, show, add, check and remove embedding models."),
+    "search": ("api.cli.search:search", "Find the documents closest in meaning to WORDS."),
     "serve": ("api.cli.serve:serve", "Run the service until it is interrupted."),
-    "worker": (
-        "api.cli.serve:worker",
-        "Work on migrations and on what waits to be embedded, until it is interrupted.",
-    ),
+    "worker": ("api.cli.worker:worker", "Run a worker for migrations and pending embeddings."),
 }
 
 
 class Commands(lazy.LazyGroup):
-    """Shows every failure as one message, and a trace only where debug logs are asked for."""
+    """Prints every failure as one message, with a traceback only if debug logs are on."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -55,12 +45,10 @@ class Commands(lazy.LazyGroup):
         except (click.ClickException, click.exceptions.Exit, click.Abort, KeyboardInterrupt):
             raise
         except Exception as error:
-            from indexing import errors
-
-            cause = errors.first(error)
-            if isinstance(cause, BrokenPipeError):  # `| head`: click ends without a word
+            cause = indexing_errors.first(error)
+            if isinstance(cause, BrokenPipeError):  # `| head`: click exits without a message
                 raise cause from None
-            raise _explained(cause) from error
+            raise _to_click(cause) from error
 
 
 @click.group(
@@ -70,33 +58,30 @@ class Commands(lazy.LazyGroup):
 )
 @click.version_option(package_name="vecmark", prog_name="vecmark", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Turn documents into vectors, find the nearest, and know which model made each vector."""
+    """Turn documents into vectors, search them, and know which model made each vector."""
 
 
 def main() -> None:
     cli.main()
 
 
-def _explained(error: Exception) -> click.ClickException:
+def _to_click(error: Exception) -> click.ClickException:
     if isinstance(error, click.ClickException):
         return error
-    from embedding import errors as embedding_errors
-    from storage import errors as storage_errors
-
     known = (embedding_errors.EmbeddingError, storage_errors.StorageError, settings.SettingsError)
     if isinstance(error, known):
-        return cli_errors.Failure(str(error))
+        return errors.Failure(str(error))
     if isinstance(error, OSError):
-        return cli_errors.Failure(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
-    if _debugging():
+        return errors.Failure(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+    if _is_debugging():
         traceback.print_exception(error)
-    return cli_errors.Failure(
+    return errors.Failure(
         f"{type(error).__name__}: {error}\n"
-        "This is not a failure that Vecmark knows; VECMARK_LOG_LEVEL=debug shows where it happened."
+        "This is an unexpected error; set VECMARK_LOG_LEVEL=debug to see its traceback."
     )
 
 
-def _debugging() -> bool:
+def _is_debugging() -> bool:
     try:
         return settings.load().log_level == "debug"
     except settings.SettingsError:

@@ -1,10 +1,12 @@
-"""What commands print: tables for a terminal, tab-separated lines for a pipe."""
+"""What commands print: lines, JSON, and numbers, sizes and times as people read them."""
 
 import json
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -14,34 +16,34 @@ def line(text: str, *, err: bool = False) -> None:
     click.echo(text, err=err)
 
 
+def step(text: str) -> None:
+    """A step of a slow start, for a person who waits at a terminal."""
+    if sys.stderr.isatty():
+        line(text, err=True)
+
+
+def start_clock() -> Callable[[str], None]:
+    """A function that prints a step of the start with the time since now."""
+    started = time.monotonic()
+
+    def announce(step: str) -> None:
+        line(f"{time.monotonic() - started:6.1f} s  {step}", err=True)
+
+    return announce
+
+
 def as_json(value: object) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def table(
-    columns: Sequence[str], rows: Sequence[Sequence[object]], *, wide: str | None = None
-) -> None:
-    """Print rows; `wide` names the column that takes the room left in a terminal."""
-    from rich import box, console, text
-    from rich import table as rich_table
-
-    screen = console.Console(highlight=False)
-    if not screen.is_terminal:
-        for row in rows:
-            click.echo("\t".join(" ".join(str(cell).split()) for cell in row))
-        return
-    drawn = rich_table.Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
-        ratio = 1 if column == wide else None
-        drawn.add_column(column, ratio=ratio, overflow="fold" if column == wide else "ellipsis")
-    for row in rows:
-        # Text, not str: a document's own square brackets are not markup.
-        drawn.add_row(*(text.Text(str(cell)) for cell in row))
-    screen.print(drawn)
+def raw_json(*contents: bytes, is_list: bool = False) -> None:
+    """Answers of the service, as it sent them; `is_list`: as one list."""
+    values = [json.loads(content) for content in contents]
+    as_json(values if is_list else values[0])
 
 
 def command() -> str:
-    """What to type here for this program: `vecmark` where the PATH leads to it, else its file."""
+    """What to type here for this program: `vecmark` if it is on the PATH, else its file."""
     own = Path(sys.executable).with_name("vecmark")
     found = shutil.which("vecmark")
     if not own.exists() or (found is not None and own.samefile(found)):
@@ -56,6 +58,7 @@ def count(number: int, noun: str) -> str:
 
 
 def seconds(value: float) -> str:
+    """`42 s`, `5 min 03 s`, `2 h 01 min`."""
     if value < 60:
         return f"{value:.0f} s"
     minutes, rest = divmod(round(value), 60)
@@ -63,12 +66,12 @@ def seconds(value: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
-# Up to how many seconds which unit is used, and how long it is.
+# Up to how many seconds each unit is used, and its length.
 _UNITS = ((100, 1, "s"), (6_000, 60, "min"), (172_800, 3_600, "h"), (float("inf"), 86_400, "d"))
 
 
 def size(count: int) -> str:
-    """`850 kB`, `1.2 GB`."""
+    """`850 kB`, `1.2 GB`: decimal units, as disks are sold."""
     for unit, length in (("GB", 1e9), ("MB", 1e6)):
         if count >= length:
             return f"{_number(count / length)} {unit}"
@@ -95,6 +98,16 @@ def share(done: float, total: float) -> str:
     return f"{int(100 * done / total) if total else 100} %"
 
 
+def percent(value: float) -> str:
+    """`99.7 %` for 0.997."""
+    return f"{100 * value:.1f} %"
+
+
+def timestamp(moment: datetime) -> str:
+    """`2026-11-27 08:05:00`, in this machine's time zone."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
 def _number(value: float, digits: int | None = None) -> str:
-    shown = f"{value:,.{(1 if value < 10 else 0) if digits is None else digits}f}"
-    return shown.removesuffix(".0")
+    text = f"{value:,.{(1 if value < 10 else 0) if digits is None else digits}f}"
+    return text.removesuffix(".0")

@@ -1,4 +1,4 @@
-"""How far a long command has come: a bar on a terminal, a line every few seconds elsewhere."""
+"""How far a long command has come: a bar on a terminal, else a line every few seconds."""
 
 import time
 from types import TracebackType
@@ -12,7 +12,7 @@ LINE_EVERY_S = 5.0
 
 
 class Progress(Protocol):
-    """Counts documents that were acknowledged, not those sent."""
+    """Counts documents that were acknowledged, not those that were sent."""
 
     def advance(self, count: int = 1) -> None: ...
 
@@ -27,15 +27,12 @@ class Progress(Protocol):
 
 
 def show(title: str, total: int | None, *, quiet: bool = False) -> Progress:
-    """A progress display on standard error; `total` None where it isn't known."""
+    """A progress display on standard error; `total` is None if it isn't known."""
     if quiet:
         return NoProgress()
-    from rich import console
-
     screen = console.Console(stderr=True)
     if not screen.is_terminal:
         return LineProgress(title, total)
-
     return Bar(screen, title, total)
 
 
@@ -51,21 +48,23 @@ class NoProgress:
 
 
 class LineProgress(NoProgress):
+    """A line every few seconds: count, rate, time left."""
+
     def __init__(self, title: str, total: int | None) -> None:
         self.title, self.total, self.done = title, total, 0
-        self.started = self.said = time.monotonic()
+        self.started = self.printed = time.monotonic()
 
     def advance(self, count: int = 1) -> None:
         self.done += count
         now = time.monotonic()
-        if now - self.said >= LINE_EVERY_S:
-            self.said = now
+        if now - self.printed >= LINE_EVERY_S:
+            self.printed = now
             output.line(self._line(now - self.started), err=True)
 
     def _line(self, elapsed: float) -> str:
         rate = self.done / elapsed
         of = f" of {self.total:,}" if self.total is not None else ""
-        line = f"{self.title}: {self.done:,}{of} documents, {rate:,.0f}/s"
+        line = f"{self.title}: {self.done:,}{of} documents, {output.rate(rate)}"
         if self.total is not None and rate:
             line += f", {output.seconds((self.total - self.done) / rate)} left"
         return line
@@ -89,7 +88,7 @@ class Bar:
     def advance(self, count: int = 1) -> None:
         self.done += count
         elapsed = time.monotonic() - self.started
-        rate = f"{self.done / elapsed:,.0f}/s" if elapsed > 0.5 else ""
+        rate = output.rate(self.done / elapsed) if elapsed > 0.5 else ""
         self.bar.update(self.task, completed=self.done, rate=rate)
 
     def __enter__(self) -> Self:

@@ -1,45 +1,59 @@
-"""The sample documents: put in once, then shown by a search."""
+"""The sample documents: added once, then shown by a search."""
 
-import json
 import time
 from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
 
 from api.cli import client, formats, output, progress, search, upload
+from api.schemas import documents as document_schemas
+from api.schemas import search as search_schemas
 
 COLLECTION = "sample"
 QUERY = "a small animal that lives in water"
-SHOWN = 3
+RESULTS = 3
+SAMPLE = "sample.jsonl"
+
+_API = Path(__file__).resolve().parents[1]
 
 
 async def show_sample(service: client.ServiceClient) -> None:
-    """Index the sample where it isn't, then search in it."""
+    """Add the sample documents if they are missing, then search them."""
     file = sample_file()
-    if not await _is_there(service, file):
-        await _index(service, file)
+    if not await _is_added(service, file):
+        await _add(service, file)
     path = f"{client.collection_path(COLLECTION)}/search"
-    found = await service.request("GET", path, params={"q": QUERY, "limit": SHOWN})
+    query = {"q": QUERY, "limit": RESULTS}
+    answer = await service.request("GET", path, search_schemas.SearchResponse, params=query)
     output.line(f'\n{output.command()} search --collection {COLLECTION} "{QUERY}"\n')
-    search.show_hits(found)
+    search.show_results(answer.value)
     output.line(f"\nTry your own words on {service.url}/  (Ctrl+C stops the service)")
 
 
-async def _is_there(service: client.ServiceClient, file: Path) -> bool:
-    """Whether its last document is in: a stream commits in order, so then those before it were.
+async def _is_added(service: client.ServiceClient, file: Path) -> bool:
+    """Whether the last document is there: a stream commits in order, so then all were added.
 
-    Others that somebody has deleted since stay deleted; without the last one all are sent again.
+    Others that somebody has deleted since stay deleted; if the last one is missing, all are sent
+    again.
     """
     if await service.collection(COLLECTION) is None:
         return False
-    return await service.has_document(COLLECTION, _last_id(file))
+    path = f"{client.collection_path(COLLECTION)}/documents/{quote(_last_id(file), safe='')}"
+    return await service.find(path, document_schemas.Document) is not None
+
+
+class _SampleDocument(msgspec.Struct, frozen=True):
+    id: str
 
 
 def _last_id(file: Path) -> str:
-    *_, last = file.read_text(encoding="utf-8").splitlines()
-    return str(json.loads(last)["id"])
+    *_, last = file.read_bytes().splitlines()
+    return msgspec.json.decode(last, type=_SampleDocument).id
 
 
-async def _index(service: client.ServiceClient, file: Path) -> None:
-    await service.request("POST", "/v1/collections", json={"name": COLLECTION})
+async def _add(service: client.ServiceClient, file: Path) -> None:
+    await service.create_collection({"name": COLLECTION})
     started = time.monotonic()
     bar = progress.show("Adding the sample documents", formats.count(file))
     records = formats.read(file, file.name, formats.Fields())
@@ -47,12 +61,8 @@ async def _index(service: client.ServiceClient, file: Path) -> None:
     upload.report(tally, time.monotonic() - started)
 
 
-_API = Path(__file__).resolve().parents[1]
-SAMPLE = "sample.jsonl"
-
-
 def sample_file() -> Path:
-    """The sample documents, one JSON object a line; FileNotFoundError if they are not there."""
+    """The sample documents, one JSON object per line. Raises FileNotFoundError."""
     for folder in (_API / "examples", _API.parent / "examples"):
         if (folder / SAMPLE).is_file():
             return folder / SAMPLE

@@ -1,61 +1,71 @@
+"""`vecmark search`."""
+
 import asyncio
 from typing import Any
 
 import click
 
-from api import settings
-from api.cli import flags, output
-from storage.names import DEFAULT_COLLECTION
+from api.cli import client, flags, output, tables
+from api.schemas import search as search_schemas
+from api.settings import Settings
+
+TEXT_LENGTH = 300
 
 
 @click.command()
 @click.argument("words", nargs=-1, required=True)
+@flags.collection_option("Collection to search.")
 @click.option(
-    "-c", "--collection", default=DEFAULT_COLLECTION, show_default=True, help="Where to look."
+    "-n",
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=10,
+    show_default=True,
+    help="Maximum number of results.",
 )
-@click.option("-n", "--limit", type=click.IntRange(1, 1000), default=10, show_default=True)
-@click.option("--exact", is_flag=True, help="Compare with every vector, not by the HNSW index.")
-@click.option("--json", "as_json", is_flag=True, help="The service's answer, unshortened.")
+@click.option("--exact", is_flag=True, help="Compare with every vector instead of using HNSW.")
+@click.option("--json", "as_json", is_flag=True, help="Print the service's answer as JSON.")
 @flags.options(flags.CONNECTION)
 def search(
-    words: tuple[str, ...], collection: str, limit: int, exact: bool, as_json: bool, **given: Any
+    *,
+    words: tuple[str, ...],
+    collection: str,
+    limit: int,
+    exact: bool,
+    as_json: bool,
+    **connection: Any,
 ) -> None:
-    """Find the documents nearest in meaning to WORDS."""
+    """Find the documents closest in meaning to WORDS."""
     body = {"q": " ".join(words), "limit": limit, "exact": exact}
-    asyncio.run(_search(flags.load(given), collection, body, as_json=as_json))
+    asyncio.run(_search(flags.load(connection), collection, body, as_json=as_json))
 
 
 async def _search(
-    chosen: settings.Settings, collection: str, body: dict[str, Any], *, as_json: bool
+    settings: Settings, collection: str, body: dict[str, Any], *, as_json: bool
 ) -> None:
-    from api.cli import client, output
-
-    async with client.open_service(chosen) as service:
-        path = f"{client.collection_path(collection)}/search"
-        found = await service.request("POST", path, json=body)
+    path = f"{client.collection_path(collection)}/search"
+    async with client.open_service(settings) as service:
+        answer = await service.request("POST", path, search_schemas.SearchResponse, json=body)
     if as_json:
-        output.as_json(found)
+        output.raw_json(answer.content)
         return
-    show_hits(found)
-    if not found.get("complete", True):
-        output.line("The search stopped before all documents were looked at.", err=True)
+    show_results(answer.value)
+    if not answer.value.complete:
+        output.line("The search stopped before it had looked at all documents.", err=True)
 
 
-TEXT_SHOWN = 300
-
-
-def show_hits(found: dict[str, Any]) -> None:
+def show_results(response: search_schemas.SearchResponse) -> None:
     """The results of a search as a table, best first."""
     rows = [
-        (f"{result['score']:.3f}", result["id"], _text(result["chunk"]["text"]))
-        for result in found["results"]
+        (f"{result.score:.3f}", result.id, _shorten(result.chunk.text))
+        for result in response.results
     ]
     if not rows:
         output.line("Nothing found.")
         return
-    output.table(("score", "id", "text"), rows, wide="text")
+    tables.show(("score", "id", "text"), rows, wide="text")
 
 
-def _text(text: str) -> str:
+def _shorten(text: str) -> str:
     flat = " ".join(text.split())
-    return flat if len(flat) <= TEXT_SHOWN else flat[: TEXT_SHOWN - 1].rstrip() + "…"
+    return flat if len(flat) <= TEXT_LENGTH else flat[: TEXT_LENGTH - 1].rstrip() + "…"

@@ -1,4 +1,4 @@
-"""Uvicorn around the app: started once its lifespan is open, stopped by us, not by its signals."""
+"""Uvicorn around the app: started once its lifespan is open; we stop it, not its signals."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import uvicorn
 from litestar import Litestar
 
-# Streams that are still open after this are cut when the service stops.
+# When the service stops, streams that are still open after this are cut.
 GRACE_S = 10
 
 
@@ -20,7 +20,7 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def serving(app: Litestar, listening: socket.socket) -> AsyncIterator["asyncio.Task[None]"]:
-    """Answer requests on a listening socket until left; the task ends when the server does."""
+    """Answer requests on a socket until the context ends; the task ends when the server does."""
     config = uvicorn.Config(
         app,
         lifespan="off",

@@ -1,3 +1,5 @@
+"""Run a coroutine so that SIGINT and SIGTERM cancel it and it can clean up."""
+
 import asyncio
 import signal
 from collections.abc import Coroutine
@@ -9,11 +11,11 @@ Result = TypeVar("Result")
 
 
 class Interrupted(Exception):
-    """SIGINT or SIGTERM came; the work has unwound."""
+    """SIGINT or SIGTERM arrived, and the coroutine has cleaned up."""
 
 
 def run(work: Coroutine[None, None, Result]) -> Result:
-    """Run on uvloop; a signal cancels the work, and Interrupted is raised once it has unwound."""
+    """Run on uvloop. Raises Interrupted once a signal has cancelled the work and it cleaned up."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_interruptible(work))
 

@@ -1,4 +1,4 @@
-"""Records into a collection: one stream, every record accounted for."""
+"""Records into a collection: one stream, with every record accounted for."""
 
 import asyncio
 import collections
@@ -6,20 +6,21 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlsplit
 
 import h11
+import msgspec
 
 from api.cli import client, errors, formats, output, progress
+from api.schemas import documents as document_schemas
 
-FAILURES_SHOWN = 10
+EXAMPLES = 10
 DONE = ("created", "updated", "unchanged", "superseded")
 
 
 @dataclass
 class Tally:
-    """What became of the records; the first failures with their places."""
+    """What became of the records; the first failures and warnings with their places."""
 
     statuses: collections.Counter[str] = field(default_factory=collections.Counter)
     failures: list[str] = field(default_factory=list)
@@ -31,13 +32,24 @@ class Tally:
 
     def fail(self, place: str, reason: str) -> None:
         self.statuses["failed"] += 1
-        if len(self.failures) < FAILURES_SHOWN:
+        if len(self.failures) < EXAMPLES:
             self.failures.append(f"{place}: {reason}")
 
     def warn(self, place: str, warning: str) -> None:
         self.statuses["warnings"] += 1
-        if len(self.warnings) < FAILURES_SHOWN:
+        if len(self.warnings) < EXAMPLES:
             self.warnings.append(f"{place}: {warning}")
+
+    def add(self, place: str, result: document_schemas.DocumentResult) -> None:
+        if result.status == "failed":
+            self.fail(place, result.detail or result.reason or "failed")
+            return
+        self.statuses[result.status] += 1
+        for warning in result.warnings:
+            self.warn(place, warning)
+        if result.cut:
+            reason = "the text is longer than the model's limit: only its beginning was embedded"
+            self.warn(place, reason)
 
 
 async def upload(
@@ -46,21 +58,13 @@ async def upload(
     records: Iterable[formats.InputRecord],
     bar: progress.Progress,
 ) -> Tally:
-    """Send every record and count the answers. Failure where the stream breaks off."""
+    """Send every record and count the answers. Raises Failure if the stream breaks off."""
     tally = Tally()
     places: collections.deque[str] = collections.deque()
     path = f"{client.collection_path(collection)}/documents"
     with bar:
         async for result in post(service, path, _lines(records, places, tally, bar)):
-            if "status" not in result:
-                continue
-            place = places.popleft()
-            if result["status"] == "failed":
-                tally.fail(place, result.get("detail") or result.get("reason") or "failed")
-            else:
-                tally.statuses[result["status"]] += 1
-                for warning in _warnings(result):
-                    tally.warn(place, warning)
+            tally.add(places.popleft(), result)
             bar.advance()
     if places:
         raise errors.Failure(
@@ -84,68 +88,65 @@ def _lines(
             yield json.dumps(record.document, ensure_ascii=False).encode()
 
 
-def _warnings(result: dict[str, object]) -> Iterator[str]:
-    found = result.get("warnings")
-    if isinstance(found, list):
-        yield from (str(warning) for warning in found)
-    if result.get("cut"):
-        yield "only the beginning was embedded: the text is longer than the model's limit"
-
-
 def report(tally: Tally, seconds: float) -> None:
     """The summary on standard output, failures and warnings on standard error."""
     counts = [f"{tally.statuses[status]:,} {status}" for status in DONE if tally.statuses[status]]
     counts += [f"{tally.failed:,} failed"]
     total = sum(tally.statuses[status] for status in (*DONE, "failed"))
-    rate = f", {total / seconds:,.0f}/s" if seconds > 0 else ""
+    rate = f", {output.rate(total / seconds)}" if seconds > 0 else ""
     output.line(f"{', '.join(counts)}  ({output.seconds(seconds)}{rate})")
     _list("Warning", tally.warnings, tally.statuses["warnings"])
     _list("Failed", tally.failures, tally.failed)
 
 
-def _list(title: str, shown: list[str], total: int) -> None:
-    for line in shown:
+def _list(title: str, examples: list[str], total: int) -> None:
+    for line in examples:
         output.line(f"{title}: {line}", err=True)
-    if total > len(shown):
-        output.line(f"{title}: ... and {total - len(shown):,} more", err=True)
+    if total > len(examples):
+        output.line(f"{title}: ... and {total - len(examples):,} more", err=True)
 
 
 READ_BYTES = 65_536
-# Lines are sent together: one write each costs more than the line.
+# Lines are sent together: a write for each costs more than the line.
 SEND_BYTES = 65_536
 
 
 async def post(
     service: client.ServiceClient, path: str, lines: Iterable[bytes]
-) -> AsyncIterator[dict[str, Any]]:
-    """The answer's lines as they come. Failure where the request is refused or breaks off."""
+) -> AsyncIterator[document_schemas.DocumentResult]:
+    """The result of each document as it arrives, over a connection of its own.
+
+    httpx can't read an answer while it sends. Raises Failure if the request is refused or breaks
+    off.
+    """
     try:
         reader, writer = await _connect(service)
     except OSError as error:
         raise client.unreachable(service.url, error) from error
     connection = h11.Connection(our_role=h11.CLIENT)
     sending = asyncio.create_task(
-        _send(connection, writer, service.url, path, lines), name="ndjson upload"
+        _send_lines(connection, writer, service.url, path, lines), name="ndjson upload"
     )
 
     def hang_up(_: object) -> None:
-        # The service would wait for the rest of the body, and we for its answer.
+        # Otherwise the service waits for the rest of the body, and we wait for its answer.
         if _input_error(sending) is not None:
             writer.transport.abort()
 
     sending.add_done_callback(hang_up)
     try:
-        async for line in _answers(connection, reader):
-            yield line
+        async for line in _read_lines(connection, reader):
+            if (result := _result(service, line)) is not None:
+                yield result
         # Done before it is awaited, unless the service answered without reading everything.
         if sending.done():
             sending.result()
     except (h11.RemoteProtocolError, ConnectionError) as error:
-        if (own := _input_error(sending)) is not None:
-            raise own from None
+        if (input_error := _input_error(sending)) is not None:
+            raise input_error from None
         raise errors.Failure(
-            "the service went away before it had answered everything. Documents that were "
-            "acknowledged are kept: run the command again for the rest"
+            "the service went away before it had answered everything. Acknowledged documents "
+            "are kept: run the command again for the rest"
         ) from error
     finally:
         sending.cancel()
@@ -155,7 +156,7 @@ async def post(
 
 
 def _input_error(sending: "asyncio.Task[None]") -> BaseException | None:
-    """Why the lines couldn't be sent to their end, unless it is the connection's fault."""
+    """Why not all lines could be sent, unless it is the connection's fault."""
     if not sending.done() or sending.cancelled():
         return None
     error = sending.exception()
@@ -173,7 +174,7 @@ async def _connect(
     return await asyncio.open_connection(url.hostname, port, ssl=secure or None)
 
 
-async def _send(
+async def _send_lines(
     connection: h11.Connection,
     writer: asyncio.StreamWriter,
     url: str,
@@ -205,9 +206,10 @@ async def _send(
     await writer.drain()
 
 
-async def _answers(
+async def _read_lines(
     connection: h11.Connection, reader: asyncio.StreamReader
-) -> AsyncIterator[dict[str, Any]]:
+) -> AsyncIterator[bytes]:
+    """The lines of the answer. Raises Failure with the problem of another status than 200."""
     response: h11.Response | None = None
     buffer = bytearray()
     while True:
@@ -219,29 +221,32 @@ async def _answers(
         elif isinstance(event, h11.Data):
             buffer += event.data
             if response is not None and response.status_code == 200:
-                *whole, rest = bytes(buffer).split(b"\n")
+                *complete, rest = bytes(buffer).split(b"\n")
                 buffer = bytearray(rest)
-                for line in whole:
-                    yield _result(line)
+                for line in complete:
+                    yield line
         elif isinstance(event, h11.EndOfMessage):
             break
         elif isinstance(event, h11.ConnectionClosed):
             raise ConnectionResetError("the connection was closed")
     if response is not None and response.status_code != 200:
-        raise errors.from_problem(response.status_code, _problem(bytes(buffer)))
+        raise errors.from_problem(response.status_code, bytes(buffer))
     if buffer.strip():
-        yield _result(bytes(buffer))
+        yield bytes(buffer)
 
 
-def _result(line: bytes) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(line)
-    if "error" in result:
-        raise errors.from_problem(500, result["error"])
-    return result
+class _Line(msgspec.Struct, frozen=True):
+    """What kind of line it is: a result, the problem that ended the stream, or its summary."""
+
+    status: str | None = None
+    error: msgspec.Raw | None = None
 
 
-def _problem(body: bytes) -> object:
-    try:
-        return json.loads(body)
-    except ValueError:
+def _result(service: client.ServiceClient, line: bytes) -> document_schemas.DocumentResult | None:
+    """The result in a line, None for the summary. Raises Failure with the stream's problem."""
+    kind = service.decode(line, _Line).value
+    if kind.error is not None:
+        raise errors.from_problem(500, bytes(kind.error))
+    if kind.status is None:
         return None
+    return service.decode(line, document_schemas.DocumentResult).value

@@ -55,7 +55,7 @@ def test_port_in_use(home: Path):
         port = holder.getsockname()[1]
         done = services.run(home, "serve", port=port)
     assert done.returncode == 1
-    assert f"port {port} on 127.0.0.1 is taken by process {os.getpid()}" in done.stderr
+    assert f"port {port} on 127.0.0.1 is in use by process {os.getpid()}" in done.stderr
     assert re.search(r"--port \d+", done.stderr)
     assert "Traceback" not in done.stderr
     # Nothing was started.

@@ -1,42 +1,45 @@
-"""`vecmark migrate`; each command imports what it needs when it runs."""
+"""`vecmark migrate`; each command is imported when it runs."""
 
 import click
 
-from api.cli.migrate import control, plan, show, start
+from api.cli import lazy
+
+COMMANDS = {
+    "plan": ("api.cli.migrate.plan:plan", "Measure what a migration would take."),
+    "start": ("api.cli.migrate.start:start", "Start a migration and watch it."),
+    "status": ("api.cli.migrate.show:status", "Show a migration's state and what comes next."),
+    "watch": ("api.cli.migrate.show:watch", "Watch a migration while it runs."),
+    "report": ("api.cli.migrate.show:report", "Show how the new index was verified."),
+    "list": ("api.cli.migrate.show:list_", "List a collection's migrations, newest first."),
+    "cutover": ("api.cli.migrate.control:cutover", "Make searches use the new index."),
+    "rollback": ("api.cli.migrate.control:rollback", "Make searches use the old index again."),
+    "pause": ("api.cli.migrate.control:pause", "Pause a migration."),
+    "resume": (
+        "api.cli.migrate.control:resume",
+        "Resume a paused, blocked or failed migration.",
+    ),
+    "cancel": ("api.cli.migrate.control:cancel", "Cancel a migration and drop its index."),
+    "retire": ("api.cli.migrate.control:retire", "Drop the old index; ends the rollback period."),
+    "set": ("api.cli.migrate.control:set_", "Change how fast a migration may run."),
+}
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=lazy.LazyGroup, lazy=COMMANDS, invoke_without_command=True)
 @click.pass_context
 def migrate(context: click.Context) -> None:
-    """Move collections to another model or chunking while they serve; alone, list migrations.
+    """Move collections to another model or chunking, online.
+
+    Searches and writes continue meanwhile. Without a subcommand, lists all migrations.
 
     \b
-    Exit codes, of `start`, `watch`, `status` and `cutover` above all:
-      0    as asked: runs, is cut over, done, or ready with --manual; or nothing was needed
+    Exit codes, mainly of `start`, `watch`, `status` and `cutover`:
+      0    success: running, cut over, done, ready with --manual, or nothing to do
       1    an error
       2    wrong usage
-      3    blocked by its gates or by texts that failed
+      3    blocked by its gates or by failed texts
       4    failed
-      5    cancelled or rolled back, by somebody else
-      130  interrupted: the migration goes on
+      5    cancelled or rolled back by somebody else
+      130  interrupted; the migration continues
     """
     if context.invoked_subcommand is None:
-        context.invoke(show.list_, every=True)
-
-
-for command in (
-    plan.plan,
-    start.start,
-    show.status,
-    show.watch,
-    show.report,
-    show.list_,
-    control.cutover,
-    control.rollback,
-    control.pause,
-    control.resume,
-    control.cancel,
-    control.retire,
-    control.set_,
-):
-    migrate.add_command(command)
+        context.invoke(migrate.load("list"), collection=None, every=True)

@@ -1,43 +1,54 @@
+"""`vecmark migrate cutover`, `rollback`, `pause`, `resume`, `cancel`, `retire` and `set`."""
+
 from typing import Any
 
 import click
 
-from api import settings
 from api.cli import flags, output
-from api.cli.migrate import outcome, sessions, show, start, text
+from api.cli.migrate import outcome, requests, sessions, show, start, text
+from api.schemas.migrations import Migration
+from api.settings import Settings
 
 
-def _command(verb: str, about: str) -> click.Command:
-    @click.command(verb, help=about)
+def _command(name: str, about: str) -> click.Command:
+    """A command that is sent to a migration as it is, without options of its own."""
+
+    @click.command(name, help=about)
     @click.argument("migration", required=False, metavar="[ID]")
     @sessions.options()
-    def act(
-        migration: str | None, collection: str | None, every: bool, as_json: bool, **given: Any
+    def command(
+        migration: str | None, collection: str | None, every: bool, as_json: bool, **connection: Any
     ) -> None:
-        meant = sessions.Scope(collection, every, migration)
+        scope = sessions.Scope(collection, every, migration)
 
-        async def work(session: sessions.Session, name: str) -> sessions.Done:
-            from api.cli.migrate import sessions
+        async def work(session: sessions.Session, collection: str) -> sessions.Result:
+            answer = await sessions.find_migration(session, scope, collection)
+            if answer is None:
+                return sessions.Result()
+            answer = await requests.send_command(session.service, answer.value, name)
+            _print_state(session, answer.value)
+            return sessions.Result(answer.content)
 
-            found = await sessions.meant(session, meant, name)
-            if found is None:
-                return sessions.Done()
-            return _told(session, await sessions.act(session.service, found, verb))
+        sessions.run(connection, scope, work, as_json=as_json)
 
-        sessions.run(given, meant, work, as_json=as_json)
-
-    return act
+    return command
 
 
-pause = _command("pause", "Let a migration rest where it is.")
-resume = _command("resume", "Let a migration go on that was paused, blocked or failed.")
-cancel = _command("cancel", "Give a migration up before its cut-over; its index is dropped.")
-retire = _command("retire", "Drop the old index now: after it there is no rollback.")
+pause = _command("pause", "Pause a migration.")
+resume = _command("resume", "Resume a paused, blocked or failed migration.")
+cancel = _command(
+    "cancel",
+    "Cancel a migration and drop its index.\n\nPossible until its cutover.",
+)
+retire = _command(
+    "retire",
+    "Drop the old index; ends the rollback period.\n\nAfter that, there is no rollback.",
+)
 
 
 @click.command("set")
 @click.argument("migration", required=False, metavar="[ID]")
-@start.throttle
+@start.throttle_options
 @sessions.options()
 def set_(
     *,
@@ -47,41 +58,34 @@ def set_(
     collection: str | None,
     every: bool,
     as_json: bool,
-    **given: Any,
+    **connection: Any,
 ) -> None:
-    """Change how fast a migration may go, while it runs; `none` lifts a limit."""
-    meant = sessions.Scope(collection, every, migration)
+    """Change how fast a migration may run.
+
+    Takes effect while it runs; `none` removes a limit.
+    """
+    scope = sessions.Scope(collection, every, migration)
     body = start.throttle_fields(max_rate, query_p95)
     if not body:
         raise click.UsageError("give --max-rate, --query-p95 or both")
 
-    async def work(session: sessions.Session, name: str) -> sessions.Done:
-        from api.cli.migrate import sessions
+    async def work(session: sessions.Session, name: str) -> sessions.Result:
+        answer = await sessions.find_migration(session, scope, name)
+        if answer is None:
+            return sessions.Result()
+        path = requests.path(name, answer.value.id)
+        answer = await session.service.request("PATCH", path, Migration, json=body)
+        session.print(f"{name}: {text.limits(answer.value)}.")
+        return sessions.Result(answer.content)
 
-        found = await sessions.meant(session, meant, name)
-        if found is None:
-            return sessions.Done()
-        where = sessions.path(name, found["id"])
-        changed = await session.service.request("PATCH", where, json=body)
-        session.say(f"{name}: {text.limits(changed)}.")
-        return sessions.Done(changed)
-
-    sessions.run(given, meant, work, as_json=as_json)
-
-
-def _told(session: sessions.Session, found: dict[str, Any]) -> sessions.Done:
-    session.say(f"{found['collection']}: {found['state']}. {found['next']}".rstrip())
-    if session.is_own and found["state"] in text.WORKING:
-        command = f"`{output.command()} serve`"
-        output.line(f"No service runs: it goes on when one does ({command}).", err=True)
-    return sessions.Done(found)
+    sessions.run(connection, scope, work, as_json=as_json)
 
 
 @click.command()
 @click.argument("migration", required=False, metavar="[ID]")
-@click.option("--force", metavar="REASON", help="Whatever its gates say; the reason is kept.")
-@click.option("--waive-failed", is_flag=True, help="Without the texts that failed.")
-@click.option("--no-wait", is_flag=True, help="Ask for it, and don't wait until it is through.")
+@click.option("--force", metavar="REASON", help="Cut over despite its gates; REASON is recorded.")
+@click.option("--waive-failed", is_flag=True, help="Cut over without the texts that failed.")
+@click.option("--no-wait", is_flag=True, help="Don't wait until the cutover is done.")
 @sessions.options()
 def cutover(
     *,
@@ -92,24 +96,26 @@ def cutover(
     collection: str | None,
     every: bool,
     as_json: bool,
-    **given: Any,
+    **connection: Any,
 ) -> None:
-    """Let searches use the new index; `rollback` takes it back while the old one is kept.
+    """Make searches use the new index.
 
-    Refused where a gate doesn't hold or texts failed (exit code 3).
+    `rollback` undoes it while the old index is kept. Refused if a gate isn't met or texts failed
+    (exit code 3).
     """
-    meant = sessions.Scope(collection, every, migration)
-    body = _given(force=force, waive_failed=waive_failed or None)
+    scope = sessions.Scope(collection, every, migration)
+    body = _without_none(force=force, waive_failed=waive_failed or None)
 
-    async def work(session: sessions.Session, name: str) -> sessions.Done:
-        return await _cut_over(session, meant, name, body, wait=not no_wait)
+    async def work(session: sessions.Session, name: str) -> sessions.Result:
+        return await _cut_over(session, scope, name, body, wait=not no_wait)
 
-    sessions.leave(_cutover(flags.load(given), meant, work, wait=not no_wait, as_json=as_json))
+    settings = flags.load(connection)
+    sessions.exit_with(_run_cutover(settings, scope, work, wait=not no_wait, as_json=as_json))
 
 
 @click.command()
 @click.argument("migration", required=False, metavar="[ID]")
-@click.option("--force", metavar="REASON", help="Whatever would be lost; the reason is kept.")
+@click.option("--force", metavar="REASON", help="Roll back despite data loss; REASON is recorded.")
 @sessions.options()
 def rollback(
     migration: str | None,
@@ -117,50 +123,64 @@ def rollback(
     collection: str | None,
     every: bool,
     as_json: bool,
-    **given: Any,
+    **connection: Any,
 ) -> None:
-    """Let searches use the old index again; refused where documents would be lost from sight."""
-    meant = sessions.Scope(collection, every, migration)
+    """Make searches use the old index again.
 
-    async def work(session: sessions.Session, name: str) -> sessions.Done:
-        from api.cli.migrate import sessions
+    Refused if documents would become unsearchable.
+    """
+    scope = sessions.Scope(collection, every, migration)
+    body = _without_none(force=force)
 
-        found = await sessions.meant(session, meant, name)
-        if found is None:
-            return sessions.Done()
-        found = await sessions.act(session.service, found, "rollback", _given(force=force))
-        return await show.follow(session, found, outcome.is_rolled_back, outcome.rollback_code)
+    async def work(session: sessions.Session, name: str) -> sessions.Result:
+        answer = await sessions.find_migration(session, scope, name)
+        if answer is None:
+            return sessions.Result()
+        answer = await requests.send_command(session.service, answer.value, "rollback", body)
+        is_over, exit_code = outcome.is_rollback_over, outcome.rollback_exit_code
+        return await show.follow(session, answer, is_over, exit_code)
 
-    sessions.run(given, meant, work, as_json=as_json, works=True)
+    sessions.run(connection, scope, work, as_json=as_json, works=True)
 
 
-async def _cutover(
-    chosen: settings.Settings,
-    meant: sessions.Scope,
+async def _run_cutover(
+    settings: Settings,
+    scope: sessions.Scope,
     work: sessions.Work,
     *,
     wait: bool,
     as_json: bool,
 ) -> int:
     if not wait:
-        await sessions.need_running(chosen, "--no-wait")
-    return await sessions.each(chosen, meant, work, as_json=as_json, works=True)
+        await sessions.require_service(settings, "--no-wait")
+    return await sessions.run_for_each(settings, scope, work, as_json=as_json, works=True)
 
 
 async def _cut_over(
-    session: sessions.Session, meant: sessions.Scope, name: str, body: dict[str, Any], *, wait: bool
-) -> sessions.Done:
-    from api.cli.migrate import sessions
-
-    found = await sessions.meant(session, meant, name)
-    if found is None:
-        return sessions.Done()
-    found = await sessions.act(session.service, found, "cutover", body)
+    session: sessions.Session,
+    scope: sessions.Scope,
+    name: str,
+    body: dict[str, Any],
+    *,
+    wait: bool,
+) -> sessions.Result:
+    answer = await sessions.find_migration(session, scope, name)
+    if answer is None:
+        return sessions.Result()
+    answer = await requests.send_command(session.service, answer.value, "cutover", body)
     if wait:
-        return await show.follow(session, found, outcome.CutOver(len(found["history"])))
-    session.say(f"{name}: {found['state']}. {found['next']}".rstrip())
-    return sessions.Done(found)
+        is_over = outcome.CutoverOver(len(answer.value.history))
+        return await show.follow(session, answer, is_over)
+    session.print(f"{name}: {answer.value.state}. {answer.value.next}".rstrip())
+    return sessions.Result(answer.content)
 
 
-def _given(**parts: Any) -> dict[str, Any]:
-    return {name: value for name, value in parts.items() if value is not None}
+def _print_state(session: sessions.Session, migration: Migration) -> None:
+    session.print(f"{migration.collection}: {migration.state}. {migration.next}".rstrip())
+    if session.is_private and migration.state in text.WORKING:
+        command = f"`{output.command()} serve`"
+        output.line(f"No service is running: it continues when one does ({command}).", err=True)
+
+
+def _without_none(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,33 +1,34 @@
-"""The live view of a migration on a terminal."""
+"""A migration on standard error while it runs: a live view on a terminal, else lines."""
 
 import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from rich import console, live, progress_bar, table, text
 
 from api.cli import output, progress
 from api.cli.migrate import text as migration_text
+from api.schemas.migrations import Migration
 
 REFRESHES_PER_S = 4
 STYLES = {"blocked": "bold red", "failed": "bold red", "paused": "bold yellow"}
 
 
 class Live:
-    """Takes its place on the screen anew with each look, and leaves nothing behind."""
+    """Redrawn in place with each update; leaves nothing behind."""
 
     def __init__(self, screen: console.Console) -> None:
         self.live = live.Live(console=screen, refresh_per_second=REFRESHES_PER_S, transient=True)
-        self.found: dict[str, Any] | None = None
+        self.migration: Migration | None = None
 
-    def show(self, found: dict[str, Any]) -> None:
-        self.found = found
-        self.live.update(frame(found))
+    def show(self, migration: Migration) -> None:
+        self.migration = migration
+        self.live.update(frame(migration))
 
-    def silence(self, reason: str) -> None:
-        if self.found is not None:
-            self.live.update(frame(self.found, silence=reason))
+    def show_silence(self, reason: str) -> None:
+        if self.migration is not None:
+            self.live.update(frame(self.migration, silence=reason))
 
     def __enter__(self) -> Self:
         self.live.start()
@@ -37,59 +38,59 @@ class Live:
         self.live.stop()
 
 
-def frame(found: dict[str, Any], *, silence: str | None = None) -> console.Group:
-    """A migration as it is now, under its last known state where the service is silent."""
-    parts: list[console.RenderableType] = [_head(found), _bar(found)]
-    parts += [text.Text(line) for line in _details(found)]
+def frame(migration: Migration, *, silence: str | None = None) -> console.Group:
+    """A migration as it is now, or as it was last known if the service is silent."""
+    parts: list[console.RenderableType] = [_head(migration), _bar(migration)]
+    parts += [text.Text(line) for line in _details(migration)]
     if silence is not None:
-        said = f"the service doesn't answer ({silence}); asking again"
-        parts.append(text.Text(said, style="yellow"))
+        line = f"the service doesn't answer ({silence}); retrying"
+        parts.append(text.Text(line, style="yellow"))
     return console.Group(*parts)
 
 
-def _head(found: dict[str, Any]) -> text.Text:
-    old, new = migration_text.ends(found)
-    shown = text.Text(f"{found['collection']}: {old} → {new}  ")
-    return shown.append(found["state"], style=STYLES.get(found["state"], "bold green"))
+def _head(migration: Migration) -> text.Text:
+    old, new = migration_text.endpoints(migration)
+    line = text.Text(f"{migration.collection}: {old} → {new}  ")
+    return line.append(migration.state, style=STYLES.get(migration.state, "bold green"))
 
 
-def _bar(found: dict[str, Any]) -> table.Table:
-    progress = found["progress"]
+def _bar(migration: Migration) -> table.Table:
+    progress = migration.progress
     grid = table.Table.grid(padding=(0, 2), expand=True)
     grid.add_column(ratio=1)
     grid.add_column(no_wrap=True)
     # An empty collection is done, and a bar without a total would be drawn as unknown.
-    total = max(progress["documents"], 1)
-    done = progress["documents_done"] if progress["documents"] else 1
+    total = max(progress.documents, 1)
+    done = progress.documents_done if progress.documents else 1
     bar = progress_bar.ProgressBar(total=total, completed=done)
-    grid.add_row(bar, text.Text(migration_text.documents(found)))
+    grid.add_row(bar, text.Text(migration_text.documents(migration)))
     return grid
 
 
-def _details(found: dict[str, Any]) -> Iterator[str]:
-    chunks = output.count(found["progress"]["chunks_done"], "chunk")
-    yield ", ".join([chunks, *migration_text.speed(found), *migration_text.troubles(found)])
-    if parts := migration_text.work(found):
-        yield ", ".join(parts)
-    if part := migration_text.build(found):
-        yield f"index: {part}"
-    if part := migration_text.lag(found):
-        yield f"old index: {part}"
-    if part := migration_text.error(found):
-        yield f"error: {part}"
-    if found["waiting"]:
-        yield f"waiting: {found['waiting']}"
-    if found["next"]:
-        yield f"next: {found['next']}"
+def _details(migration: Migration) -> Iterator[str]:
+    chunks = output.count(migration.progress.chunks_done, "chunk")
+    speed = migration_text.speed(migration)
+    yield ", ".join([chunks, *speed, *migration_text.shortfalls(migration)])
+    if work := migration_text.work(migration):
+        yield ", ".join(work)
+    for label, value in (
+        ("index", migration_text.build_progress(migration)),
+        ("old index", migration_text.old_index_lag(migration)),
+        ("error", migration_text.error(migration)),
+        ("waiting", migration.waiting),
+        ("next", migration.next),
+    ):
+        if value:
+            yield f"{label}: {value}"
 
 
 class View(Protocol):
-    """Shows a migration on standard error, whenever it is given."""
+    """Shows a migration on standard error with each update."""
 
-    def show(self, found: dict[str, Any]) -> None: ...
+    def show(self, migration: Migration) -> None: ...
 
-    def silence(self, reason: str) -> None:
-        """The service doesn't answer; called each time that it doesn't."""
+    def show_silence(self, reason: str) -> None:
+        """The service doesn't answer; called after each attempt."""
 
     def __enter__(self) -> Self: ...
 
@@ -101,46 +102,41 @@ class View(Protocol):
     ) -> None: ...
 
 
-def choose() -> View:
-    """The live view where standard error is a terminal."""
-    from rich import console
-
+def choose_view() -> View:
+    """The live view if standard error is a terminal, else lines."""
     screen = console.Console(stderr=True)
-    if not screen.is_terminal:
-        return LineView()
-
-    return Live(screen)
+    return Live(screen) if screen.is_terminal else LineView()
 
 
 class LineView:
     """A line at each change of state, and every few seconds."""
 
     def __init__(self) -> None:
-        self.steps: int | None = None
-        self.said = 0.0
+        self.changes: int | None = None
+        self.printed = 0.0
         self.silent = False
 
-    def show(self, found: dict[str, Any]) -> None:
+    def show(self, migration: Migration) -> None:
         if self.silent:
             output.line("The service answers again.", err=True)
             self.silent = False
-        history = found["history"]
-        # States that came and went between two looks are told, too.
-        passed = history[-1 if self.steps is None else self.steps :]
-        for step in passed[:-1]:
-            self._say(f"{found['collection']} {step['state']}", step["why"])
-        self.steps = len(history)
-        if passed or time.monotonic() - self.said >= progress.LINE_EVERY_S:
-            self._say(migration_text.line(found), passed[-1]["why"] if passed else None)
+        history = migration.history
+        # States that came and went between two updates are printed, too.
+        recent = history[-1 if self.changes is None else self.changes :]
+        for change in recent[:-1]:
+            self._print(f"{migration.collection} {change.state}", change.why)
+        self.changes = len(history)
+        if recent or time.monotonic() - self.printed >= progress.LINE_EVERY_S:
+            self._print(migration_text.summary(migration), recent[-1].why if recent else None)
 
-    def silence(self, reason: str) -> None:
+    def show_silence(self, reason: str) -> None:
         if not self.silent:
-            self._say("The service doesn't answer; asking again", reason)
+            self._print("The service doesn't answer; retrying", reason)
         self.silent = True
 
-    def _say(self, text: str, why: str | None) -> None:
-        self.said = time.monotonic()
-        output.line(f"{text} ({migration_text.short(why)})" if why else text, err=True)
+    def _print(self, line: str, why: str | None) -> None:
+        self.printed = time.monotonic()
+        output.line(f"{line} ({migration_text.shorten(why)})" if why else line, err=True)
 
     def __enter__(self) -> Self:
         return self

@@ -1,98 +1,99 @@
-"""What a migration came to: when a command need not wait longer, its exit code, what is said."""
+"""What a migration came to: when a command stops waiting, its exit code, and what it prints."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from api.cli import output
 from api.cli.migrate import text
-from storage.migration_states import ENDED
+from api.schemas.migrations import Migration
+from storage import migration_states
 
 Until = Literal["cutover", "end"]
 
-CODES = {"blocked": 3, "failed": 4, "cancelled": 5, "rolled_back": 5}
+EXIT_CODES = {"blocked": 3, "failed": 4, "cancelled": 5, "rolled_back": 5}
+# It continues only if somebody does something.
 HALTED = frozenset({"blocked", "failed"})
 
 
-def code(found: dict[str, Any]) -> int:
-    """The exit code for a migration in this state."""
-    return CODES.get(found["state"], 0)
+def exit_code(migration: Migration) -> int:
+    return EXIT_CODES.get(migration.state, 0)
 
 
-def is_open(found: dict[str, Any]) -> bool:
-    return found["state"] not in ENDED
+def is_open(migration: Migration) -> bool:
+    return migration.state not in migration_states.ENDED
 
 
-def is_over(found: dict[str, Any], until: Until = "cutover") -> bool:
-    """Whether it is where it was watched to, or goes nowhere without somebody."""
-    state = found["state"]
-    if state in ENDED | HALTED:
+def is_over(migration: Migration, until: Until = "cutover") -> bool:
+    """Whether it has reached the state it is watched for, or waits for somebody."""
+    state = migration.state
+    if state in migration_states.ENDED | HALTED:
         return True
     if until == "end":
         return False
-    return state == "soaking" or (state == "ready" and bool(found["options"]["manual"]))
+    return state == "soaking" or (state == "ready" and migration.options.manual)
 
 
 @dataclass(frozen=True)
-class CutOver:
-    """Whether a cut-over that was asked for is through, or was held up after it was asked for."""
+class CutoverOver:
+    """Whether a cutover that was requested is done, or has been blocked since the request.
 
-    steps: int
+    `changes`: how many state changes the migration had before it.
+    """
 
-    def __call__(self, found: dict[str, Any]) -> bool:
-        state = found["state"]
-        # The state that it was asked in is left by a worker, a moment later.
-        held_up = state in HALTED and len(found["history"]) > self.steps
-        return state == "soaking" or state in ENDED or held_up
+    changes: int
 
-
-def is_rolled_back(found: dict[str, Any]) -> bool:
-    return found["state"] in ENDED | HALTED
-
-
-def rollback_code(found: dict[str, Any]) -> int:
-    """The exit code where a rollback was asked for."""
-    return 0 if found["state"] == "rolled_back" else code(found) or 1
+    def __call__(self, migration: Migration) -> bool:
+        state = migration.state
+        # A worker leaves the state of the request only a moment later.
+        is_held_up = state in HALTED and len(migration.history) > self.changes
+        return state == "soaking" or state in migration_states.ENDED or is_held_up
 
 
-def describe(found: dict[str, Any]) -> Iterator[str]:
-    """What happened, why where it didn't go through, and what to do."""
-    yield f"{found['collection']}: {_happened(found)}."
-    if found["state"] in {"soaking", "done"}:
-        progress = found["progress"]
-        chunks = output.count(progress["chunks_done"], "chunk")
-        yield f"{output.count(progress['documents_done'], 'document')}, {chunks}{_after(found)}."
-    if found["state"] in HALTED | {"ready"}:
-        yield from (f"  {line}" for line in text.gates(found))
-    if found["failed"]:
-        yield from text.failed(found)
-    if found["next"]:
-        yield found["next"]
+def is_rollback_over(migration: Migration) -> bool:
+    return migration.state in migration_states.ENDED | HALTED
 
 
-def _happened(found: dict[str, Any]) -> str:
-    old, new = text.ends(found)
-    error = f": {part.rstrip('.')}" if (part := text.error(found)) else ""
-    happened = {
-        "soaking": f"cut over, searches use {new} now",
-        "done": "done" if new == text.GONE else f"done, it is in {new} now",
+def rollback_exit_code(migration: Migration) -> int:
+    return 0 if migration.state == "rolled_back" else exit_code(migration) or 1
+
+
+def describe(migration: Migration) -> Iterator[str]:
+    """What happened, why if it didn't succeed, and what to do."""
+    yield f"{migration.collection}: {_describe_state(migration)}."
+    if migration.state in {"soaking", "done"}:
+        progress = migration.progress
+        documents = output.count(progress.documents_done, "document")
+        chunks = output.count(progress.chunks_done, "chunk")
+        yield f"{documents}, {chunks}{_time_until_ready(migration)}."
+    if migration.state in HALTED | {"ready"}:
+        yield from (f"  {line}" for line in text.gate_lines(migration))
+    yield from text.failed_lines(migration)
+    if migration.next:
+        yield migration.next
+
+
+def _describe_state(migration: Migration) -> str:
+    old, new = text.endpoints(migration)
+    reason = text.error(migration).rstrip(".")
+    suffix = f": {reason}" if reason else ""
+    descriptions = {
+        "soaking": f"cut over; searches now use {new}",
+        "done": f"done; searches use {new}",
         "ready": f"ready to be cut over to {new}",
-        "blocked": f"blocked, searches still use {old}{error}",
-        "failed": f"failed, searches still use {old}{error}",
-        "cancelled": f"cancelled, it stays in {old}",
-        "rolled_back": "rolled back"
-        if old == text.GONE
-        else f"rolled back, searches use {old} again",
+        "blocked": f"blocked; searches still use {old}{suffix}",
+        "failed": f"failed; searches still use {old}{suffix}",
+        "cancelled": f"cancelled; searches still use {old}",
+        "rolled_back": f"rolled back; searches use {old} again",
         "paused": "paused",
     }
-    return happened.get(found["state"], str(found["state"]))
+    return descriptions.get(migration.state, migration.state)
 
 
-def _after(found: dict[str, Any]) -> str:
-    """How long it took, pauses included, but not how long it waited for its owner."""
-    at = {step["state"]: datetime.fromisoformat(step["at"]) for step in found["history"]}
-    if "ready" not in at:
+def _time_until_ready(migration: Migration) -> str:
+    """How long it took, pauses included, but not how long it then waited for somebody."""
+    began = {change.state: change.at for change in migration.history}
+    if "ready" not in began:
         return ""
-    began = datetime.fromisoformat(found["created_at"])
-    return f", ready after {output.seconds((at['ready'] - began).total_seconds())}"
+    elapsed = began["ready"] - migration.created_at
+    return f", ready after {output.seconds(elapsed.total_seconds())}"

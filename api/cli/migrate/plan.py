@@ -1,44 +1,37 @@
+"""`vecmark migrate plan`: what a migration would take, as labels and values."""
+
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import click
 
-from api.cli import output
-from api.cli.migrate import sessions, text
+from api.cli import flags, output, tables
+from api.cli.migrate import requests, sessions, text
+from api.schemas import migrations as migration_schemas
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 CHANGES = {
     "space": "the model: every text is embedded again",
     "chunking": "the chunking: every text is split and embedded again",
-    "query-prompt": "the query prompt alone: switched at once, nothing is embedded again",
+    "query-prompt": "only the query prompt: switched at once, nothing is embedded again",
     "none": "nothing",
 }
 
 
 def target_options(command: Command) -> Command:
-    """The options that say where a collection is to go."""
-    for option in (
-        click.option("--chunk-overlap", type=click.IntRange(0), help="Tokens neighbours share."),
-        click.option("--chunk-size", type=click.IntRange(1), help="Tokens of a chunk at most."),
-        click.option(
-            "--chunking", type=click.Choice(["sentence", "none"]), help="How texts are split."
-        ),
-        click.option("--to", "model", required=True, metavar="MODEL", help="The model to move to."),
-    ):
-        command = option(command)
-    return command
+    """Add the options that say what to move a collection to."""
+    command = flags.chunking_options(command)
+    about = "Model to move to."
+    return click.option("--to", "model", required=True, metavar="MODEL", help=about)(command)
 
 
 def target_fields(
     model: str, chunking: str | None, size: int | None, overlap: int | None
 ) -> dict[str, Any]:
-    """The fields of a request that say where a collection is to go."""
-    parts = {"strategy": chunking, "size": size, "overlap": overlap}
-    split = {key: value for key, value in parts.items() if value is not None}
-    if split and chunking is None:
-        split["strategy"] = "sentence"
-    return {"model": model} | ({"chunking": split} if split else {})
+    """The fields of a request that say what to move a collection to."""
+    fields = flags.chunking_fields(chunking, size, overlap)
+    return {"model": model} | ({"chunking": fields} if fields else {})
 
 
 @click.command()
@@ -53,91 +46,91 @@ def plan(
     collection: str | None,
     every: bool,
     as_json: bool,
-    **given: Any,
+    **connection: Any,
 ) -> None:
-    """Measure what a migration would take: time, disk, memory, and what writes cost meanwhile.
+    """Measure what a migration would take.
 
-    Takes some seconds and changes nothing.
+    Shows time, disk, memory, and how much slower writes get meanwhile. Takes some seconds and
+    changes nothing.
     """
     body = target_fields(model, chunking, chunk_size, chunk_overlap)
 
-    async def work(session: sessions.Session, name: str) -> sessions.Done:
-        from api.cli.migrate import sessions
-
-        found = await session.service.request("POST", sessions.path(name, "plan"), json=body)
+    async def work(session: sessions.Session, name: str) -> sessions.Result:
+        path = requests.path(name, "plan")
+        answer = await session.service.request("POST", path, migration_schemas.Plan, json=body)
         if not as_json:
-            show(name, found)
-        return sessions.Done(found)
+            show(name, answer.value)
+        return sessions.Result(answer.content)
 
-    sessions.run(given, sessions.Scope(collection, every), work, as_json=as_json)
+    sessions.run(connection, sessions.Scope(collection, every), work, as_json=as_json)
 
 
-def show(name: str, found: dict[str, Any]) -> None:
-    for line in text.aligned(rows(name, found)):
+def show(name: str, plan: migration_schemas.Plan) -> None:
+    for line in tables.aligned(rows(name, plan)):
         output.line(line)
-    for warning in found["warnings"]:
+    for warning in plan.warnings:
         output.line(f"Warning: {warning}", err=True)
 
 
-def rows(name: str, found: dict[str, Any]) -> list[tuple[str, object]]:
+def rows(name: str, plan: migration_schemas.Plan) -> list[tuple[str, object]]:
     """A plan's labels and values."""
-    shown = [
+    head: list[tuple[str, object]] = [
         ("collection", name),
-        ("now", _side(found["source"])),
-        ("then", _side(found["target"])),
-        ("changes", CHANGES.get(found["change"], found["change"])),
+        ("now", _side(plan.source)),
+        ("then", _side(plan.target)),
+        ("changes", CHANGES.get(plan.change, plan.change)),
     ]
-    # Of one that is needed the detail sums up what the rows below say.
-    return shown + (
-        list(_costs(found)) if found["needed"] else [("needed", f"no: {found['detail']}")]
-    )
+    # If the migration is needed, its detail only sums up the rows below.
+    costs = list(_costs(plan)) if plan.needed else [("needed", f"no: {plan.detail}")]
+    return head + costs
 
 
-def _side(part: dict[str, Any]) -> str:
-    limit = f"up to {part['max_tokens']:,} tokens" if part["max_tokens"] else "no limit of tokens"
-    split = text.chunking(part["chunking"])
-    return f"{part['space']['model']}, {part['dimensions']:,} dimensions, {limit}, {split}"
+def _side(side: migration_schemas.PlannedSide) -> str:
+    limit = f"up to {side.max_tokens:,} tokens" if side.max_tokens else "no token limit"
+    split = text.chunking(side.chunking)
+    return f"{side.space.model}, {side.dimensions:,} dimensions, {limit}, {split}"
 
 
-def _costs(found: dict[str, Any]) -> Iterator[tuple[str, object]]:
-    sampled, seconds = found["sampled"], found["seconds"]
-    estimated = f", estimated from {sampled:,}" if sampled < found["documents"] else ""
-    yield "documents", f"{found['documents']:,}{estimated}"
-    yield "chunks", f"{found['chunks']:,}"
-    yield "tokens", f"{found['tokens']:,}"
-    cut = output.count(found["cut_without_chunking"], "text")
-    yield "cut", f"{cut} would be, with chunking off"
-    yield "time", output.span(seconds["low"], seconds["likely"], seconds["high"])
-    if found["rates"]:
-        yield "speed", "; ".join(_rate(rate) for rate in found["rates"])
-    yield "disk", _disk(found["disk"])
-    yield "memory", _memory(found["memory"])
-    cost = found["write_cost"]
+def _costs(plan: migration_schemas.Plan) -> Iterator[tuple[str, object]]:
+    estimated = f", estimated from {plan.sampled:,}" if plan.sampled < plan.documents else ""
+    yield "documents", f"{plan.documents:,}{estimated}"
+    yield "chunks", f"{plan.chunks:,}"
+    yield "tokens", f"{plan.tokens:,}"
+    yield "cut", f"{output.count(plan.cut_without_chunking, 'text')} would be, without chunking"
+    yield "time", output.span(plan.seconds.low, plan.seconds.likely, plan.seconds.high)
+    if plan.rates:
+        yield "speed", "; ".join(_rate(rate) for rate in plan.rates)
+    yield "disk", _disk(plan.disk)
+    yield "memory", _memory(plan.memory)
+    cost = plan.write_cost
     yield (
         "writes",
-        f"{cost['encode_ms_per_document']:.1f} ms to encode and "
-        f"{cost['insert_ms_per_document']:.1f} ms to store more for each document meanwhile",
+        f"each document takes {cost.encode_ms_per_document:.1f} ms longer to encode and "
+        f"{cost.insert_ms_per_document:.1f} ms longer to store meanwhile",
     )
 
 
-def _rate(rate: dict[str, Any]) -> str:
-    texts = f"chunks up to {rate['up_to_tokens']:,} tokens {output.rate(rate['chunks_per_s'])}"
-    return f"{texts} ({rate['tokens_per_s']:,.0f} tokens/s)"
+def _rate(rate: migration_schemas.PlannedRate) -> str:
+    chunks = f"chunks up to {rate.up_to_tokens:,} tokens {output.rate(rate.chunks_per_s)}"
+    return f"{chunks} ({rate.tokens_per_s:,.0f} tokens/s)"
 
 
-def _disk(disk: dict[str, Any]) -> str:
-    parts = ((key, disk[f"{key}_bytes"]) for key in ("table", "hnsw", "wal"))
-    names = {"table": "vectors", "hnsw": "HNSW", "wal": "write-ahead log"}
-    made_of = ", ".join(f"{names[key]} {output.size(count)}" for key, count in parts if count)
-    free = disk["free_bytes"]
-    room = "what is free isn't known" if free is None else f"{output.size(free)} free"
-    if disk["fits"] is False:
-        room += ": TOO LITTLE"
-    return f"{output.size(disk['peak_bytes'])} at the peak ({made_of}); {room}"
+def _disk(disk: migration_schemas.PlannedDisk) -> str:
+    parts = (
+        ("vectors", disk.table_bytes),
+        ("HNSW", disk.hnsw_bytes),
+        ("write-ahead log", disk.wal_bytes),
+    )
+    sizes = ", ".join(f"{name} {output.size(count)}" for name, count in parts if count)
+    free = "free space unknown"
+    if disk.free_bytes is not None:
+        free = f"{output.size(disk.free_bytes)} free"
+    suffix = ": NOT ENOUGH" if disk.fits is False else ""
+    return f"{output.size(disk.peak_bytes)} at the peak ({sizes}); {free}{suffix}"
 
 
-def _memory(memory: dict[str, Any]) -> str:
-    room = f"of {output.size(memory['limit_bytes'])} for models"
-    fits = "" if memory["fits"] else ": TOO LITTLE"
-    models, target = memory["models_bytes"], memory["target_bytes"]
-    return f"{output.size(models)} with {output.size(target)} of the new one, {room}{fits}"
+def _memory(memory: migration_schemas.PlannedMemory) -> str:
+    models = f"{output.size(memory.models_bytes)} with the new model"
+    target, limit = output.size(memory.target_bytes), output.size(memory.limit_bytes)
+    suffix = "" if memory.fits else ": NOT ENOUGH"
+    return f"{models} ({target}), of {limit} for models{suffix}"

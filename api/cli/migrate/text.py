@@ -1,202 +1,205 @@
 """A migration in words: the lines of `status`, and the parts that the live view shows."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Mapping
+from typing import Protocol
 
-from api.cli import output
+from api.cli import output, tables
+from api.schemas.migrations import Migration, MigrationSide, StateChange
+from api.schemas.reports import Gate
 
-# States in which texts are still embedded or an index is built.
+# States in which texts are being embedded or an index is being built.
 WORKING = frozenset({"planned", "backfilling", "building", "verifying", "cutting"})
-
-# An index that was dropped as the migration ended.
-GONE = "(dropped)"
-WHY_SHOWN = 100
-# The other gates are least values.
-AT_MOST = frozenset({"ndcg_drop"})
+REASON_LENGTH = 100
+# The limits of the other gates are minimum values.
+MAXIMUM_GATES = frozenset({"ndcg_drop"})
 
 
-def aligned(rows: Iterable[tuple[str, object]]) -> list[str]:
-    """Labels and values as `collections show` has them, as wide as the longest label."""
-    rows = list(rows)
-    width = max((len(label) for label, _ in rows), default=0) + 1
-    return [f"{label + ':':<{width}} {value}" for label, value in rows]
+class Chunking(Protocol):
+    """How texts are split, as a migration and a plan have it."""
+
+    @property
+    def strategy(self) -> str: ...
+
+    @property
+    def size(self) -> int | None: ...
+
+    @property
+    def overlap(self) -> int | None: ...
 
 
-def describe(found: dict[str, Any]) -> list[str]:
-    """All that `status` shows."""
-    lines = aligned(_rows(found))
-    if judged := gates(found):
-        lines += ["gates:", *(f"  {line}" for line in judged)]
-    return [*lines, *failed(found), "history:", *(f"  {line}" for line in history(found))]
+def describe(migration: Migration) -> list[str]:
+    """Everything that `status` shows."""
+    lines = tables.aligned(_rows(migration))
+    if gates := gate_lines(migration):
+        lines += ["gates:", *(f"  {line}" for line in gates)]
+    history = [f"  {history_line(change)}" for change in migration.history]
+    return [*lines, *failed_lines(migration), "history:", *history]
 
 
-def _rows(found: dict[str, Any]) -> list[tuple[str, object]]:
-    state = found["state"]
-    if found["resume_state"]:
-        state += f" (goes on with {found['resume_state']})"
-    shown = [
-        ("migration", found["id"]),
-        ("collection", found["collection"]),
+def _rows(migration: Migration) -> list[tuple[str, object]]:
+    state: str = migration.state
+    if migration.resume_state:
+        state += f" (resumes with {migration.resume_state})"
+    kept_until = migration.retained_until if migration.lag else None
+    chunks = f"{migration.progress.chunks_done:,}"
+    rows: list[tuple[str, object]] = [
+        ("migration", migration.id),
+        ("collection", migration.collection),
         ("state", state),
-        ("error", error(found)),
-        ("next", found["next"]),
-        ("waiting", found["waiting"]),
-        ("from", side(found["source"])),
-        ("to", side(found["target"])),
-        ("documents", ", ".join([documents(found, noun=""), *troubles(found)])),
-        ("chunks", ", ".join([f"{found['progress']['chunks_done']:,}", *speed(found)])),
-        ("work", ", ".join(work(found))),
-        ("build", build(found)),
-        ("old index", lag(found)),
-        ("kept until", found["lag"] and moment(found["retained_until"])),
-        ("forced", found["options"]["forced"]),
+        ("error", error(migration)),
+        ("next", migration.next),
+        ("waiting", migration.waiting),
+        ("from", _side(migration.source)),
+        ("to", _side(migration.target)),
+        ("documents", ", ".join([documents(migration, noun=""), *shortfalls(migration)])),
+        ("chunks", ", ".join([chunks, *speed(migration)])),
+        ("work", ", ".join(work(migration))),
+        ("build", build_progress(migration)),
+        ("old index", old_index_lag(migration)),
+        ("kept until", output.timestamp(kept_until) if kept_until else ""),
+        ("forced", migration.options.forced),
     ]
-    return [(label, value) for label, value in shown if value]
+    return [(label, value) for label, value in rows if value]
 
 
-def side(part: dict[str, Any] | None) -> str:
-    if part is None:
-        return GONE
-    loaded = "" if part["loaded"] else ", its model is not loaded"
-    return f"{part['space']['model']}, index {part['index']}, {chunking(part['chunking'])}{loaded}"
+def _side(side: MigrationSide) -> str:
+    suffix = "" if side.loaded else ", its model is not loaded"
+    return f"{side.space.model}, index {side.index}, {chunking(side.chunking)}{suffix}"
 
 
-def chunking(given: dict[str, Any]) -> str:
+def chunking(options: Chunking) -> str:
     """`chunking sentence, size 254, overlap 32`."""
-    rest = "".join(f", {key} {given[key]}" for key in ("size", "overlap") if given.get(key))
-    return f"chunking {given['strategy']}{rest if given['strategy'] != 'none' else ''}"
+    if options.strategy == "none":
+        return "chunking none"
+    parts = {"size": options.size, "overlap": options.overlap}
+    return f"chunking {options.strategy}" + "".join(
+        f", {name} {value}" for name, value in parts.items() if value
+    )
 
 
-def ends(found: dict[str, Any]) -> tuple[str, str]:
-    """What it goes from and to: the models, with one model the chunkings."""
-    sides = found["source"], found["target"]
-    if len({side["space"]["id"] for side in sides if side}) == 1 and all(sides):
-        old, new = (chunking(side["chunking"]) for side in sides)
-    else:
-        old, new = (side["space"]["model"] if side else GONE for side in sides)
-    return old, new
+def endpoints(migration: Migration) -> tuple[str, str]:
+    """What it moves from and to: the models, or the chunkings if the model stays."""
+    source, target = migration.source, migration.target
+    if source.space.id == target.space.id:
+        return chunking(source.chunking), chunking(target.chunking)
+    return source.space.model, target.space.model
 
 
-def documents(found: dict[str, Any], noun: str = " documents") -> str:
+def documents(migration: Migration, noun: str = " documents") -> str:
     """`420 of 1,000 documents (42 %)`."""
-    progress = found["progress"]
-    done, total = progress["documents_done"], progress["documents"]
+    done, total = migration.progress.documents_done, migration.progress.documents
     return f"{done:,} of {total:,}{noun} ({output.share(done, total)})"
 
 
-def troubles(found: dict[str, Any]) -> list[str]:
-    """Texts that were set aside, and writes that the new index still lacks."""
-    progress = found["progress"]
-    return [f"{progress[key]:,} {key}" for key in ("failed", "pending") if progress[key]]
+def shortfalls(migration: Migration) -> list[str]:
+    """Texts that failed, and writes that the new index still lacks."""
+    progress = migration.progress
+    return _nonzero({"failed": progress.failed, "pending": progress.pending})
 
 
-def speed(found: dict[str, Any]) -> list[str]:
-    """Chunks a second and the time left, while there are any."""
-    progress = found["progress"]
-    if found["state"] != "backfilling":
+def _nonzero(counts: Mapping[str, int]) -> list[str]:
+    return [f"{count:,} {name}" for name, count in counts.items() if count]
+
+
+def speed(migration: Migration) -> list[str]:
+    """Chunks per second and the time left, while texts are being embedded."""
+    if migration.state != "backfilling":
         return []
-    rate, eta_s = progress["rate"], progress["eta_s"]
+    rate, eta_s = migration.progress.rate, migration.progress.eta_s
     parts = [] if rate is None else [output.rate(rate)]
     return parts if eta_s is None else [*parts, f"about {output.seconds(eta_s)} left"]
 
 
-def work(found: dict[str, Any]) -> list[str]:
-    """Who embeds just now, how fast it may be, and what searches feel of it."""
-    progress, options = found["progress"], found["options"]
+def work(migration: Migration) -> list[str]:
+    """How many workers embed now, how fast they may be, and how searches are affected."""
+    progress, options = migration.progress, migration.options
     parts = []
-    if found["state"] == "backfilling":
-        workers = progress["workers"]
-        parts.append(output.count(workers, "worker") if workers else "no worker")
-        if progress["pace"] is not None:
-            parts.append(f"pace {output.share(progress['pace'], 1)}")
-        if options["max_rate"] is not None:
-            parts.append(f"at most {output.rate(options['max_rate'])}")
-    if found["state"] in WORKING and progress["query_p95_ms"] is not None:
-        bound = options["query_p95_ms"]
-        yields = "" if bound is None else f" (slows down over {bound:g})"
-        parts.append(f"query p95 {progress['query_p95_ms']:.1f} ms{yields}")
+    if migration.state == "backfilling":
+        parts.append(output.count(progress.workers, "worker") if progress.workers else "no worker")
+        if progress.pace is not None:
+            parts.append(f"pace {output.share(progress.pace, 1)}")
+        if options.max_rate is not None:
+            parts.append(f"at most {output.rate(options.max_rate)}")
+    if migration.state in WORKING and progress.query_p95_ms is not None:
+        bound = options.query_p95_ms
+        suffix = "" if bound is None else f" (slows down above {bound:g} ms)"
+        parts.append(f"query p95 {progress.query_p95_ms:.1f} ms{suffix}")
     return parts
 
 
-def limits(found: dict[str, Any]) -> str:
-    """How fast it may go."""
-    rate, p95 = found["options"]["max_rate"], found["options"]["query_p95_ms"]
-    speed = "as fast as it can" if rate is None else f"at most {output.rate(rate)}"
-    return speed if p95 is None else f"{speed}, slower while query p95 is over {p95:g} ms"
+def limits(migration: Migration) -> str:
+    """How fast it may run."""
+    rate, p95 = migration.options.max_rate, migration.options.query_p95_ms
+    limit = "as fast as it can" if rate is None else f"at most {output.rate(rate)}"
+    return limit if p95 is None else f"{limit}, slower while query p95 is above {p95:g} ms"
 
 
-def build(found: dict[str, Any]) -> str:
-    part = found["progress"]["build"]
-    return f"{part['phase']} {output.share(part['share'], 1)}" if part else ""
+def build_progress(migration: Migration) -> str:
+    """How far the HNSW index is built."""
+    build = migration.progress.build
+    return f"{build.phase} {output.share(build.share, 1)}" if build else ""
 
 
-def lag(found: dict[str, Any]) -> str:
+def old_index_lag(migration: Migration) -> str:
     """How far the index that is kept for a rollback is behind."""
-    part = found["lag"]
-    if part is None:
+    lag = migration.lag
+    if lag is None:
         return ""
-    behind = [f"{part[key]:,} {key}" for key in ("pending", "failed") if part[key]]
+    behind = _nonzero({"pending": lag.pending, "failed": lag.failed})
     return f"behind: {', '.join(behind)}" if behind else "up to date"
 
 
-def error(found: dict[str, Any]) -> str:
-    """Why it doesn't go on, where its gates and texts don't say it already."""
-    told = found["failed"] or (found["verdict"] and not found["verdict"]["passed"])
-    return "" if found["state"] == "blocked" and told else found["error"] or ""
+def error(migration: Migration) -> str:
+    """Why it stopped, unless its gates and failed texts say so already."""
+    has_failed_gates = migration.verdict is not None and not migration.verdict.passed
+    if migration.state == "blocked" and (migration.failed or has_failed_gates):
+        return ""
+    return migration.error or ""
 
 
-def gates(found: dict[str, Any]) -> list[str]:
+def gate_lines(migration: Migration) -> list[str]:
     """A line for each gate of the verdict."""
-    verdict = found["verdict"]
-    return [_gate(gate) for gate in verdict["gates"]] if verdict else []
+    return [_gate_line(gate) for gate in migration.verdict.gates] if migration.verdict else []
 
 
-def _gate(gate: dict[str, Any]) -> str:
-    mark = "passed" if gate["passed"] else "NOT PASSED"
-    value = "not measured" if gate["value"] is None else f"{gate['value']:.4g}"
-    bound = "at most" if gate["name"] in AT_MOST else "at least"
-    detail = f": {gate['detail']}" if gate["detail"] else ""
-    return f"{gate['name']} {value}, {bound} {gate['limit']:.4g}, {mark}{detail}"
+def _gate_line(gate: Gate) -> str:
+    mark = "passed" if gate.passed else "NOT PASSED"
+    value = "not measured" if gate.value is None else f"{gate.value:.4g}"
+    bound = "at most" if gate.name in MAXIMUM_GATES else "at least"
+    detail = f": {gate.detail}" if gate.detail else ""
+    return f"{gate.name} {value}, {bound} {gate.limit:.4g}, {mark}{detail}"
 
 
-def failed(found: dict[str, Any]) -> list[str]:
-    """The texts that were set aside, as many as the service names."""
-    texts: Sequence[dict[str, str]] = found["failed"]
+def failed_lines(migration: Migration) -> list[str]:
+    """The texts that failed, as many as the service names."""
+    texts = migration.failed
     if not texts:
         return []
-    total = max(found["progress"]["failed"], len(texts))
-    more = [f"  ... and {total - len(texts):,} more"] if total > len(texts) else []
-    shown = [f"  {text['id']}: {' '.join(text['reason'].split())}" for text in texts]
-    return [f"{output.count(total, 'text')} failed:", *shown, *more]
+    total = max(migration.progress.failed, len(texts))
+    lines = [f"  {text.id}: {' '.join(text.reason.split())}" for text in texts]
+    rest = [f"  ... and {total - len(texts):,} more"] if total > len(texts) else []
+    return [f"{output.count(total, 'text')} failed:", *lines, *rest]
 
 
-def history(found: dict[str, Any]) -> list[str]:
-    return [
-        f"{moment(step['at'])}  {step['state']:<11}  {short(step['why'] or '')}".rstrip()
-        for step in found["history"]
-    ]
+def history_line(change: StateChange) -> str:
+    reason = shorten(change.why or "")
+    return f"{output.timestamp(change.at)}  {change.state:<11}  {reason}".rstrip()
 
 
-def short(text: str) -> str:
-    """A reason in one line; the gates, the texts and the error are told in full elsewhere."""
-    flat = " ".join(text.split())
-    return flat if len(flat) <= WHY_SHOWN else flat[: WHY_SHOWN - 1].rstrip() + "…"
+def shorten(reason: str) -> str:
+    """A reason in one line; gates, failed texts and errors are shown in full elsewhere."""
+    flat = " ".join(reason.split())
+    return flat if len(flat) <= REASON_LENGTH else flat[: REASON_LENGTH - 1].rstrip() + "…"
 
 
-def moment(iso: str) -> str:
-    """A time of the service in the time of this machine."""
-    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def line(found: dict[str, Any]) -> str:
+def summary(migration: Migration) -> str:
     """How far it is, in one line."""
-    parts = [documents(found), *troubles(found)]
-    parts += [output.count(found["progress"]["chunks_done"], "chunk"), *speed(found)]
-    if part := build(found):
-        parts.append(part)
-    if part := lag(found):
-        parts.append(f"old index {part}")
-    if found["waiting"]:
-        parts.append(f"waits: {found['waiting']}")
-    return f"{found['collection']} {found['state']}: {', '.join(parts)}"
+    chunks = output.count(migration.progress.chunks_done, "chunk")
+    parts = [documents(migration), *shortfalls(migration), chunks, *speed(migration)]
+    if build := build_progress(migration):
+        parts.append(build)
+    if lag := old_index_lag(migration):
+        parts.append(f"old index {lag}")
+    if migration.waiting:
+        parts.append(f"waiting: {migration.waiting}")
+    return f"{migration.collection} {migration.state}: {', '.join(parts)}"

@@ -1,95 +1,96 @@
+"""`vecmark models add`."""
+
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from api.cli import errors, flags, output
-
-if TYPE_CHECKING:
-    from embedding.registry import added
+from api.cli import errors, flags, formats, output, samples
+from embedding.model_files import description, int8_graph
+from embedding.registry import added
 
 CALIBRATION_TEXTS = 300
 
 
 @click.command()
 @click.argument("source")
-@click.option("--name", help="What to call it.  [default: its folder's name, or the hub's]")
+@click.option("--name", help="Name for the model.  [default: the directory's or the hub's]")
 @click.option(
-    "--precision", type=click.Choice(["float", "int8"]), default="float", help="Its own space each."
+    "--precision",
+    type=click.Choice(["float", "int8"]),
+    default="float",
+    help="Precision of the weights; each is a space of its own.",
 )
 @click.option(
     "--calibrate",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Texts like those to embed, for int8: .txt, one a line, or .jsonl with `text`.",
+    help="Typical texts to calibrate int8 with: .txt with one per line, or .jsonl with `text`.",
 )
-@click.option("--max-tokens", type=click.IntRange(3), help="Its limit, special tokens included.")
-@click.option("--query-prompt", help="Put before every query; empty means none.")
-@click.option("--document-prompt", help="Put before every document; empty means none.")
-@click.option("--dimensions", type=click.IntRange(1), help="How many are kept of each vector.")
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(3),
+    help="Maximum tokens per text.",
+)
+@click.option("--query-prompt", help="Prefix for every query; empty means none.")
+@click.option("--document-prompt", help="Prefix for every document; empty means none.")
+@click.option("--dimensions", type=click.IntRange(1), help="Dimensions to keep of each vector.")
 @flags.options(("data_dir",))
 def add(
     source: str,
     name: str | None,
     calibrate: Path | None,
     data_dir: str | None,
-    **wishes: Any,
+    **model_options: Any,
 ) -> None:
-    """Add a model: ORG/NAME[@REVISION] of the hub, or a directory, which is copied.
+    """Add a model from the hub or from a directory.
 
-    What was added keeps its space whatever happens to the source later. With int8, or another limit
-    or prompt, the same model can be added again under another name.
+    SOURCE is ORG/NAME[@REVISION] on the hub, or a directory, which is copied: later changes to it
+    don't affect the added model. The same model can be added again under another name, with int8 or
+    with another limit or prompt.
     """
-    chosen = flags.load({"data_dir": data_dir})
-    if calibrate is not None and wishes["precision"] != "int8":
-        raise errors.Failure("--calibrate is for --precision int8")
-    from embedding.model_files import description
-    from embedding.registry import added
-
-    options = description.ModelOptions(**wishes)
+    settings = flags.load({"data_dir": data_dir})
+    if calibrate is not None and model_options["precision"] != "int8":
+        raise errors.Failure("--calibrate needs --precision int8")
+    options = description.ModelOptions(**model_options)
     texts = None
     if options.precision == "int8":
-        texts = _calibration(source, calibrate)
+        texts = _calibration_texts(source, calibrate)
     request = added.AddModel(source=source, name=name, options=options, calibration=texts)
-    doing = "Downloading" if request.hub_id else "Copying"
+    action = "Downloading" if request.hub_id else "Copying"
     if texts is not None:
-        doing += f" and quantising, calibrated with {output.count(len(texts), 'text')}:"
-    output.line(f"{doing} {source} ...", err=True)
-    _tell(added.add(request, chosen.models_dir), request)
+        action += f" and quantising, calibrated with {output.count(len(texts), 'text')}:"
+    output.line(f"{action} {source} ...", err=True)
+    _report(added.add(request, settings.models_dir), request)
 
 
-def _tell(result: "added.Added", request: "added.AddModel") -> None:
+def _report(result: added.Added, request: added.AddModel) -> None:
     model = result.model
     output.line(f"{model.name} is {'' if result.new else 'already '}in {model.directory}")
     if model.int8 is not None:
         output.line(f"int8: {model.int8.describe()}")
     for warning in model.warnings:
         output.line(f"Warning: {warning}", err=True)
-    used = model.name
+    name = model.name
     if request.hub_id and model.name == request.source:
-        used = f"{request.hub_id[0]}@{model.revision}"
-    output.line(f"Use it: vecmark collections create NAME --model {used}")
-    output.line(f'or in requests: "model": "{used}". The first use converts it: a while.')
+        name = f"{request.hub_id[0]}@{model.revision}"
+    output.line(f"Use it: vecmark collections create NAME --model {name}")
+    output.line(f'or in requests: "model": "{name}". First use converts it (about 20 s).')
 
 
-def _calibration(source: str, given: Path | None) -> Sequence[str] | None:
-    """The texts for int8; None where the source brings its graph and no text is given."""
-    from api.cli import samples
-    from embedding.model_files import int8_graph
-
-    if given is None and int8_graph.exists(Path(source).expanduser()):
+def _calibration_texts(source: str, file: Path | None) -> Sequence[str] | None:
+    """The texts for int8; None if the source has its own int8 graph and no file is named."""
+    if file is None and int8_graph.exists(Path(source).expanduser()):
         return None
-    texts = _texts(given or samples.sample_file())
+    texts = _read_texts(file or samples.sample_file())
     if not texts:
-        raise errors.Failure(f"{given}: holds no text")
-    # More don't make it better; from a sorted file not only its beginning is taken.
+        raise errors.Failure(f"{file}: contains no text")
+    # More texts don't make it better; evenly spaced ones represent a sorted file, too.
     step = max(1.0, len(texts) / CALIBRATION_TEXTS)
     return [texts[int(no * step)] for no in range(min(len(texts), CALIBRATION_TEXTS))]
 
 
-def _texts(file: Path) -> list[str]:
-    from api.cli import formats
-
+def _read_texts(file: Path) -> list[str]:
     kind = file.suffix.lower()
     if kind == ".txt":
         try:
@@ -98,7 +99,7 @@ def _texts(file: Path) -> list[str]:
             raise errors.Failure(f"{file}: not UTF-8 text ({error})") from error
         return [line for line in lines if line.strip()]
     if kind not in formats.LINES:
-        raise errors.Failure(f"{file}: texts to calibrate with are a .txt or a .jsonl file")
+        raise errors.Failure(f"{file}: calibration texts must be a .txt or a .jsonl file")
     texts = []
     for record in formats.read(file, str(file), formats.Fields()):
         if record.document is None:

@@ -1,83 +1,84 @@
+"""`vecmark models remove`."""
+
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from api import settings
 from api.cli import errors as cli_errors
 from api.cli import flags, output
-
-if TYPE_CHECKING:
-    from embedding.model_files import description
-    from embedding.registry import sources
+from api.cli.models import show
+from api.schemas import models as model_schemas
+from api.settings import Settings
+from embedding import errors
+from embedding.conversion import cache
+from embedding.model_files import description
+from embedding.registry import added, sources
 
 
 @click.command()
 @click.argument("name")
-@click.option("--force", is_flag=True, help="Even where a collection needs it.")
+@click.option("--force", is_flag=True, help="Remove it even if a collection needs it.")
 @flags.options((*flags.CONNECTION, "model_roots"))
-def remove(name: str, force: bool, **given: Any) -> None:
-    """Delete a model that was added; refused while a collection needs its files."""
-    chosen = flags.load(given)
-    from embedding import errors
-    from embedding.conversion import cache
-    from embedding.registry import added, sources
+def remove(name: str, force: bool, **flag_values: Any) -> None:
+    """Remove an added model and its files.
 
-    source = sources.resolve(name, roots=(), models_dir=chosen.models_dir)
-    if source.directory.parent != chosen.models_dir:
-        raise cli_errors.Failure(f"{name} was not added by `vecmark models add`: its files stay")
+    Refused while a collection needs them.
+    """
+    settings = flags.load(flag_values)
+    source = sources.resolve(name, roots=(), models_dir=settings.models_dir)
+    if source.directory.parent != settings.models_dir:
+        raise cli_errors.Failure(
+            f"{name} was not added with `vecmark models add`: its files are not deleted"
+        )
     try:
-        found = sources.descriptions.get(source)
+        model = sources.descriptions.get(source)
     except errors.EmbeddingError:
-        found = None  # damaged: it serves nobody
+        model = None  # damaged: nothing can use it
     if not force:
-        _refuse_needed(chosen, source)
+        _require_unneeded(settings, source)
     added.remove(source)
-    if found is not None and _elsewhere(chosen, found.space.fingerprint, found.options) is None:
-        cache.forget(found, cache_dir=chosen.cache_dir)
+    if model is not None and _find_other(settings, model.space.fingerprint, model.options) is None:
+        cache.forget(model, cache_dir=settings.cache_dir)
     output.line(f"Removed {source.name}.")
 
 
-def _refuse_needed(chosen: settings.Settings, source: "sources.ModelSource") -> None:
-    """Failure naming the collections that could no longer be searched by text."""
-    for entry in asyncio.run(_models(chosen)):
-        if not entry["collections"] or not _gives(source, entry):
+def _require_unneeded(settings: Settings, source: sources.ModelSource) -> None:
+    """Raises Failure naming the collections that could no longer be searched by text."""
+    for model in asyncio.run(show.read_models(settings)).value.data:
+        if not model.collections or not _makes_space(source, model):
             continue
-        if _elsewhere(chosen, entry["space"], _options(entry), but=source) is None:
-            names = ", ".join(entry["collections"])
+        if _find_other(settings, model.space, _options(model), ignored=source) is None:
+            names = ", ".join(model.collections)
             raise cli_errors.Failure(
-                f"{source.name} is the only place with the files of {entry['space'][:16]}..., which"
-                f" is the space of {names}; delete these collections or give them another model"
-                " first (--force removes it all the same: they can no longer be searched by text)"
+                f"{source.name} has the only files for the space {model.space[:16]}... of {names};"
+                " first delete these collections or migrate them to another model (--force removes"
+                " it anyway: they can then no longer be searched by text)"
             )
 
 
-def _gives(source: "sources.ModelSource", entry: dict[str, Any]) -> bool:
-    from embedding import errors
-    from embedding.registry import sources
-
-    if entry["directory"] == str(source.directory):
+def _makes_space(source: sources.ModelSource, model: model_schemas.Model) -> bool:
+    """Whether the files of `source` make the vectors of a stored space."""
+    if model.directory == str(source.directory):
         return True
     try:
-        found = sources.descriptions.get(source, _options(entry))
+        described = sources.descriptions.get(source, _options(model))
     except errors.EmbeddingError:
         return False
-    return found.space.fingerprint in (entry["space"], *entry["same_spaces"])
+    return described.space.fingerprint in (model.space, *model.same_spaces)
 
 
-def _elsewhere(
-    chosen: settings.Settings,
+def _find_other(
+    settings: Settings,
     fingerprint: str,
-    options: "description.ModelOptions",
+    options: description.ModelOptions,
     *,
-    but: "sources.ModelSource | None" = None,
-) -> "description.ModelDescription | None":
-    from embedding import errors
-    from embedding.registry import sources
-
+    ignored: sources.ModelSource | None = None,
+) -> description.ModelDescription | None:
+    """A model that makes the vectors of a space, other than `ignored`."""
     try:
         default = sources.resolve(
-            chosen.model, roots=chosen.model_roots, models_dir=chosen.models_dir
+            settings.model, roots=settings.model_roots, models_dir=settings.models_dir
         )
     except errors.EmbeddingError:
         default = None
@@ -85,27 +86,16 @@ def _elsewhere(
         return sources.find(
             fingerprint,
             options,
-            roots=chosen.model_roots,
-            models_dir=chosen.models_dir,
+            roots=settings.model_roots,
+            models_dir=settings.models_dir,
             default=default,
-            but=None if but is None else but.directory,
+            but=None if ignored is None else ignored.directory,
         )
     except errors.ModelNotFound:
         return None
 
 
-def _options(entry: dict[str, Any]) -> "description.ModelOptions":
-    """Under which the files of a stored space give that space again."""
-    from embedding.model_files import description
-
+def _options(model: model_schemas.Model) -> description.ModelOptions:
+    """The options with which the files of a stored space make that space again."""
     names = ("max_tokens", "query_prompt", "document_prompt", "dimensions", "precision")
-    return description.ModelOptions(**{name: entry[name] for name in names})
-
-
-async def _models(chosen: settings.Settings) -> list[dict[str, Any]]:
-    from api.cli import client
-
-    async with client.open_service(chosen) as service:
-        answer: dict[str, Any] = await service.request("GET", "/v1/models")
-    found: list[dict[str, Any]] = answer["data"]
-    return found
+    return description.ModelOptions(**{name: getattr(model, name) for name in names})

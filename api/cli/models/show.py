@@ -1,167 +1,166 @@
-"""A model as its files say, by the name that a person gives."""
+"""`vecmark models list`, `show` and `link`; a model as its files describe it."""
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import msgspec
 
-from api import settings
-from api.cli import flags, output
-
-if TYPE_CHECKING:
-    from embedding.model_files import description
+from api.cli import client, flags, output, tables
+from api.schemas import models as model_schemas
+from api.settings import Settings
+from embedding import errors
+from embedding.model_files import description
+from embedding.registry import sources
 
 COLUMNS = ("model", "dimensions", "tokens", "precision", "state", "collections", "space")
+FINGERPRINT_LENGTH = 16
+
+
+class _Items(msgspec.Struct, frozen=True):
+    """The models of the answer, unread."""
+
+    data: list[msgspec.Raw]
 
 
 @click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="The service's answer.")
+@flags.json_option
 @flags.options(flags.CONNECTION)
-def list_(as_json: bool, **given: Any) -> None:
-    """The models at hand and the collections that use them."""
-    chosen = flags.load(given)
-    answer = asyncio.run(_models(chosen))
-    found: list[dict[str, Any]] = answer["data"]
+def list_(as_json: bool, **connection: Any) -> None:
+    """List available models and their collections."""
+    settings = flags.load(connection)
+    answer = asyncio.run(read_models(settings))
+    models = answer.value
     if as_json:
-        output.as_json(found)
+        items = msgspec.json.decode(answer.content, type=_Items).data
+        output.raw_json(*map(bytes, items), is_list=True)
         return
-    rows: list[tuple[object, ...]] = [
-        (
-            ("* " if entry.get("default") else "  ") + entry["id"],
-            entry["dimensions"],
-            entry["max_tokens"] or "no limit",
-            entry["precision"],
-            entry["state"],
-            ", ".join(entry["collections"]),
-            entry["space"][:16],
-        )
-        for entry in found
-    ]
-    output.table(COLUMNS, rows + _not_loaded_yet(chosen, answer))
-    for entry in found:
-        for warning in entry.get("warnings") or ():
-            output.line(f"Warning: {entry['id']}: {warning}", err=True)
+    rows = [_row(model) for model in models.data]
+    tables.show(COLUMNS, rows + _unused_rows(settings, models))
+    for model in models.data:
+        for warning in model.warnings:
+            output.line(f"Warning: {model.id}: {warning}", err=True)
 
 
 @click.command()
 @click.argument("name", required=False)
 @flags.options(flags.MODELS)
-def show(name: str | None, **given: Any) -> None:
-    """What a model's files say: its space, limit, prompts and where each comes from."""
-    found = describe(flags.load(given), name)
-    limit = found.space.max_tokens
-    shown = [
-        ("model", found.name),
-        ("directory", found.directory),
-        ("disk", f"{_bytes(found.directory) / 1e6:,.1f} MB"),
-        ("revision", found.revision or "none"),
-        ("space", found.space.fingerprint),
-        ("precision", found.space.precision),
-        *([("int8", found.int8.describe())] if found.int8 else []),
-        ("dimensions", _dimensions(found)),
-        ("matryoshka", "yes" if found.matryoshka else "the model doesn't say so"),
+def show(name: str | None, **flag_values: Any) -> None:
+    """Show a model's space, limit and prompts.
+
+    Reads the model's files, and says where each value comes from.
+    """
+    model = describe_model(flags.load(flag_values), name)
+    limit = model.space.max_tokens
+    rows = [
+        ("model", model.name),
+        ("directory", model.directory),
+        ("disk", output.size(_disk_bytes(model.directory))),
+        ("revision", model.revision or "none"),
+        ("space", model.space.fingerprint),
+        ("precision", model.space.precision),
+        *([("int8", model.int8.describe())] if model.int8 else []),
+        ("dimensions", _dimensions(model)),
+        ("matryoshka", "yes" if model.matryoshka else "the model doesn't say so"),
         ("limit", f"{limit} tokens" if limit else "none"),
-        ("query prompt", f"{found.query_prompt.text!r} (from: {found.query_prompt.source})"),
-        ("text prompt", f"{found.document_prompt.text!r} (from: {found.document_prompt.source})"),
-        ("modules", ", ".join(module.kind for module in found.modules)),
+        ("query prompt", f"{model.query_prompt.text!r} (from: {model.query_prompt.source})"),
+        ("text prompt", f"{model.document_prompt.text!r} (from: {model.document_prompt.source})"),
+        ("modules", ", ".join(module.kind for module in model.modules)),
     ]
-    for label, value in shown:
-        output.line(f"{label + ':':<13} {value}")
-    for warning in found.warnings:
+    for line in tables.aligned(rows):
+        output.line(line)
+    for warning in model.warnings:
         output.line(f"Warning: {warning}", err=True)
-
-
-def _dimensions(found: "description.ModelDescription") -> str:
-    kept = found.space.dimensions
-    return str(kept) if kept == found.native_dimensions else f"{kept} of {found.native_dimensions}"
-
-
-def _bytes(directory: Path) -> int:
-    return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
-
-
-def _not_loaded_yet(chosen: settings.Settings, answer: dict[str, Any]) -> list[tuple[object, ...]]:
-    """What was added and no space is stored of: of another machine's only the names are known."""
-    known = {name for entry in answer["data"] for name in (entry["id"], *entry["aliases"])}
-    rows: dict[str, tuple[object, ...]] = {}
-    for name in answer["available"]:
-        if name not in known:
-            rows[name] = ("  " + name, "", "", "", "added", "", "")
-    if chosen.url is None:
-        spaces = {entry["space"] for entry in answer["data"]}
-        rows |= _added(chosen, spaces)
-    return list(rows.values())
-
-
-def _added(chosen: settings.Settings, stored: set[str]) -> dict[str, tuple[object, ...]]:
-    from embedding import errors
-    from embedding.registry import sources
-
-    rows: dict[str, tuple[object, ...]] = {}
-    for source in sources.known(chosen.models_dir):
-        try:
-            found = sources.descriptions.get(source)
-        except errors.EmbeddingError as error:
-            rows[source.name] = ("  " + source.name, "", "", "", "unusable", "", "")
-            output.line(f"Warning: {source.name}: {error}", err=True)
-            continue
-        space = found.space
-        if space.fingerprint not in stored:
-            limit = space.max_tokens or "no limit"
-            shown = ("  " + source.name, space.dimensions, limit, space.precision)
-            rows[source.name] = (*shown, "added", "", space.fingerprint[:16])
-    return rows
-
-
-async def _models(chosen: settings.Settings) -> dict[str, Any]:
-    from api.cli import client
-
-    async with client.open_service(chosen) as service:
-        answer: dict[str, Any] = await service.request("GET", "/v1/models")
-    return answer
-
-
-if TYPE_CHECKING:
-    from embedding.model_files import description
-
-
-def describe(chosen: settings.Settings, name: str | None) -> "description.ModelDescription":
-    """A model's description by its name, the default one without a name."""
-    from embedding.model_files import description
-    from embedding.registry import sources
-
-    source = sources.resolve(
-        name or chosen.model, roots=chosen.model_roots, models_dir=chosen.models_dir
-    )
-    if name is not None and name != chosen.model:
-        return sources.descriptions.get(source)
-    own = description.ModelOptions(
-        max_tokens=chosen.max_tokens,
-        query_prompt=chosen.query_prompt,
-        document_prompt=chosen.document_prompt,
-    )
-    return sources.descriptions.get(source, own.over(source.options))
 
 
 @click.command()
 @click.argument("name")
 @click.argument("space")
 @flags.options(flags.CONNECTION)
-def link(name: str, space: str, **given: Any) -> None:
-    """Record that the model NAME makes the vectors of SPACE (fp1:...): nothing is embedded again.
+def link(name: str, space: str, **connection: Any) -> None:
+    """Record that a model makes the vectors of a space.
 
-    Refused unless all test texts agree with those stored for the space.
+    NAME is the model, SPACE the fingerprint (fp1:...). Nothing is embedded again. Refused unless
+    the model's vectors of all test texts match those stored for the space.
     """
-    found = asyncio.run(_link(flags.load(given), name, space))
-    worst = found["worst_cosine"]
-    output.line(f"{name} serves {found['space']['id']} (worst cosine {worst:.7f})")
+    result = asyncio.run(_link(flags.load(connection), name, space))
+    output.line(f"{name} serves {result.space.id} (worst cosine {result.worst_cosine:.7f})")
 
 
-async def _link(chosen: settings.Settings, name: str, space: str) -> dict[str, Any]:
-    from api.cli import client
+def describe_model(settings: Settings, name: str | None) -> description.ModelDescription:
+    """A model's description by its name; without a name, the default model's."""
+    source = sources.resolve(
+        name or settings.model, roots=settings.model_roots, models_dir=settings.models_dir
+    )
+    if name is not None and name != settings.model:
+        return sources.descriptions.get(source)
+    own = description.ModelOptions(
+        max_tokens=settings.max_tokens,
+        query_prompt=settings.query_prompt,
+        document_prompt=settings.document_prompt,
+    )
+    return sources.descriptions.get(source, own.over(source.options))
 
-    async with client.open_service(chosen) as service:
-        body = {"model": name, "space": space}
-        found: dict[str, Any] = await service.request("POST", "/v1/models/links", json=body)
-    return found
+
+async def read_models(settings: Settings) -> client.Answer[model_schemas.ModelList]:
+    async with client.open_service(settings) as service:
+        return await service.request("GET", "/v1/models", model_schemas.ModelList)
+
+
+async def _link(settings: Settings, name: str, space: str) -> model_schemas.SpaceLink:
+    body = {"model": name, "space": space}
+    async with client.open_service(settings) as service:
+        kind = model_schemas.SpaceLink
+        return (await service.request("POST", "/v1/models/links", kind, json=body)).value
+
+
+def _row(model: model_schemas.Model) -> tuple[object, ...]:
+    return (
+        ("* " if model.default else "  ") + model.id,
+        model.dimensions,
+        model.max_tokens or "no limit",
+        model.precision,
+        model.state,
+        ", ".join(model.collections),
+        model.space[:FINGERPRINT_LENGTH],
+    )
+
+
+def _dimensions(model: description.ModelDescription) -> str:
+    kept = model.space.dimensions
+    return str(kept) if kept == model.native_dimensions else f"{kept} of {model.native_dimensions}"
+
+
+def _disk_bytes(directory: Path) -> int:
+    return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
+
+
+def _unused_rows(settings: Settings, models: model_schemas.ModelList) -> list[tuple[object, ...]]:
+    """Models that no stored space uses yet; of another machine's only the names are known."""
+    known = {name for model in models.data for name in (model.id, *model.aliases)}
+    rows: dict[str, tuple[object, ...]] = {}
+    for name in models.available:
+        if name not in known:
+            rows[name] = ("  " + name, "", "", "", "added", "", "")
+    if settings.url is None:
+        rows |= _added_rows(settings, {model.space for model in models.data})
+    return list(rows.values())
+
+
+def _added_rows(settings: Settings, stored: set[str]) -> dict[str, tuple[object, ...]]:
+    rows: dict[str, tuple[object, ...]] = {}
+    for source in sources.known(settings.models_dir):
+        name = "  " + source.name
+        try:
+            space = sources.descriptions.get(source).space
+        except errors.EmbeddingError as error:
+            rows[source.name] = (name, "", "", "", "unusable", "", "")
+            output.line(f"Warning: {source.name}: {error}", err=True)
+            continue
+        if space.fingerprint not in stored:
+            limit = space.max_tokens or "no limit"
+            fingerprint = space.fingerprint[:FINGERPRINT_LENGTH]
+            figures = (space.dimensions, limit, space.precision)
+            rows[source.name] = (name, *figures, "added", "", fingerprint)
+    return rows

@@ -116,7 +116,7 @@ def test_an_interrupted_add_can_be_resumed(home, serve_static, tmp_path):
     process.send_signal(signal.SIGINT)
     output = process.communicate(timeout=60)[0].decode()
     assert process.returncode == 1, output
-    assert "interrupted; what was acknowledged is kept" in output
+    assert "interrupted; acknowledged documents are kept" in output
     again = services.run(home, "add", str(file))
     assert again.returncode == 0, again.stderr
     counts = {

@@ -70,11 +70,11 @@ def test_adding_the_same_again_succeeds_but_another_under_the_name_fails(data_di
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--calibrate", "TEXTS"), "--calibrate is for --precision int8"),
+        (("--calibrate", "TEXTS"), "--calibrate needs --precision int8"),
         (("--precision", "int8", "--calibrate", "/nowhere.txt"), "/nowhere.txt"),
         (("--precision", "int8", "--calibrate", "LINES"), "lines.jsonl:2: not JSON"),
-        (("--precision", "int8", "--calibrate", "TABLE"), "are a .txt or a .jsonl file"),
-        (("--precision", "int8", "--calibrate", "EMPTY"), "empty.txt: holds no text"),
+        (("--precision", "int8", "--calibrate", "TABLE"), "must be a .txt or a .jsonl file"),
+        (("--precision", "int8", "--calibrate", "EMPTY"), "empty.txt: contains no text"),
         (("--name", "a/b"), "can't be a model's name"),
         (("--name", "bundled"), "always names the bundled model"),
         (("--dimensions", "33"), "33 dimensions are asked for"),
@@ -152,7 +152,7 @@ def test_an_int8_model_serves_a_collection_and_then_cannot_be_removed(serve_stat
 
     refused = services.run(home, "models", "remove", "tiny8")
     assert refused.returncode == 1
-    assert "is the space of notes" in refused.stderr
+    assert re.search(r"the only files for the space fp1:\w+\.\.\. of notes", refused.stderr)
     vecmark("models", "remove", "tiny")  # no collection needs this one
     vecmark("collections", "delete", "notes", "--yes")
     vecmark("models", "remove", "tiny8")

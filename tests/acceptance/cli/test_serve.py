@@ -32,7 +32,7 @@ def test_the_service_runs_although_the_sample_collections_model_is_gone(home, se
     first.stop()
     models.save_tensors(files, models.shaken(models.load_tensors(files)))
     again = serve(home, "--sample", model=files)
-    waiting.until(lambda: "The sample is not there" in again.said(), said=again.said)
+    waiting.until(lambda: "Could not add the sample documents" in again.said(), said=again.said)
     with again.client() as client:
         assert client.get("/v1/collections/sample/documents").status_code == 200
     assert "warn  service: fp1:" in services.run(home, "doctor", model=files).stdout

@@ -9,7 +9,7 @@ def test_an_unreachable_service_is_named(tmp_path):
     url = f"http://127.0.0.1:{services.free_port()}"
     done = services.run(tmp_path, "search", "words", url=url)
     assert done.returncode == 1
-    assert f"no Vecmark answers at {url}" in done.stderr
+    assert f"no Vecmark service answers at {url}" in done.stderr
 
 
 def test_data_without_a_running_service_is_opened_directly(home, model_cache, notes):

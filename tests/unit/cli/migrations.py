@@ -2,10 +2,15 @@
 
 from typing import Any
 
+import msgspec
+
+from api.cli import client
+from api.schemas.migrations import Migration, Plan
+
 HISTORY = ["planned", "backfilling"]
 
 
-def migration(state: str = "backfilling", **changed: Any) -> dict[str, Any]:
+def migration(state: str = "backfilling", **changed: Any) -> Migration:
     """A migration in a state; `progress` and `options` are merged into the example's."""
     progress = {
         "documents": 1000,
@@ -29,7 +34,7 @@ def migration(state: str = "backfilling", **changed: Any) -> dict[str, Any]:
         "waive_failed": False,
         "forced": None,
     }
-    found = {
+    fields = {
         "id": "0194-a",
         "collection": "default",
         "state": state,
@@ -49,7 +54,11 @@ def migration(state: str = "backfilling", **changed: Any) -> dict[str, Any]:
         "created_at": "2026-11-27T07:00:00+00:00",
         "updated_at": "2026-11-27T07:05:00+00:00",
     }
-    return found | changed
+    return msgspec.convert(fields | changed, Migration)
+
+
+def answer(migration: Migration) -> client.Answer[Migration]:
+    return client.Answer(migration, msgspec.json.encode(migration))
 
 
 def side(index: int, model: str) -> dict[str, Any]:
@@ -66,7 +75,11 @@ def history(*states: str) -> list[dict[str, Any]]:
     ]
 
 
-def plan(**changed: Any) -> dict[str, Any]:
+def plan(**changed: Any) -> Plan:
+    return msgspec.convert(plan_fields() | changed, Plan)
+
+
+def plan_fields() -> dict[str, Any]:
     old, new = side(3, "bundled"), side(4, "wordllama")
     return {
         "needed": True,
@@ -97,4 +110,4 @@ def plan(**changed: Any) -> dict[str, Any]:
         },
         "write_cost": {"encode_ms_per_document": 4.25, "insert_ms_per_document": 1.8},
         "warnings": [],
-    } | changed
+    }

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
+import msgspec
 import pytest
 
 from api import settings
-from api.cli import client
+from api.cli import client, errors, output
 
 ELSEWHERE = "postgresql://db.example.com/vecmark"
 
@@ -43,20 +45,50 @@ def chosen(data_dir: Path, database_url: str | None = None) -> settings.Settings
 
 async def test_a_database_that_is_named_is_never_that_of_a_service_on_another(tmp_path, url):
     announce(tmp_path, url, store=chosen(tmp_path).store)
-    assert await client.running(chosen(tmp_path, ELSEWHERE)) is None
+    assert await client.find_running(chosen(tmp_path, ELSEWHERE)) is None
 
 
 @pytest.mark.parametrize("named", [None, ELSEWHERE])
 async def test_a_service_on_the_store_that_is_meant_is_found(tmp_path, url, named):
     announce(tmp_path, url, store=chosen(tmp_path, named).store)
-    assert await client.running(chosen(tmp_path, named)) == url
+    assert await client.find_running(chosen(tmp_path, named)) == url
 
 
 async def test_a_data_directory_alone_finds_its_service_whatever_database_that_has(tmp_path, url):
     announce(tmp_path, url, store=chosen(tmp_path, ELSEWHERE).store)
-    assert await client.running(chosen(tmp_path)) == url
+    assert await client.find_running(chosen(tmp_path)) == url
 
 
 async def test_an_announcement_that_was_left_behind_finds_nothing(tmp_path, url):
     announce(tmp_path, url, instance="two")
-    assert await client.running(chosen(tmp_path)) is None
+    assert await client.find_running(chosen(tmp_path)) is None
+
+
+class Small(msgspec.Struct):
+    name: str
+
+
+def test_fields_of_a_newer_service_are_ignored_and_printed(capsys):
+    content = b'{"name": "a", "news": [1.50, null], "text": "\xc3\xa9"}'
+    answer = unconnected().decode(content, Small)
+    assert answer.value == Small("a")
+    output.raw_json(answer.content)
+    assert json.loads(capsys.readouterr().out) == json.loads(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "said"),
+    [
+        (b'{"name": 1}', errors.Failure, "use the same version of Vecmark"),
+        (b"<html>", errors.Unavailable, "not JSON"),
+        (b'{"name": "\xff"}', errors.Unavailable, "not JSON"),
+    ],
+)
+def test_an_answer_that_can_not_be_read_is_a_failure(content, kind, said):
+    with pytest.raises(errors.Failure, match=said) as caught:
+        unconnected().decode(content, Small)
+    assert type(caught.value) is kind
+
+
+def unconnected() -> client.ServiceClient:
+    return client.ServiceClient(httpx.AsyncClient(), "http://127.0.0.1:1")

@@ -117,7 +117,7 @@ def test_a_directory_is_searched_for_known_kinds_that_are_not_hidden(tmp_path):
 
 
 def test_an_unknown_kind_names_the_known_ones(tmp_path):
-    with pytest.raises(errors.Failure, match=r"unknown kind of file; known: \.csv, \.jsonl"):
+    with pytest.raises(errors.Failure, match=r"unknown file type; known: \.csv, \.jsonl"):
         formats.find(write(tmp_path, "a.pdf", "x"))
 
 

@@ -43,7 +43,7 @@ def test_a_frame_shows_all_that_is_to_be_known():
     assert "old index: behind: 2 pending" in shown
     assert "error: [red]no room[/red]" in shown
     assert "waiting: for a search to end" in shown
-    assert "the service doesn't answer (connection refused); asking again" in shown
+    assert "the service doesn't answer (connection refused); retrying" in shown
     assert any("3 failed" in line for line in shown)
 
 
@@ -79,8 +79,8 @@ def test_silence_is_told_once_and_so_is_its_end(capsys):
     shown = live.LineView()
     shown.show(migrations.migration())
     for _ in range(3):
-        shown.silence("connection refused")
+        shown.show_silence("connection refused")
     shown.show(migrations.migration())
     said = capsys.readouterr().err
-    assert said.count("The service doesn't answer; asking again (connection refused)") == 1
+    assert said.count("The service doesn't answer; retrying (connection refused)") == 1
     assert said.count("The service answers again.") == 1

@@ -15,18 +15,18 @@ def run(*arguments: str):
     ("arguments", "said"),
     [
         (("start",), "--to"),
-        (("start", "--to", "m", "--gate", "speed=1"), "'speed' is no gate"),
+        (("start", "--to", "m", "--gate", "speed=1"), "unknown gate 'speed'"),
         (("start", "--to", "m", "--gate", "recall"), "a number from 0 to 1"),
         (("start", "--to", "m", "--gate", "ndcg_drop=2"), "a number from -1 to 1"),
         (("start", "--to", "m", "--gate", "recall=nan"), "a number from 0 to 1"),
         (("start", "--to", "m", "--max-rate", "0"), "--max-rate"),
         (("set",), "give --max-rate, --query-p95 or both"),
-        (("set", "--max-rate", "fast"), "neither a number over 0 nor none"),
-        (("set", "--query-p95", "-1"), "neither a number over 0 nor none"),
-        (("pause", "--all", "-c", "a"), "leave --collection out"),
-        (("plan", "--to", "m", "-c", "a", "-c", "b"), "one at a time, not a and b"),
-        (("pause", "--all", "0194-a"), "leave the migration's ID out"),
-        (("status", "--all", "--watch"), "leave --all out"),
+        (("set", "--max-rate", "fast"), "neither a number above 0 nor none"),
+        (("set", "--query-p95", "-1"), "neither a number above 0 nor none"),
+        (("pause", "--all", "-c", "a"), "can't be combined with --collection"),
+        (("plan", "--to", "m", "-c", "a", "-c", "b"), "only one at a time, not a and b"),
+        (("pause", "--all", "0194-a"), "can't be combined with a migration's ID"),
+        (("status", "--all", "--watch"), "can't be combined with --all"),
     ],
 )
 def test_wrong_usage_is_said_before_anything_is_opened(arguments, said):
@@ -77,10 +77,10 @@ def test_all_that_was_given_is_asked_for(tmp_path):
 
 def test_the_last_of_a_gate_given_twice_holds():
     context, option = start.start.make_context("start", ["--to", "m"]), start.start.params[0]
-    assert start.gates(context, option, ("recall=0.9", "recall=0.95")) == {"recall": 0.95}
-    assert start.limit(context, option, "none") == start.Limit(None)
-    assert start.limit(context, option, "12.5") == start.Limit(12.5)
-    assert start.limit(context, option, None) is None
+    assert start.parse_gates(context, option, ("recall=0.9", "recall=0.95")) == {"recall": 0.95}
+    assert start.parse_limit(context, option, "none") == start.Limit(None)
+    assert start.parse_limit(context, option, "12.5") == start.Limit(12.5)
+    assert start.parse_limit(context, option, None) is None
 
 
 def test_golden_questions_name_documents_with_or_without_a_gain(tmp_path):
@@ -97,13 +97,13 @@ def test_golden_questions_name_documents_with_or_without_a_gain(tmp_path):
     ("line", "said"),
     [
         ("nothing", ":2: not JSON"),
-        ('["q"]', ":2: no question"),
-        ('{"q": " ", "relevant": ["a"]}', ":2: no question"),
+        ('["q"]', ":2: no query"),
+        ('{"q": " ", "relevant": ["a"]}', ":2: no query"),
         ('{"q": "x"}', ":2: `relevant` must name documents"),
         ('{"q": "x", "relevant": []}', ":2: `relevant` must name documents"),
-        ('{"q": "x", "relevant": {"a": "much"}}', "the gain of a is no number"),
-        ('{"q": "x", "relevant": {"a": NaN}}', "the gain of a is no number"),
-        ('{"q": "x", "relevant": {"a": -1}}', "the gain of a is no number"),
+        ('{"q": "x", "relevant": {"a": "much"}}', "the gain of a must be a number"),
+        ('{"q": "x", "relevant": {"a": NaN}}', "the gain of a must be a number"),
+        ('{"q": "x", "relevant": {"a": -1}}', "the gain of a must be a number"),
     ],
 )
 def test_a_golden_line_that_is_none_is_named(tmp_path, line, said):

@@ -14,15 +14,18 @@ def test_a_plan_says_what_it_takes():
     assert shown["now"] == (
         "bundled, 384 dimensions, up to 256 tokens, chunking sentence, size 254, overlap 32"
     )
-    assert "256 dimensions, no limit of tokens" in str(shown["then"])
+    assert "256 dimensions, no token limit" in str(shown["then"])
     assert shown["documents"] == "120,000, estimated from 300"
-    assert shown["cut"] == "12 texts would be, with chunking off"
+    assert shown["cut"] == "12 texts would be, without chunking"
     assert shown["time"] == "about 12 min (9 to 16)"
     assert shown["speed"] == "chunks up to 64 tokens 250/s (12,500 tokens/s)"
     assert shown["disk"] == (
         "1.3 GB at the peak (vectors 150 MB, HNSW 230 MB, write-ahead log 900 MB); 20 GB free"
     )
-    assert str(shown["writes"]).startswith("4.2 ms to encode and 1.8 ms to store more")
+    assert shown["writes"] == (
+        "each document takes 4.2 ms longer to encode and 1.8 ms longer to store meanwhile"
+    )
+    assert shown["memory"] == "400 MB with the new model (90 MB), of 4 GB for models"
 
 
 def test_what_was_looked_at_whole_is_no_estimate():
@@ -30,16 +33,16 @@ def test_what_was_looked_at_whole_is_no_estimate():
 
 
 def test_too_little_room_is_said():
-    plan = migrations.plan()
-    disk, memory = plan["disk"] | {"fits": False}, plan["memory"] | {"fits": False}
+    fields = migrations.plan_fields()
+    disk, memory = fields["disk"] | {"fits": False}, fields["memory"] | {"fits": False}
     shown = rows(disk=disk, memory=memory)
-    assert str(shown["disk"]).endswith("20 GB free: TOO LITTLE")
-    assert str(shown["memory"]).endswith("4 GB for models: TOO LITTLE")
+    assert str(shown["disk"]).endswith("20 GB free: NOT ENOUGH")
+    assert str(shown["memory"]).endswith("4 GB for models: NOT ENOUGH")
 
 
 def test_a_disk_that_is_not_seen_is_said():
-    disk = migrations.plan()["disk"] | {"free_bytes": None, "fits": None}
-    assert str(rows(disk=disk)["disk"]).endswith("what is free isn't known")
+    disk = migrations.plan_fields()["disk"] | {"free_bytes": None, "fits": None}
+    assert str(rows(disk=disk)["disk"]).endswith("free space unknown")
 
 
 @pytest.mark.parametrize("change", ["none", "query-prompt"])

@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from api.cli import client, errors
-from api.cli.migrate import outcome, sessions, show
+from api.cli.migrate import outcome, requests, sessions, show
 from tests.unit.cli import migrations
 
 # Closes the connection without a word, as a service does that was killed.
@@ -32,7 +32,7 @@ class Answers:
         await reader.readexactly(int(length[0].split(":")[1]) if length else 0)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if answer is not None:
-            body = json.dumps(answer[1]).encode()
+            body = msgspec.json.encode(answer[1])
             start = f"HTTP/1.1 {answer[0]} X\r\nContent-Length: {len(body)}\r\n"
             writer.write(start.encode() + b"Connection: close\r\n\r\n" + body)
             await writer.drain()
@@ -45,7 +45,7 @@ class Answers:
 async def session(answers: Answers) -> AsyncIterator[sessions.Session]:
     async with await asyncio.start_server(answers.serve, "127.0.0.1") as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with client.open_http(url) as service:
+        async with client.connect(url) as service:
             yield sessions.Session(service, as_json=False)
 
 
@@ -63,68 +63,71 @@ async def test_it_is_watched_through_a_restart_of_the_service(capsys):
     answers = Answers(ok("backfilling"), stopping, GONE, GONE, ok("building"), ok("soaking"))
     async with session(answers) as at_hand:
         found = migrations.migration("planned", history=migrations.history("planned"))
-        done = await show.follow(at_hand, found, outcome.is_over)
-    assert (done.code, done.answer["state"]) == (0, "soaking")
+        done = await show.follow(at_hand, migrations.answer(found), outcome.is_over)
+    assert done.answer == msgspec.json.encode(migrations.migration("soaking"))
+    assert done.code == 0
     assert answers.asked == ["GET /v1/collections/default/migrations/0194-a HTTP/1.1"] * 6
     said = capsys.readouterr()
-    assert "doesn't answer; asking again (the service is stopping)" in said.err
+    assert "doesn't answer; retrying (the service is stopping)" in said.err
     assert "The service answers again." in said.err
-    assert said.out.startswith("default: cut over")
+    assert said.out.startswith("default: cut over;")
 
 
 async def test_a_service_that_stays_away_is_given_up(monkeypatch):
-    monkeypatch.setattr(show, "SILENCE_S", 0.0)
+    monkeypatch.setattr(show, "PATIENCE_S", 0.0)
     async with session(Answers(GONE)) as at_hand:
-        with pytest.raises(errors.Failure, match="goes on when one runs again"):
-            await show.follow(at_hand, migrations.migration(), outcome.is_over)
+        with pytest.raises(errors.Failure, match="continues when a service runs again"):
+            await show.follow(at_hand, migrations.answer(migrations.migration()), outcome.is_over)
 
 
 async def test_a_migration_that_has_gone_is_a_failure_at_once():
     gone = (404, {"type": "/problems/not-found", "detail": "no collection default"})
     async with session(Answers(gone)) as at_hand:
         with pytest.raises(errors.Failure, match="no collection default"):
-            await show.follow(at_hand, migrations.migration(), outcome.is_over)
+            await show.follow(at_hand, migrations.answer(migrations.migration()), outcome.is_over)
 
 
 async def test_what_is_left_by_an_interruption_says_how_to_look_again(capsys):
     answers = Answers(ok("backfilling", collection="notes"))
     async with session(answers) as at_hand:
         found = migrations.migration(collection="notes")
-        task = asyncio.create_task(show.follow(at_hand, found, outcome.is_over))
+        task = asyncio.create_task(show.follow(at_hand, migrations.answer(found), outcome.is_over))
         await answers.was_asked.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
     said = capsys.readouterr().err
-    assert "The migration goes on" in said
+    assert "The migration continues" in said
     assert "migrate watch -c notes`" in said
 
 
 async def test_the_open_one_is_meant_else_the_one_named():
-    ended = migrations.migration("done") | {"id": "1"}
-    running = migrations.migration() | {"id": "2"}
+    ended, running = migrations.migration("done", id="1"), migrations.migration(id="2")
     answers = Answers((200, {"items": [ended, running], "next_cursor": None}))
     async with session(answers) as at_hand:
-        found = await sessions.meant(at_hand, sessions.Scope(None), "default")
-        newest = await sessions.newest(at_hand.service, "default")
+        found = await sessions.find_migration(at_hand, sessions.Scope(None), "default")
+        newest = await requests.find_newest(at_hand.service, "default")
     assert found is not None
     assert newest is not None
-    assert (found["id"], newest["id"]) == ("2", "1")
+    assert (found.value.id, newest.value.id) == ("2", "1")
 
 
 async def test_without_an_open_one_there_is_nothing_to_act_on(capsys):
     answers = Answers((200, {"items": [migrations.migration("done")], "next_cursor": None}))
     async with session(answers) as at_hand:
-        with pytest.raises(errors.Failure, match="default: no migration is under way"):
-            await sessions.meant(at_hand, sessions.Scope(None), "default")
-        assert await sessions.meant(at_hand, sessions.Scope(None, every=True), "default") is None
-    assert capsys.readouterr().out == "default: no migration is under way (the last one is done).\n"
+        with pytest.raises(errors.Failure, match="default: no migration is in progress"):
+            await sessions.find_migration(at_hand, sessions.Scope(None), "default")
+        scope = sessions.Scope(None, every=True)
+        assert await sessions.find_migration(at_hand, scope, "default") is None
+    line = "default: no migration is in progress (the last one is done).\n"
+    assert capsys.readouterr().out == line
 
 
 @pytest.mark.parametrize(("kind", "code"), [("cutover-blocked", 3), ("transition-refused", 1)])
 async def test_a_refusal_of_the_gates_has_its_own_code(kind, code):
     problem = {"type": f"/problems/{kind}", "detail": "recall 0.95"}
+    migration = migrations.migration("blocked")
     async with session(Answers((409, problem))) as at_hand:
         with pytest.raises(errors.Failure, match=r"recall 0\.95") as told:
-            await sessions.act(at_hand.service, migrations.migration("blocked"), "cutover", {})
+            await requests.send_command(at_hand.service, migration, "cutover", {})
     assert told.value.exit_code == code

@@ -2,6 +2,7 @@ from datetime import datetime
 
 import pytest
 
+from api.cli import output, tables
 from api.cli.migrate import show, text
 from tests.unit.cli import migrations
 
@@ -29,14 +30,14 @@ def test_a_migration_that_runs_is_shown_with_its_speed():
 
 
 def test_values_stand_in_one_column():
-    shown = text.aligned([("a", 1), ("longer", 2)])
+    shown = tables.aligned([("a", 1), ("longer", 2)])
     assert shown == ["a:      1", "longer: 2"]
 
 
 def test_what_rests_says_where_it_goes_on_and_no_speed():
     found = migrations.migration("paused", resume_state="building")
     shown = lines(found)
-    assert shown["state"] == "paused (goes on with building)"
+    assert shown["state"] == "paused (resumes with building)"
     assert shown["chunks"] == "812"
     assert "work" not in shown
 
@@ -47,9 +48,9 @@ def test_limits_are_shown_with_what_they_do():
         progress={"pace": 0.4, "query_p95_ms": 18.44, "workers": 0},
     )
     assert lines(found)["work"] == (
-        "no worker, pace 40 %, at most 50/s, query p95 18.4 ms (slows down over 20)"
+        "no worker, pace 40 %, at most 50/s, query p95 18.4 ms (slows down above 20 ms)"
     )
-    assert text.limits(found) == "at most 50/s, slower while query p95 is over 20 ms"
+    assert text.limits(found) == "at most 50/s, slower while query p95 is above 20 ms"
     assert text.limits(migrations.migration()) == "as fast as it can"
 
 
@@ -64,13 +65,13 @@ def test_the_lag_of_the_old_index(lag, shown):
     until = "2026-11-28T07:00:00Z"
     found = migrations.migration("soaking", lag=lag, retained_until=until)
     assert lines(found)["old index"] == shown
-    assert lines(found)["kept until"] == text.moment(until)
-    assert shown in text.line(found)
+    assert lines(found)["kept until"] == output.timestamp(datetime.fromisoformat(until))
+    assert shown in text.summary(found)
 
 
 def test_texts_that_failed_are_named_each_in_one_line():
     found = migrations.migration(failed=WRONG, progress={"failed": 25})
-    assert text.failed(found) == [
+    assert text.failed_lines(found) == [
         "25 texts failed:",
         "  a/b: the text is empty",
         "  ... and 24 more",
@@ -96,7 +97,7 @@ def test_gates_and_history_have_a_line_each():
 def test_a_reason_in_the_history_is_one_line():
     steps = migrations.history("planned", "failed")
     steps[-1]["why"] = "the\ndisk " + "is full " * 50
-    line = text.history(migrations.migration("failed", history=steps))[-1]
+    line = text.history_line(migrations.migration("failed", history=steps).history[-1])
     assert line[21:].startswith("failed       the disk is full")
     assert line.endswith("…")
     assert len(line) < 140
@@ -104,19 +105,15 @@ def test_a_reason_in_the_history_is_one_line():
 
 def test_times_are_those_of_this_machine():
     local = datetime.fromisoformat("2026-11-27T07:05:00+00:00").astimezone()
-    assert text.moment("2026-11-27T07:05:00Z") == local.strftime("%Y-%m-%d %H:%M:%S")
+    moment = datetime.fromisoformat("2026-11-27T07:05:00Z")
+    assert output.timestamp(moment) == local.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def test_with_one_model_it_is_between_chunkings():
-    target = migrations.side(4, "bundled") | {"chunking": {"strategy": "none", "size": None}}
+    chunking = {"strategy": "none", "size": None, "overlap": None}
+    target = migrations.side(4, "bundled") | {"chunking": chunking}
     found = migrations.migration(target=target)
-    assert text.ends(found) == ("chunking sentence, size 254, overlap 32", "chunking none")
-
-
-def test_an_index_that_was_dropped_is_said():
-    found = migrations.migration("done", source=None)
-    assert text.ends(found) == ("(dropped)", "wordllama")
-    assert lines(found)["from"] == "(dropped)"
+    assert text.endpoints(found) == ("chunking sentence, size 254, overlap 32", "chunking none")
 
 
 def test_one_line_says_what_it_waits_for_and_what_is_built():
@@ -130,9 +127,9 @@ def test_one_line_says_what_it_waits_for_and_what_is_built():
             "build": {"phase": "loading tuples", "share": 0.456},
         },
     )
-    assert text.line(found) == (
+    assert text.summary(found) == (
         "default building: 420 of 1,000 documents (42 %), 2 pending, 812 chunks, "
-        "loading tuples 45 %, waits: for room on the disk"
+        "loading tuples 45 %, waiting: for room on the disk"
     )
 
 

@@ -1,28 +1,43 @@
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
-from api.cli import errors, output, progress, search
+from api.cli import errors, output, progress, search, tables
+from api.schemas.common import SpaceName
+from api.schemas.search import ResultChunk, SearchResponse, SearchResult
 
 
 def test_a_pipe_gets_tab_separated_lines(capsys):
-    output.table(("a", "b"), [("one\ntwo", 3), ("[red]", "x")])
+    tables.show(("a", "b"), [("one\ntwo", 3), ("[red]", "x")])
     assert capsys.readouterr().out == "one two\t3\n[red]\tx\n"
 
 
 def test_hits_are_shortened_to_a_line(capsys):
-    text = "word " * 200
-    search.show_hits({"results": [{"score": 0.5, "id": "a", "chunk": {"text": text}}]})
+    chunk = ResultChunk(no=0, start=0, end=1000, text="word " * 200)
+    result = SearchResult(id="a", score=0.5, metadata={}, chunk=chunk)
+    search.show_results(response([result]))
     score, document, shown = capsys.readouterr().out.rstrip("\n").split("\t")
     assert (score, document) == ("0.500", "a")
-    assert len(shown) <= search.TEXT_SHOWN
+    assert len(shown) <= search.TEXT_LENGTH
     assert shown.endswith("word…")
 
 
 def test_no_hit_is_said(capsys):
-    search.show_hits({"results": []})
+    search.show_results(response([]))
     assert capsys.readouterr().out == "Nothing found.\n"
+
+
+def response(results: list[SearchResult]) -> SearchResponse:
+    return SearchResponse(
+        collection="default",
+        space=SpaceName(id="fp1:a", model="bundled"),
+        index=1,
+        results=results,
+        complete=True,
+        path="exact",
+    )
 
 
 @pytest.mark.parametrize(
@@ -34,12 +49,19 @@ def test_seconds(value, shown):
 
 def test_a_problem_is_told_with_its_fields():
     problem = {"detail": "the body is wrong", "errors": [{"field": "text", "detail": "is empty"}]}
-    told = errors.from_problem(422, problem)
+    told = errors.from_problem(422, json.dumps(problem).encode())
     assert told.message == "the body is wrong\n  text: is empty"
 
 
 def test_an_answer_that_is_no_problem_is_told_by_its_status():
-    assert "502" in errors.from_problem(502, None).message
+    assert "502" in errors.from_problem(502, b"<html>").message
+    assert "404" in errors.from_problem(404, b"[]").message
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_service_that_fails_may_be_asked_again(status):
+    assert isinstance(errors.from_problem(status, b'{"detail": "stopping"}'), errors.Unavailable)
+    assert not isinstance(errors.from_problem(409, b"{}"), errors.Unavailable)
 
 
 def test_progress_without_a_terminal_says_rate_and_time_left(capsys, monkeypatch):

@@ -19,7 +19,7 @@ def taken():
 def test_a_taken_port_says_which_and_what_to_do(taken):
     with pytest.raises(errors.Failure) as caught:
         ports.claim("127.0.0.1", taken)
-    assert f"port {taken} on 127.0.0.1 is taken" in caught.value.message
+    assert f"port {taken} on 127.0.0.1 is in use" in caught.value.message
     assert re.search(r"--port \d+, or VECMARK_PORT=\d+", caught.value.message)
 
 
@@ -32,7 +32,7 @@ def test_a_claimed_port_can_not_be_claimed_twice(taken):
     free = free_port()
     with (
         ports.claim("127.0.0.1", free),
-        pytest.raises(errors.Failure, match=f"port {free} on 127.0.0.1 is taken"),
+        pytest.raises(errors.Failure, match=f"port {free} on 127.0.0.1 is in use"),
     ):
         ports.claim("127.0.0.1", free)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from api.cli import client, errors, formats, upload
+from api.schemas.documents import DocumentResult
 
 # Far longer than any of these takes: what hangs fails instead of stopping the suite.
 HANGS_S = 20
@@ -36,12 +37,12 @@ async def service(answer: bytes, *, close: bool = False) -> AsyncIterator[client
     server = await asyncio.start_server(serve, "127.0.0.1")
     async with server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with client.open_http(url) as found:
+        async with client.connect(url) as found:
             yield found
         await asyncio.gather(*(task for task in serving if task is not None))
 
 
-async def post(found: client.ServiceClient, lines: Iterable[bytes]) -> list[dict[str, Any]]:
+async def post(found: client.ServiceClient, lines: Iterable[bytes]) -> list[DocumentResult]:
     async with asyncio.timeout(HANGS_S):
         return [line async for line in upload.post(found, "/documents", lines)]
 
