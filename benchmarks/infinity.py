@@ -46,7 +46,13 @@ def version(environment: Path) -> str:
 def running(environment: Path, folder: Path) -> Iterator[int]:
     """Run a server with the bundled model and yield its port; its log goes to `folder`."""
     port, log = service.free_port(), folder / "infinity.log"
-    command = [str(program(environment)), "v2", "--model-id", str(sources.bundled()), *FLAGS]
+    command = [
+        str(program(environment)),
+        "v2",
+        "--model-id",
+        str(sources.bundled_directory()),
+        *FLAGS,
+    ]
     child = service.start(
         [*command, "--port", str(port)], {**os.environ, **ENVIRONMENT}, folder, log
     )

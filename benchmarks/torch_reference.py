@@ -25,7 +25,7 @@ def rate(texts: Sequence[str], file: Path | None = None) -> float:
 
     The vectors are written to `file` as .npy, (texts, dimensions).
     """
-    model = description.describe(sources.BUNDLED_ID, sources.bundled())
+    model = description.describe(sources.BUNDLED_ID, sources.bundled_directory())
     job = {
         "texts": texts,
         "directory": str(model.directory),

@@ -115,7 +115,7 @@ def space_name(loaded: Loaded, dimensions: int | None = None) -> SpaceName:
             f"is {dimensions}, but {described.name} has {own.dimensions} and was not trained to be "
             f"cut to fewer; leave it out or send {own.dimensions}",
         )
-    return SpaceName(id=own.shortened(dimensions).fingerprint, model=described.name)
+    return SpaceName(id=own.truncated(dimensions).fingerprint, model=described.name)
 
 
 def _expected_space(loaded: Loaded, options: EmbedOptions) -> SpaceName:

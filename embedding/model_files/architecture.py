@@ -1,17 +1,20 @@
-"""Weights that contradict the configuration would be loaded in part, and the rest made up."""
+"""A transformer's config.json, and whether its weights have the shapes that it claims.
+
+The library would load contradicting weights in part, and fill the rest at random.
+"""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from embedding import errors
 from embedding.model_files import checkpoint, config_identity, json_files, space
 
 FILE = "config.json"
 
-# Names that a model with a head puts before those of its body: a body saved alone drops them.
+# Prefixes of the tensors in models saved with a head; without a head they are left out.
 PREFIXES = {
     "bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta.", "camembert": "roberta.",
     "mpnet": "mpnet.", "distilbert": "distilbert.", "electra": "electra.", "albert": "albert.",
@@ -19,11 +22,11 @@ PREFIXES = {
     "llama": "model.", "mistral": "model.", "gemma3_text": "model.", "nomic_bert": "nomic_bert.",
 }  # fmt: skip
 
-# Token states leave these models before the pooler; it is there in some saves and not in others.
+# Token states are taken before the pooler in these models; not every save has one.
 UNUSED_POOLER = {"bert", "roberta", "xlm-roberta", "camembert", "mpnet", "albert", "electra"}
 POOLER = re.compile(r"^pooler(\.|$)")
 
-# Positions of these begin after the padding token's, so a table of 514 serves 512 tokens.
+# Here positions start after the padding token's id, so a table of 514 is enough for 512 tokens.
 OFFSET_POSITIONS = {
     "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "data2vec-text",
     "roberta-prelayernorm", "longformer", "xmod", "ibert",
@@ -31,9 +34,12 @@ OFFSET_POSITIONS = {
 RELATIVE_POSITIONS = {"t5", "mt5", "umt5", "xlnet"}
 
 
+Shape = tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Architecture:
-    """The configuration of a transformer, with the sizes that other files must agree with."""
+    """A transformer's configuration, with the sizes that other files must agree with."""
 
     file: Path
     model_type: str
@@ -43,78 +49,78 @@ class Architecture:
     positions: int | None
 
     def summary(self) -> dict[str, space.Json]:
-        """What changes the forward pass, whichever version of the library wrote it down."""
+        """What changes the forward pass, independent of the library's version that wrote it."""
         return config_identity.forward_config(self.model_type, self.config)
 
 
 def read(folder: Path) -> Architecture:
-    """Read a transformer's config.json; ModelRefused for what would need its own code."""
+    """Read a transformer's config.json; ModelRefused if the model needs code of its own."""
     file = folder / FILE
     config = json_files.read_object(file)
-    _refuse(file, config)
+    _check_supported(file, config)
     model_type = str(config.get("model_type") or "")
     if not model_type:
         raise errors.ModelInvalid(file, "has no model_type")
-    hidden_size = _first(file, config, "hidden_size", "d_model", "dim", "n_embd")
+    hidden_size = _first_number(file, config, "hidden_size", "d_model", "dim", "n_embd")
     if hidden_size is None:
-        raise errors.ModelInvalid(file, "says no hidden_size")
+        raise errors.ModelInvalid(file, "has no hidden_size")
     return Architecture(
         file=file,
         model_type=model_type,
         config=config,
         hidden_size=hidden_size,
-        vocabulary=_first(file, config, "vocab_size"),
+        vocabulary=_first_number(file, config, "vocab_size"),
         positions=_positions(file, config, model_type),
     )
 
 
 def read_weights(folder: Path, architecture: Architecture) -> checkpoint.Checkpoint:
-    """The tensors that the transformer uses, under the names that a body saved alone gives them."""
-    found = checkpoint.read(folder)
+    """The tensors that the transformer uses, named as in a save without a head; ModelInvalid."""
+    saved = checkpoint.read(folder)
     prefix = PREFIXES.get(architecture.model_type, "")
-    has_prefix = bool(prefix) and any(name.startswith(prefix) for name in found.tensors)
+    has_prefix = bool(prefix) and any(name.startswith(prefix) for name in saved.tensors)
     tensors = {}
-    for name, tensor in found.tensors.items():
+    for name, tensor in saved.tensors.items():
         if has_prefix and not name.startswith(prefix):
-            continue  # a head
-        plain = _plain(name.removeprefix(prefix) if has_prefix else name)
-        if not (architecture.model_type in UNUSED_POOLER and POOLER.match(plain)):
-            tensors[plain] = checkpoint.Tensor(plain, tensor.dtype, tensor.shape, tensor.sha256)
-    weights = checkpoint.Checkpoint(found.file, tensors)
+            continue  # belongs to a head
+        short = _modern_name(name.removeprefix(prefix) if has_prefix else name)
+        if not (architecture.model_type in UNUSED_POOLER and POOLER.match(short)):
+            tensors[short] = checkpoint.Tensor(short, tensor.dtype, tensor.shape, tensor.sha256)
+    weights = checkpoint.Checkpoint(saved.file, tensors)
     check_tensor_shapes(architecture, weights)
     return weights
 
 
-def _plain(name: str) -> str:
-    # BERT's first checkpoints call the two tensors of a LayerNorm gamma and beta.
+def _modern_name(name: str) -> str:
+    # In BERT's first checkpoints the two tensors of a LayerNorm are called gamma and beta.
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace(
         "LayerNorm.beta", "LayerNorm.bias"
     )
 
 
-def _refuse(file: Path, config: Mapping[str, Any]) -> None:
+def _check_supported(file: Path, config: Mapping[str, Any]) -> None:
     if config.get("auto_map"):
         raise errors.ModelRefused(
-            f"{file}: the model brings its own code (auto_map), which is never run; choose a model"
-            " whose architecture is part of the transformers library"
+            f"{file}: the model comes with code of its own (auto_map), which is never run; choose a"
+            " model whose architecture is part of the transformers library"
         )
     if config.get("quantization_config"):
         raise errors.ModelRefused(
-            f"{file}: a quantised checkpoint (quantization_config) is not served; use float weights"
+            f"{file}: quantised weights (quantization_config) are not supported; use float weights"
         )
 
 
-def _first(file: Path, config: Mapping[str, Any], *keys: str) -> int | None:
-    found = (json_files.whole_number(file, config, key) for key in keys)
-    return next((value for value in found if value is not None), None)
+def _first_number(file: Path, config: Mapping[str, Any], *keys: str) -> int | None:
+    numbers = (json_files.whole_number(file, config, key) for key in keys)
+    return next((value for value in numbers if value is not None), None)
 
 
 def _positions(file: Path, config: Mapping[str, Any], model_type: str) -> int | None:
-    """How many tokens, special ones included, the model has positions for; None for no end."""
+    """How many tokens, special ones included, the model has positions for; None if unlimited."""
     if model_type in RELATIVE_POSITIONS:
         return None
     default = config_identity.DEFAULTS.get(model_type, {}).get("max_position_embeddings")
-    table = _first(file, config, "max_position_embeddings", "n_positions") or default
+    table = _first_number(file, config, "max_position_embeddings", "n_positions") or default
     if table is None or table < 1:
         return None
     if model_type in OFFSET_POSITIONS:
@@ -122,11 +128,6 @@ def _positions(file: Path, config: Mapping[str, Any], model_type: str) -> int | 
         return int(table) - (1 if padding is None else padding) - 1
     return int(table)
 
-
-if TYPE_CHECKING:
-    from embedding.model_files.architecture import Architecture
-
-Shape = tuple[int, ...]
 
 LAYER = re.compile(r"^(?:encoder|transformer)?\.?layers?\.(\d+)\.(.+)$")
 SHARED_LAYERS = {"albert"}
@@ -140,15 +141,15 @@ UNIFORM = BERT_LIKE | {
 }  # fmt: skip
 
 
-def check_tensor_shapes(architecture: "Architecture", weights: checkpoint.Checkpoint) -> None:
+def check_tensor_shapes(architecture: Architecture, weights: checkpoint.Checkpoint) -> None:
     """Compare the tensors with the sizes in config.json, and the layers with each other.
 
-    ModelInvalid naming both sides. A tensor that only the library knows of is missed here, and
-    noticed where the model is converted.
+    Raises ModelInvalid naming both sides. Only the library knows every tensor that a model needs,
+    so some that are missing are noticed only during conversion.
     """
     _check_embeddings(architecture, weights)
     layers = _layers(weights)
-    _check_number(architecture, weights, layers)
+    _check_layer_count(architecture, weights, layers)
     if architecture.model_type in UNIFORM:
         _check_alike(weights, layers)
     if architecture.model_type in BERT_LIKE:
@@ -156,20 +157,20 @@ def check_tensor_shapes(architecture: "Architecture", weights: checkpoint.Checkp
         _check_bert(architecture, weights, layers)
 
 
-def _check_embeddings(architecture: "Architecture", weights: checkpoint.Checkpoint) -> None:
+def _check_embeddings(architecture: Architecture, weights: checkpoint.Checkpoint) -> None:
     for name in WORDS:
         shape = weights.shape(name)
         if shape and architecture.vocabulary and shape[0] != architecture.vocabulary:
-            _contradict(weights, name, shape[0], "vocab_size", architecture)
+            _raise_contradiction(weights, name, shape[0], "vocab_size", architecture)
         if (
             shape
             and "embedding_size" not in architecture.config
             and shape[1] != architecture.hidden_size
         ):
-            _contradict(weights, name, shape[1], "hidden_size", architecture)
+            _raise_contradiction(weights, name, shape[1], "hidden_size", architecture)
     shape = weights.shape("position_embeddings.weight")
     if shape and shape[0] != architecture.config.get("max_position_embeddings", shape[0]):
-        _contradict(
+        _raise_contradiction(
             weights, "position_embeddings.weight", shape[0], "max_position_embeddings", architecture
         )
 
@@ -183,8 +184,8 @@ def _layers(weights: checkpoint.Checkpoint) -> dict[int, dict[str, Shape]]:
     return layers
 
 
-def _check_number(
-    architecture: "Architecture",
+def _check_layer_count(
+    architecture: Architecture,
     weights: checkpoint.Checkpoint,
     layers: Mapping[int, Mapping[str, Shape]],
 ) -> None:
@@ -219,7 +220,7 @@ def _check_alike(weights: checkpoint.Checkpoint, layers: Mapping[int, Mapping[st
 
 
 def _check_bert(
-    architecture: "Architecture",
+    architecture: Architecture,
     weights: checkpoint.Checkpoint,
     layers: Mapping[int, Mapping[str, Shape]],
 ) -> None:
@@ -243,35 +244,35 @@ def _check_bert(
         }
     sizes = f"hidden_size {hidden}, intermediate_size {inner}"
     for name, shape in expected.items():
-        found = layers[min(layers)].get(name)
-        if found != shape:
-            what = "lacks" if found is None else f"has the shape {found} for"
+        actual = layers[min(layers)].get(name)
+        if actual != shape:
+            what = "lacks" if actual is None else f"has the shape {actual} for"
             raise errors.ModelInvalid(
                 weights.file,
                 f"every layer {what} the tensor {name}, but {architecture.file} says {sizes}",
             )
 
 
-def _check_bert_embeddings(architecture: "Architecture", weights: checkpoint.Checkpoint) -> None:
+def _check_bert_embeddings(architecture: Architecture, weights: checkpoint.Checkpoint) -> None:
     width = architecture.config.get("embedding_size", architecture.hidden_size)
     for name in ("word_embeddings.weight", "position_embeddings.weight", "LayerNorm.weight"):
-        found = weights.tensors.get(f"embeddings.{name}")
-        if found is None:
+        tensor = weights.tensors.get(f"embeddings.{name}")
+        if tensor is None:
             raise errors.ModelInvalid(
                 weights.file, f"lacks the tensor embeddings.{name}; copy or download it again"
             )
-        if found.shape[-1:] != (width,):
+        if tensor.shape[-1:] != (width,):
             raise errors.ModelInvalid(
                 weights.file,
-                f"embeddings.{name} has the shape {found.shape}, but {architecture.file} says a"
+                f"embeddings.{name} has the shape {tensor.shape}, but {architecture.file} says a"
                 f" width of {width}",
             )
 
 
-def _contradict(
-    weights: checkpoint.Checkpoint, tensor: str, found: int, key: str, architecture: "Architecture"
+def _raise_contradiction(
+    weights: checkpoint.Checkpoint, tensor: str, size: int, key: str, architecture: Architecture
 ) -> None:
     raise errors.ModelInvalid(
         weights.file,
-        f"{tensor} has {found} where {architecture.file} says {key} {architecture.config.get(key)}",
+        f"{tensor} has {size}, but {architecture.file} says {key} {architecture.config.get(key)}",
     )

@@ -1,3 +1,5 @@
+"""The values of a transformer's config.json that its forward pass depends on, in one spelling."""
+
 import json
 import re
 from collections.abc import Mapping
@@ -5,8 +7,8 @@ from typing import Any
 
 from embedding.model_files import space
 
-# Values that name, describe or train a model, or that only other heads and generation read.
-# `dtype` is here because the tensors carry their own; a model saved in another one has other bytes.
+# Values that only name, describe or train a model, or matter only for other heads and generation.
+# `dtype` is one of them because the tensors have their own: another type means other bytes.
 NOT_FORWARD = frozenset(
     {
         "_attn_implementation", "_attn_implementation_autoset", "_commit_hash", "_name_or_path",
@@ -35,10 +37,10 @@ NOT_FORWARD = frozenset(
     }
 )  # fmt: skip
 
-# No forward pass of an encoder drops anything out; only training reads these.
+# Only training drops anything out.
 DROPOUT = re.compile(r"(^|_)(dropout|dropout_prob|dropout_rate|dropout_p)$|_pdrop$")
 
-# What a library writes out when the file it read didn't say it: the same as leaving it out.
+# Newer versions of the library write these defaults; older files leave them out.
 _BERT = {
     "hidden_act": "gelu", "layer_norm_eps": 1e-12, "position_embedding_type": "absolute",
     "type_vocab_size": 2, "max_position_embeddings": 512, "pad_token_id": 0,
@@ -71,7 +73,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "modernbert": _MODERNBERT,
 }
 
-# The rotary settings had a name each; newer versions write them as one table, by kind of layer.
+# Rotary settings used to have a name each; newer versions write one table, by kind of layer.
 ROTARY_NAMES: Mapping[str, Mapping[str, str]] = {
     "modernbert": {"full_attention": "global_rope_theta", "sliding_attention": "local_rope_theta"},
     "gemma3_text": {"full_attention": "rope_theta", "sliding_attention": "rope_local_base_freq"},
@@ -79,9 +81,9 @@ ROTARY_NAMES: Mapping[str, Mapping[str, str]] = {
 
 
 def forward_config(model_type: str, config: Mapping[str, Any]) -> dict[str, space.Json]:
-    """What of a transformer's config.json its forward pass depends on, in one spelling."""
-    values = _plain_rotary(model_type, json.loads(json.dumps(config), parse_float=_number))
-    if _follows(model_type, values.get("layer_types"), values):
+    """The values that change the forward pass, whichever version of the library wrote them."""
+    values = _flatten_rotary(model_type, json.loads(json.dumps(config), parse_float=_number))
+    if _is_redundant(model_type, values.get("layer_types"), values):
         del values["layer_types"]
     defaults = DEFAULTS.get(model_type)
     return {
@@ -95,28 +97,33 @@ def forward_config(model_type: str, config: Mapping[str, Any]) -> dict[str, spac
 
 def _number(text: str) -> float | int:
     value = float(text)
-    return int(value) if value.is_integer() else value  # 10000.0 and 10000 are both written
+    return int(value) if value.is_integer() else value  # files have 10000.0 as well as 10000
 
 
 def _is_default(key: str, value: object, defaults: Mapping[str, Any] | None) -> bool:
     if (key == "rope_scaling" and value is None) or (key == "is_decoder" and value is False):
         return True
     if defaults is None:
-        return False  # an architecture not known here may mean something by a null
+        return False  # in an architecture not known here, null may mean something
     return defaults.get(key) == value and (key in defaults or value is None)
 
 
-def _plain_rotary(model_type: str, values: dict[str, Any]) -> dict[str, Any]:
+def _flatten_rotary(model_type: str, values: dict[str, Any]) -> dict[str, Any]:
+    """The older spelling of the rotary settings, if it can express them."""
     table = values.get("rope_parameters")
     names = ROTARY_NAMES.get(model_type, {})
     by_layer = table if names else {"": table}
-    if not isinstance(by_layer, dict) or not all(_is_plain(entry) for entry in by_layer.values()):
+    if not isinstance(by_layer, dict) or not all(
+        _is_default_rotary(entry) for entry in by_layer.values()
+    ):
         return values
-    plain = {names.get(kind, "rope_theta"): entry["rope_theta"] for kind, entry in by_layer.items()}
-    return {**{key: value for key, value in values.items() if key != "rope_parameters"}, **plain}
+    settings = {
+        names.get(kind, "rope_theta"): entry["rope_theta"] for kind, entry in by_layer.items()
+    }
+    return {**{key: value for key, value in values.items() if key != "rope_parameters"}, **settings}
 
 
-def _is_plain(entry: object) -> bool:
+def _is_default_rotary(entry: object) -> bool:
     return (
         isinstance(entry, dict)
         and entry.get("rope_type", "default") == "default"
@@ -125,8 +132,8 @@ def _is_plain(entry: object) -> bool:
     )
 
 
-def _follows(model_type: str, layers: object, values: Mapping[str, Any]) -> bool:
-    """Whether the kinds of layers say no more than the other values do."""
+def _is_redundant(model_type: str, layers: object, values: Mapping[str, Any]) -> bool:
+    """Whether the other values already determine the kinds of layers."""
     if not isinstance(layers, list):
         return False
     if model_type == "modernbert":

@@ -1,3 +1,5 @@
+"""A model as its files and options describe it, with the space that it makes."""
+
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +19,7 @@ DOT_PRODUCT = re.compile(r"dot[- _]?(product|score)|score functions?\W+dot", re.
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """What a person sets for a model; None leaves it to the model's own files, "" is no prompt."""
+    """What a person sets for a model; None: as the model's files say; "": no prompt."""
 
     max_tokens: int | None = None
     query_prompt: str | None = None
@@ -25,21 +27,21 @@ class ModelOptions:
     dimensions: int | None = None
     precision: str = "float"
 
-    def over(self, registered: "ModelOptions | None") -> "ModelOptions":
-        """These, and what a model was registered with where these leave something open."""
-        if registered is None:
+    def over(self, added: "ModelOptions | None") -> "ModelOptions":
+        """These options, and for those not set, the ones that the model was added with."""
+        if added is None:
             return self
-        given = {key: value for key, value in asdict(self).items() if value is not None}
+        options = {key: value for key, value in asdict(self).items() if value is not None}
         if self.precision == ModelOptions.precision:
-            del given["precision"]
-        return replace(registered, **given)
+            del options["precision"]
+        return replace(added, **options)
 
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """A model under given options, as its files say; `modules` is the pipeline in its order.
+    """A model with its options; `modules` is the pipeline in its order.
 
-    `matryoshka`: it says that it was trained so that fewer dimensions do. `int8`: where it has that
+    `matryoshka`: it was trained so that its vectors can be cut short. `int8`: set if it has this
     precision.
     """
 
@@ -64,39 +66,41 @@ def describe(
     revision: str | None = None,
     options: ModelOptions | None = None,
 ) -> ModelDescription:
-    """Read and hash a model's files, without torch; any EmbeddingError says which file and why."""
+    """Read and hash a model's files, without torch; an EmbeddingError names the file at fault."""
     options = options or ModelOptions()
     directory = Path(directory)
-    _check_request(directory, options)
-    steps = modules.read(directory) or _plain_transformer(directory)
+    _check_options(directory, options)
+    steps = modules.read(directory) or _default_modules(directory)
     folder = directory / steps[0].folder
-    body = transformer.read(folder, steps[0], max_tokens=options.max_tokens)
-    found = prompts.resolve(
+    first = transformer.read(folder, steps[0], max_tokens=options.max_tokens)
+    model_prompts = prompts.resolve(
         directory, folder, query=options.query_prompt, document=options.document_prompt
     )
-    dimensions, heads = _heads(directory, steps, body.dimensions)
-    steps = (body.module, *steps[1:])
-    space = _space(body, heads, dimensions, prompt=found.document.text, kept=options.dimensions)
+    dimensions, rest = _read_rest(directory, steps, first.dimensions)
+    steps = (first.module, *steps[1:])
+    space = _float_space(
+        first, rest, dimensions, prompt=model_prompts.document.text, kept=options.dimensions
+    )
     int8 = None
     if options.precision == "int8":
         int8 = int8_graph.read(directory, of=space.fingerprint)
-        space = _quantised(space, int8)
-    matryoshka = prompts.names_matryoshka(directory, folder)
+        space = _int8_space(space, int8)
+    matryoshka = prompts.mentions_matryoshka(directory, folder)
     return ModelDescription(
         name=name,
         directory=directory,
         revision=revision,
         space=space,
-        query_prompt=found.query,
-        document_prompt=found.document,
+        query_prompt=model_prompts.query,
+        document_prompt=model_prompts.document,
         modules=steps,
         native_dimensions=dimensions,
         matryoshka=matryoshka,
         warnings=(
-            *found.warnings,
-            *_warnings(directory, steps),
-            *_shortened(space, dimensions, matryoshka),
-            *_far_from_float(int8),
+            *model_prompts.warnings,
+            *_pipeline_warnings(directory, steps),
+            *_dimension_warnings(space, dimensions, matryoshka),
+            *_int8_warnings(int8),
         ),
         options=options,
         int8=int8,
@@ -104,7 +108,7 @@ def describe(
 
 
 def options_of(space: model_space.Space, *, query_prompt: str | None = None) -> ModelOptions:
-    """The options under which the files of a space give that space again."""
+    """The options that make a space's files give that space again."""
     return ModelOptions(
         max_tokens=space.max_tokens,
         query_prompt=query_prompt,
@@ -114,7 +118,7 @@ def options_of(space: model_space.Space, *, query_prompt: str | None = None) -> 
     )
 
 
-def _check_request(directory: Path, options: ModelOptions) -> None:
+def _check_options(directory: Path, options: ModelOptions) -> None:
     if options.precision not in PRECISIONS:
         raise errors.ModelRefused(
             f"the precision {options.precision!r} is not one of {', '.join(PRECISIONS)}"
@@ -126,22 +130,22 @@ def _check_request(directory: Path, options: ModelOptions) -> None:
     if options.precision == "int8":
         int8_graph.require(directory)
     if kind not in (None, "SentenceTransformer"):
-        raise errors.ModelRefused(f"{file}: a {kind} is not served, only a SentenceTransformer")
+        raise errors.ModelRefused(f"{file}: a {kind} is not supported, only a SentenceTransformer")
 
 
-def _plain_transformer(directory: Path) -> tuple[Module, ...]:
-    """What sentence-transformers makes of a transformer alone: the mean of its token states."""
+def _default_modules(directory: Path) -> tuple[Module, ...]:
+    """What sentence-transformers does with a bare transformer: the mean of its token states."""
     if not (directory / model_architecture.FILE).is_file():
         raise errors.ModelInvalid(
             directory / modules.FILE,
             "missing, and so is config.json: this is not a model's directory",
         )
     architecture = model_architecture.read(directory)
-    heads = architecture.config.get("architectures") or []
-    if any(str(head).endswith(("ForCausalLM", "ForConditionalGeneration")) for head in heads):
+    classes = architecture.config.get("architectures") or []
+    if any(str(name).endswith(("ForCausalLM", "ForConditionalGeneration")) for name in classes):
         raise errors.ModelRefused(
-            f"{directory}: a language model ({heads[0]}) without {modules.FILE} says nothing of how"
-            " its states become one vector; save it as a sentence-transformers model first"
+            f"{directory}: a language model ({classes[0]}) without {modules.FILE} doesn't say how"
+            " its token states become one vector; save it as a sentence-transformers model first"
         )
     pooling: dict[str, model_space.Json] = {
         "modes": ["mean"],
@@ -151,10 +155,10 @@ def _plain_transformer(directory: Path) -> tuple[Module, ...]:
     return Module("Transformer", {}, ""), Module("Pooling", pooling, "")
 
 
-def _heads(
+def _read_rest(
     directory: Path, steps: tuple[Module, ...], width: int
 ) -> tuple[int, list[model_space.Json]]:
-    """The dimensions that come out, and what the modules after the first do, each checked."""
+    """Check the modules after the first; the dimensions that come out, and the manifest."""
     manifest: list[model_space.Json] = []
     for step in steps[1:]:
         entry: dict[str, model_space.Json] = {"kind": step.kind, "parameters": step.parameters}
@@ -162,7 +166,7 @@ def _heads(
         if expected != width:
             raise errors.ModelInvalid(
                 directory / step.folder / "config.json",
-                f"the {step.kind} takes {expected} dimensions, but {width} arrive",
+                f"the {step.kind} expects {expected} dimensions, but gets {width}",
             )
         if step.kind == "Pooling":
             modes = step.parameters["modes"]
@@ -170,16 +174,16 @@ def _heads(
         if step.kind in ("Dense", "LayerNorm"):
             weights = checkpoint.read(directory / step.folder)
             entry["weights"] = weights.summary()
-            width = _width(weights, step, width)
-        if step.kind != "Dropout":  # does nothing outside training
+            width = _output_width(weights, step, width)
+        if step.kind != "Dropout":  # only used in training
             manifest.append(entry)
-    # Every vector is brought to unit length at the end, so a last Normalize adds nothing.
+    # Every vector is normalised at the end anyway, so a last Normalize changes nothing.
     while manifest and manifest[-1] == {"kind": "Normalize", "parameters": {}}:
         manifest.pop()
     return width, manifest
 
 
-def _width(weights: checkpoint.Checkpoint, step: Module, width: int) -> int:
+def _output_width(weights: checkpoint.Checkpoint, step: Module, width: int) -> int:
     claimed = step.parameters.get("out_features", width)
     name = "linear.weight" if step.kind == "Dense" else "norm.weight"
     shape = weights.shape(name)
@@ -191,75 +195,75 @@ def _width(weights: checkpoint.Checkpoint, step: Module, width: int) -> int:
     return shape[0]
 
 
-def _space(
-    body: transformer.TransformerInfo,
-    heads: list[model_space.Json],
+def _float_space(
+    first: transformer.TransformerInfo,
+    rest: list[model_space.Json],
     dimensions: int,
     *,
     prompt: str,
     kept: int | None,
 ) -> model_space.Space:
-    """The space in float; `kept`: the dimensions asked for, None for all."""
+    """The space in float; `kept`: the requested dimensions, None for all."""
     kept = dimensions if kept is None else kept
     if not 1 <= kept <= dimensions:
         raise errors.DimensionsRefused(
-            f"{kept} dimensions are asked for, but the model gives {dimensions}"
+            f"{kept} dimensions were requested, but the model has {dimensions}"
         )
-    include_prompt = _includes_prompt(heads)
+    include_prompt = _includes_prompt(rest)
     manifest: dict[str, model_space.Json] = {
-        "modules": [body.manifest, *heads],
-        "tokenizer": body.tokenizer,
-        "lower_case": body.lower_case,
+        "modules": [first.manifest, *rest],
+        "tokenizer": first.tokenizer,
+        "lower_case": first.lower_case,
         "document_prompt": prompt,
         "include_prompt": include_prompt,
-        "max_tokens": body.limit,
+        "max_tokens": first.limit,
         "dimensions": {"given": dimensions, "kept": kept},
         "precision": "float",
     }
     return model_space.Space(
         fingerprint=model_space.fingerprint(manifest),
         dimensions=kept,
-        max_tokens=body.limit,
+        max_tokens=first.limit,
         document_prompt=prompt,
         include_prompt=include_prompt,
-        lower_case=body.lower_case,
+        lower_case=first.lower_case,
         precision="float",
         manifest=manifest,
     )
 
 
-def _quantised(space: model_space.Space, graph: int8_graph.Int8Graph) -> model_space.Space:
-    """Other texts to calibrate with give another graph, and another space."""
+def _int8_space(space: model_space.Space, graph: int8_graph.Int8Graph) -> model_space.Space:
+    """The same in int8: other texts for calibration make another graph, and another space."""
     manifest = {**space.manifest, "precision": "int8", "graph": graph.sha256}
     return replace(
         space, fingerprint=model_space.fingerprint(manifest), precision="int8", manifest=manifest
     )
 
 
-def _includes_prompt(heads: list[model_space.Json]) -> bool:
+def _includes_prompt(manifest: list[model_space.Json]) -> bool:
     return all(
-        head["parameters"].get("include_prompt", True)
-        for head in heads
-        if isinstance(head, dict) and isinstance(head["parameters"], dict)
+        entry["parameters"].get("include_prompt", True)
+        for entry in manifest
+        if isinstance(entry, dict) and isinstance(entry["parameters"], dict)
     )
 
 
-def _warnings(directory: Path, steps: tuple[Module, ...]) -> list[str]:
-    found = []
+def _pipeline_warnings(directory: Path, steps: tuple[Module, ...]) -> list[str]:
+    warnings = []
     if not (directory / modules.FILE).is_file():
-        found.append(
-            f"{directory} has no {modules.FILE}: the mean of the token states is taken, which is"
-            " right only for a model made that way"
+        warnings.append(
+            f"{directory} has no {modules.FILE}: the mean of the token states is used, which is"
+            " right only for a model trained that way"
         )
     if _made_for_dot_product(directory, steps):
-        found.append(
-            "the model was made for the dot product; vectors are brought to unit length here, so"
-            " results are ranked by cosine and can differ from its authors'"
+        warnings.append(
+            "the model was made for the dot product; vectors are normalised here, so results are"
+            " ranked by cosine and can differ from its authors'"
         )
-    return found
+    return warnings
 
 
-def _shortened(space: model_space.Space, dimensions: int, matryoshka: bool) -> list[str]:
+def _dimension_warnings(space: model_space.Space, dimensions: int, matryoshka: bool) -> list[str]:
     if space.dimensions == dimensions or matryoshka:
         return []
     return [
@@ -268,20 +272,20 @@ def _shortened(space: model_space.Space, dimensions: int, matryoshka: bool) -> l
     ]
 
 
-def _far_from_float(int8: int8_graph.Int8Graph | None) -> list[str]:
-    # With 300 texts 0.985 was measured; with 5 of them 0.79.
+def _int8_warnings(int8: int8_graph.Int8Graph | None) -> list[str]:
+    # Measured: 0.985 with 300 texts, 0.79 with 5.
     if int8 is None or int8.worst_natural >= NEAR_FLOAT:
         return []
     return [
-        f"in int8 the vectors are far from those in float ({int8.describe()}); calibrate with more"
-        f" texts like those to embed: these were {int8.texts}, and about 300 are enough"
+        f"the int8 vectors are far from those in float ({int8.describe()}); it was calibrated with"
+        f" {int8.texts} texts: use more texts like those to embed, about 300 are enough"
     ]
 
 
 def _made_for_dot_product(directory: Path, steps: tuple[Module, ...]) -> bool:
-    similarity = prompts.similarity(directory)
+    similarity = prompts.similarity_function(directory)
     if similarity in ("dot", "dot_product", "dot_score"):
         return True
     if similarity == "cosine" or any(step.kind == "Normalize" for step in steps):
         return False
-    return bool(DOT_PRODUCT.search(prompts.readme(directory)))
+    return bool(DOT_PRODUCT.search(prompts.read_readme(directory)))

@@ -1,4 +1,4 @@
-"""A model's graph in int8: part of the model like its weights, in its directory, never a cache."""
+"""A model's int8 graph: like the weights it is part of the model's directory, and never a cache."""
 
 import hashlib
 import json
@@ -20,10 +20,10 @@ FILES = (*CONTENT, REFERENCE)
 
 @dataclass(frozen=True)
 class Int8Graph:
-    """What was made, of what, and how near it is to torch fp32 (cosines of the canaries).
+    """The record of a quantisation, with its distance to torch fp32 (cosines of the canaries).
 
-    `of` is the fingerprint of the same model with the same options in float; `sha256` is that of
-    the graph's files, and `calibration` that of the texts.
+    `of` is the fingerprint of the same model in float, with the same options. `sha256` is the
+    digest of the graph's files, `calibration` that of the texts.
     """
 
     of: str
@@ -52,52 +52,52 @@ def exists(directory: Path) -> bool:
 
 
 def require(directory: Path) -> None:
-    """ModelInvalid where there is none: `read` without reading."""
+    """Raises ModelInvalid if there is none; nothing is read."""
     if not exists(directory):
         raise errors.ModelInvalid(directory / FOLDER / RECORD, f"missing: {_advice(directory)}")
 
 
 def read(directory: Path, *, of: str) -> Int8Graph:
-    """The graph of a model's directory, each file as it was written; ModelInvalid says which isn't.
+    """The graph in a model's directory; ModelInvalid names a file that changed since it was made.
 
-    `of`: the fingerprint of the model in float, under the options asked for.
+    `of`: the fingerprint of the model in float, with the requested options.
     """
     folder = directory / FOLDER
     require(directory)
-    found = _record(folder / RECORD)
-    if found.of != of:
+    graph = _read_record(folder / RECORD)
+    if graph.of != of:
         raise errors.ModelInvalid(
             folder / RECORD,
-            f"was made of other weights, or with other options; {_advice(directory)}",
+            f"was made from other weights or with other options; {_advice(directory)}",
         )
     for name in FILES:
-        if (made := _digest(folder / name)) != found.files[name]:
+        if (digest := _digest(folder / name)) != graph.files[name]:
             raise errors.ModelInvalid(
                 folder / name,
-                f"cut off or changed: its sha256 is {made[:12]}..., {RECORD} says"
-                f" {found.files[name][:12]}...; copy it again, or {_advice(directory)}",
+                f"cut off or changed: its sha256 is {digest[:12]}..., but {RECORD} says"
+                f" {graph.files[name][:12]}...; copy it again, or {_advice(directory)}",
             )
-    return found
+    return graph
 
 
 def write(folder: Path, content: Mapping[str, Any]) -> None:
-    """Record what was made; the files are there already."""
+    """Write the record of files that are already there."""
     files = {name: _digest(folder / name) for name in FILES}
     (folder / RECORD).write_text(json.dumps({**content, "files": files}, indent=2))
 
 
 def _advice(directory: Path) -> str:
-    return f"run `vecmark models add {directory} --precision int8 --name NAME` to make it"
+    return f"run `vecmark models add {directory} --precision int8 --name NAME` to create it"
 
 
-def _record(file: Path) -> Int8Graph:
+def _read_record(file: Path) -> Int8Graph:
     try:
-        found = msgspec.convert(json_files.read_object(file), Int8Graph)
+        graph = msgspec.convert(json_files.read_object(file), Int8Graph)
     except msgspec.ValidationError as exc:
-        raise errors.ModelInvalid(file, f"is no record of a quantisation: {exc}") from exc
-    if not set(FILES) <= set(found.files):
-        raise errors.ModelInvalid(file, "is no record of a quantisation: a file has no digest")
-    return found
+        raise errors.ModelInvalid(file, f"is not a record of a quantisation: {exc}") from exc
+    if not set(FILES) <= set(graph.files):
+        raise errors.ModelInvalid(file, "is not a record of a quantisation: a file has no digest")
+    return graph
 
 
 def _digest(file: Path) -> str:

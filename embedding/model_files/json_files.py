@@ -1,3 +1,5 @@
+"""Reads JSON files of models, and says what is wrong with those that can't be read."""
+
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +12,7 @@ MAX_JSON_BYTES = 256 * 1024 * 1024
 
 
 def read_json(file: Path) -> Any:
-    """The content of a JSON file; ModelInvalid if it is missing, a Git LFS pointer or broken."""
+    """The content of a JSON file; ModelInvalid if it is missing, damaged or a Git LFS pointer."""
     content = read_bytes(file)
     try:
         return json.loads(content)
@@ -26,7 +28,7 @@ def read_object(file: Path) -> dict[str, Any]:
 
 
 def read_optional(file: Path) -> dict[str, Any]:
-    """The object in a file that not every model has; empty where there is no such file."""
+    """The object in a file that not every model has; empty if there is no such file."""
     return read_object(file) if file.is_file() else {}
 
 
@@ -44,19 +46,19 @@ def read_bytes(file: Path) -> bytes:
 
 
 def refuse_pointer(file: Path, content: bytes | memoryview) -> None:
-    """Refuse what git leaves in place of a large file when Git LFS is not installed."""
+    """Refuse what git leaves in place of a large file if Git LFS is not installed."""
     if bytes(content[: len(LFS_POINTER)]) == LFS_POINTER:
         raise errors.ModelInvalid(
-            file, "a Git LFS pointer, not the file itself; run `git lfs pull` in the clone"
+            file, "a Git LFS pointer instead of the file itself; run `git lfs pull` in the clone"
         )
 
 
 def whole_number(file: Path, content: Mapping[str, Any], key: str) -> int | None:
-    """A count out of a configuration: None where it is not set."""
+    """A number in a configuration; None if it is not set."""
     value = content.get(key)
     if value is None:
         return None
-    # Some tokenizers say "no limit" as 1e30, written as an int or a float.
+    # Some tokenizers write "no limit" as 1e30, as an int or a float.
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):

@@ -1,3 +1,5 @@
+"""The pipeline of a sentence-transformers model: modules.json and the modules' settings."""
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +15,11 @@ REFUSED = {
     "Router": "a Router sends queries and documents through different modules",
     "Asym": "an Asym model sends queries and documents through different modules",
     "CLIPModel": "it embeds images",
-    "SpladePooling": "it gives sparse vectors",
-    "SparseStaticEmbedding": "it gives sparse vectors",
-    "SparseAutoEncoder": "it gives sparse vectors",
-    "MLMTransformer": "it gives sparse vectors",
-    "MultiVectorMask": "it gives many vectors for each text",
+    "SpladePooling": "it makes sparse vectors",
+    "SparseStaticEmbedding": "it makes sparse vectors",
+    "SparseAutoEncoder": "it makes sparse vectors",
+    "MLMTransformer": "it makes sparse vectors",
+    "MultiVectorMask": "it makes several vectors of each text",
 }
 POOLING_FLAGS = {
     "pooling_mode_cls_token": "cls",
@@ -44,7 +46,7 @@ class Module:
 
 
 def read(directory: Path) -> tuple[Module, ...]:
-    """The pipeline of a sentence-transformers directory; ModelRefused for steps not served."""
+    """The pipeline in a directory, empty if it has none; ModelRefused for unsupported modules."""
     if not (directory / FILE).is_file():
         return ()
     entries = json_files.read_json(directory / FILE)
@@ -61,27 +63,29 @@ def read(directory: Path) -> tuple[Module, ...]:
 def _module(directory: Path, kind: str, entry: Mapping[str, Any]) -> Module:
     folder = str(entry.get("path") or "")
     if Path(folder).is_absolute() or ".." in Path(folder).parts:
-        raise errors.ModelInvalid(directory / FILE, f"names a folder outside the model: {folder}")
+        raise errors.ModelInvalid(
+            directory / FILE, f"names a folder outside the model's directory: {folder}"
+        )
     return Module(kind=kind, parameters=READERS[kind](directory / folder), folder=folder)
 
 
 def _kind(directory: Path, path: str) -> str:
-    """The name of a module's class, whichever version's path leads to it."""
+    """The name of a module's class; its path depends on the library's version."""
     kind = path.rpartition(".")[2]
     if not path.startswith(LIBRARY):
         raise errors.ModelRefused(
             f"{directory / FILE}: {path or 'a module without a type'} is code that comes with the"
-            " model, which is never run; choose one built from sentence-transformers' own modules"
+            " model, which is never run; choose a model with sentence-transformers' own modules"
         )
     if ".sparse_encoder." in path or ".multi_vector_encoder." in path or ".cross_encoder." in path:
-        reason = REFUSED.get(kind, "it doesn't give one dense vector for each text")
-        raise errors.ModelRefused(f"{directory / FILE}: {path} is not served: {reason}")
+        reason = REFUSED.get(kind, "it doesn't make one dense vector of each text")
+        raise errors.ModelRefused(f"{directory / FILE}: {path} is not supported: {reason}")
     if kind in REFUSED:
-        raise errors.ModelRefused(f"{directory / FILE}: {kind} is not served: {REFUSED[kind]}")
+        raise errors.ModelRefused(f"{directory / FILE}: {kind} is not supported: {REFUSED[kind]}")
     if kind not in READERS:
         raise errors.ModelRefused(
-            f"{directory / FILE}: the module {kind} is not known;"
-            f" served are {', '.join(sorted(READERS))}"
+            f"{directory / FILE}: the module {kind} is not supported;"
+            f" supported are {', '.join(sorted(READERS))}"
         )
     return kind
 
@@ -90,17 +94,17 @@ def _check_order(file: Path, kinds: Sequence[str]) -> None:
     first = kinds[0] if kinds else "nothing"
     if first not in ("Transformer", "StaticEmbedding"):
         raise errors.ModelRefused(
-            f"{file}: a pipeline that begins with {first} is not served; it must begin with a"
+            f"{file}: a pipeline that begins with {first} is not supported; it must begin with a"
             " Transformer or a StaticEmbedding"
         )
     if first == "Transformer" and list(kinds[1:2]) != ["Pooling"]:
         raise errors.ModelRefused(
-            f"{file}: no Pooling follows the Transformer, so no single vector comes out"
+            f"{file}: no Pooling follows the Transformer, so there is no single vector for a text"
         )
     if {"Transformer", "StaticEmbedding"} & set(kinds[1:]) or "Pooling" in kinds[2:]:
-        raise errors.ModelRefused(f"{file}: the pipeline {' > '.join(kinds)} is not served")
+        raise errors.ModelRefused(f"{file}: the pipeline {' > '.join(kinds)} is not supported")
     if first == "StaticEmbedding" and "Pooling" in kinds:
-        raise errors.ModelRefused(f"{file}: a Pooling after a StaticEmbedding has nothing to pool")
+        raise errors.ModelRefused(f"{file}: a Pooling has nothing to pool after a StaticEmbedding")
 
 
 def _no_parameters(folder: Path) -> dict[str, space.Json]:
@@ -109,7 +113,7 @@ def _no_parameters(folder: Path) -> dict[str, space.Json]:
 
 
 def _pooling(folder: Path) -> dict[str, space.Json]:
-    """One spelling for both: flags until version 5, `pooling_mode` since version 6."""
+    """One spelling for flags (until version 5) and `pooling_mode` (since version 6)."""
     file = folder / "config.json"
     config = json_files.read_object(file)
     modes = config.get("pooling_mode")
@@ -117,7 +121,7 @@ def _pooling(folder: Path) -> dict[str, space.Json]:
         modes = [mode for flag, mode in POOLING_FLAGS.items() if config.get(flag)] or ["mean"]
     modes = [modes] if isinstance(modes, str) else modes
     if not isinstance(modes, list) or not modes or set(modes) - set(POOLING_FLAGS.values()):
-        raise errors.ModelRefused(f"{file}: the pooling mode {modes!r} is not known")
+        raise errors.ModelRefused(f"{file}: the pooling mode {modes!r} is not supported")
     dimensions = config.get("embedding_dimension", config.get("word_embedding_dimension"))
     if type(dimensions) is not int or dimensions < 1:
         raise errors.ModelInvalid(file, f"embedding_dimension is {dimensions!r}")
@@ -147,8 +151,8 @@ def _activation(file: Path, path: object) -> str:
     name = str(path).rpartition(".")[2]
     if not str(path).startswith("torch.nn.") or name not in ACTIVATIONS:
         raise errors.ModelRefused(
-            f"{file}: the activation {path} is not known;"
-            f" served are torch's {', '.join(sorted(ACTIVATIONS))}"
+            f"{file}: the activation {path} is not supported;"
+            f" supported are torch's {', '.join(sorted(ACTIVATIONS))}"
         )
     return name
 
@@ -168,12 +172,11 @@ def _sentence_vectors_only(file: Path, config: Mapping[str, Any]) -> None:
     for key in ("module_input_name", "module_output_name"):
         if config.get(key) not in (None, "sentence_embedding"):
             raise errors.ModelRefused(
-                f"{file}: {key} {config[key]!r} is not served; only sentence_embedding is"
+                f"{file}: {key} {config[key]!r} is not supported, only sentence_embedding"
             )
 
 
-# What a Transformer or a StaticEmbedding holds is read where its files are: architectures.py,
-# tokenizer_files.py and checkpoint.py.
+# A Transformer or a StaticEmbedding is read by transformer.py.
 READERS: Mapping[str, Callable[[Path], dict[str, space.Json]]] = {
     "Transformer": _no_parameters,
     "StaticEmbedding": _no_parameters,

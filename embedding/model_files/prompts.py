@@ -1,3 +1,5 @@
+"""Which prompts a model was trained with, from its files, its weights or its names."""
+
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +14,7 @@ FILE = "config_sentence_transformers.json"
 README = "README.md"
 README_BYTES = 1_000_000
 
-# sentence-transformers takes the first of these for a document.
+# sentence-transformers uses the first of these for documents.
 DOCUMENT_NAMES = ("document", "passage", "corpus")
 QUERY_NAMES = ("query",)
 NAME_LIKE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -20,7 +22,7 @@ NAME_LIKE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 @dataclass(frozen=True)
 class Prompt:
-    """What is put in front of a text, and where that was found."""
+    """What is put in front of a text, and where it was found."""
 
     text: str
     source: str
@@ -28,7 +30,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Family:
-    """Models trained with the same prompts, and how their names look."""
+    """Models trained with the same prompts, by a pattern of their names."""
 
     pattern: re.Pattern[str]
     query: str
@@ -41,7 +43,7 @@ WEB_SEARCH = (
     "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery: "
 )
 
-# The first that matches counts: an instruct model comes before the family that it is named after.
+# The first match counts: an instruct model comes before the family it is named after.
 FAMILIES = (
     Family(re.compile(r"(multilingual-e5-large|e5-mistral-7b)-instruct"), WEB_SEARCH, ""),
     Family(re.compile(r"(multilingual-)?e5-(small|base|large)(-v2)?"), "query: ", "passage: "),
@@ -56,7 +58,7 @@ FAMILIES = (
 
 @dataclass(frozen=True)
 class Published:
-    """A weights file as its authors published it."""
+    """A weights file as the authors published it."""
 
     model_id: str
     size: int
@@ -65,7 +67,7 @@ class Published:
 
 
 # Models that need prompts but don't say so in their configuration, by the sha256 of the weights
-# file. The size spares hashing a file that can't be any of them.
+# file. Only files of these sizes are hashed.
 PUBLISHED: Mapping[str, Published] = {
     "d0d559c47d5f71b1d280b13b62a2657f3e3bc70c0786f9ab91a36545e6a8f693": Published(
         "intfloat/e5-base-v2", 437_955_512, "query: ", "passage: "
@@ -87,6 +89,8 @@ PUBLISHED: Mapping[str, Published] = {
 
 @dataclass(frozen=True)
 class Prompts:
+    """The prompts of a model, and what is doubtful about them."""
+
     query: Prompt
     document: Prompt
     warnings: tuple[str, ...]
@@ -100,32 +104,31 @@ def resolve(
     document: str | None,
     published: Mapping[str, Published] = PUBLISHED,
 ) -> Prompts:
-    """The prompts for queries and documents: settings, the model's files, known weights, its names.
+    """The prompts by settings, else by the model's files, its weights, or its names.
 
-    `weights` is the folder of the first module. A setting that is the name of one of the model's
-    prompts stands for that prompt's text; "" is no prompt.
+    `weights` is the folder of the first module. A setting may be the name of one of the model's
+    prompts; "" means no prompt.
     """
-    config = _configured(directory / FILE)
+    config = _read_configured(directory / FILE)
     named = {key: Prompt(text, FILE) for key, text in config.items()}
     warnings: list[str] = []
-    found = _from_configuration(config)
-    if found is None:
-        found, warnings = _recognised(directory, weights, published)
-        # The library writes empty prompts for a model that has none: they say nothing.
-        named |= dict(zip((*QUERY_NAMES, *DOCUMENT_NAMES[:2]), (*found, found[1]), strict=True))
-    chosen = []
-    for kind, setting, own in (("query", query, found[0]), ("document", document, found[1])):
-        prompt, warning = _set(kind, setting, own, named)
-        chosen.append(prompt)
-        warnings += warning
-    return Prompts(chosen[0], chosen[1], tuple(warnings))
+    defaults = _from_configuration(config)
+    if defaults is None:
+        defaults, warnings = _recognise(directory, weights, published)
+        # Empty prompts mean nothing: the library writes them for models that have none.
+        names = (*QUERY_NAMES, *DOCUMENT_NAMES[:2])
+        named |= dict(zip(names, (*defaults, defaults[1]), strict=True))
+    query_prompt, query_warnings = _apply_setting("query", query, defaults[0], named)
+    document_prompt, document_warnings = _apply_setting("document", document, defaults[1], named)
+    warnings = [*warnings, *query_warnings, *document_warnings]
+    return Prompts(query_prompt, document_prompt, tuple(warnings))
 
 
-def _set(
-    kind: str, setting: str | None, own: Prompt, named: Mapping[str, Prompt]
+def _apply_setting(
+    kind: str, setting: str | None, default: Prompt, named: Mapping[str, Prompt]
 ) -> tuple[Prompt, list[str]]:
     if setting is None:
-        return own, []
+        return default, []
     if setting in named:
         prompt = named[setting]
         return Prompt(prompt.text, f"setting: the prompt {setting!r} of {prompt.source}"), []
@@ -134,11 +137,11 @@ def _set(
     names = ", ".join(sorted(named)) or "none"
     return Prompt(setting, "setting"), [
         f"the {kind} prompt {setting!r} looks like a name, but the model has no prompt of that name"
-        f" (it has: {names}); it is put in front of every {kind} as it stands"
+        f" (it has: {names}); so the setting itself is put in front of every {kind}"
     ]
 
 
-def _configured(file: Path) -> dict[str, str]:
+def _read_configured(file: Path) -> dict[str, str]:
     prompts = json_files.read_optional(file).get("prompts") or {}
     if not isinstance(prompts, dict):
         raise errors.ModelInvalid(file, "prompts is not an object")
@@ -151,35 +154,35 @@ def _configured(file: Path) -> dict[str, str]:
 def _from_configuration(config: Mapping[str, str]) -> tuple[Prompt, Prompt] | None:
     if not any(config.values()):
         return None
-    return _first(config, QUERY_NAMES), _first(config, DOCUMENT_NAMES)
+    return _first_prompt(config, QUERY_NAMES), _first_prompt(config, DOCUMENT_NAMES)
 
 
-def _first(config: Mapping[str, str], names: Sequence[str]) -> Prompt:
-    # The default that the library writes is an empty "document" beside a model's own "passage".
-    found = [config[name] for name in names if config.get(name)]
-    return Prompt(found[0], FILE) if found else Prompt("", f"none in {FILE}")
+def _first_prompt(config: Mapping[str, str], names: Sequence[str]) -> Prompt:
+    # By default the library writes an empty "document" beside a model's own "passage".
+    prompts = [config[name] for name in names if config.get(name)]
+    return Prompt(prompts[0], FILE) if prompts else Prompt("", f"none in {FILE}")
 
 
-def _recognised(
+def _recognise(
     directory: Path, weights: Path, published: Mapping[str, Published]
 ) -> tuple[tuple[Prompt, Prompt], list[str]]:
-    known = _published(weights, published)
-    if known:
-        source = f"known weights ({known.model_id})"
-        return (Prompt(known.query, source), Prompt(known.document, source)), []
-    for name, file in _names(directory, weights):
+    model = _find_published(weights, published)
+    if model:
+        source = f"known weights ({model.model_id})"
+        return (Prompt(model.query, source), Prompt(model.document, source)), []
+    for name, file in _model_names(directory, weights):
         family = next((entry for entry in FAMILIES if entry.pattern.fullmatch(name)), None)
         if family:
             source = f"the name {name} in {file}"
             warning = (
-                f"the prompts are those of {name}, which {file} names; if the model was trained"
-                " without them, set both prompts to an empty text"
+                f"the prompts are those of {name}, because {file} names it; if the model was"
+                " trained without prompts, set both to an empty text"
             )
             return (Prompt(family.query, source), Prompt(family.document, source)), [warning]
     return (Prompt("", "none"), Prompt("", "none")), []
 
 
-def _published(folder: Path, published: Mapping[str, Published]) -> Published | None:
+def _find_published(folder: Path, published: Mapping[str, Published]) -> Published | None:
     file = folder / checkpoint.SINGLE
     sizes = {entry.size for entry in published.values()}
     if not file.is_file() or file.stat().st_size not in sizes:
@@ -188,36 +191,36 @@ def _published(folder: Path, published: Mapping[str, Published]) -> Published | 
         return published.get(hashlib.file_digest(handle, "sha256").hexdigest())
 
 
-def _names(directory: Path, weights: Path) -> list[tuple[str, str]]:
-    """What a model's files call it or what it was made from: without the owner, in lower case."""
+def _model_names(directory: Path, weights: Path) -> list[tuple[str, str]]:
+    """The names of the model, and of what it was made from, by file; lower case, no owner."""
     config = json_files.read_optional(weights / "config.json")
-    found = [(str(config.get("_name_or_path") or ""), "config.json")]
-    found += [(name, README) for name in _named_in_readme(directory)]
-    return [(_short(name), file) for name, file in found if name]
+    names = [(str(config.get("_name_or_path") or ""), "config.json")]
+    names += [(name, README) for name in _names_in_readme(directory)]
+    return [(_bare_name(name), file) for name, file in names if name]
 
 
-def _short(name: str) -> str:
+def _bare_name(name: str) -> str:
     return name.strip().strip("'\"").rstrip("/").rpartition("/")[2].lower()
 
 
-def _named_in_readme(directory: Path) -> list[str]:
-    """The model index, the base models and the title of a model card."""
-    front, body = _split(readme(directory))
+def _names_in_readme(directory: Path) -> list[str]:
+    """The names in the model index, the base models and the title of a model card."""
+    front, body = _split_front_matter(read_readme(directory))
     names = re.findall(r"(?m)^model-index:\s*\n\s*-\s*name:\s*(\S+)", front)
     names += re.findall(r"(?m)^base_model:[ \t]*(?:\n[ \t]*-[ \t]*)?([^\s\[]+)", front)
     title = re.search(r"(?m)^#+\s+(\S+)\s*$", body)
     return names + ([title[1]] if title else [])
 
 
-def _split(text: str) -> tuple[str, str]:
+def _split_front_matter(text: str) -> tuple[str, str]:
     if not text.startswith("---"):
         return "", text
     front, _, body = text[3:].partition("\n---")
     return front, body
 
 
-def readme(directory: Path) -> str:
-    """A model card, cut at a size that no real one has; "" where there is none."""
+def read_readme(directory: Path) -> str:
+    """A model card, cut at a size that no real one has; "" if there is none."""
     file = directory / README
     if not file.is_file():
         return ""
@@ -225,15 +228,15 @@ def readme(directory: Path) -> str:
         return handle.read(README_BYTES).decode("utf-8", "replace")
 
 
-def similarity(directory: Path) -> str | None:
-    """The score that the model was made for: "cosine", "dot", ..., None where it isn't said."""
+def similarity_function(directory: Path) -> str | None:
+    """The similarity that the model was made for: "cosine", "dot", ...; None if unknown."""
     config: Mapping[str, Any] = json_files.read_optional(directory / FILE)
     name = config.get("similarity_fn_name")
     return None if name is None else str(name)
 
 
-def names_matryoshka(directory: Path, folder: Path) -> bool:
-    """If a model says that it was trained so that the beginning of its vectors is enough."""
+def mentions_matryoshka(directory: Path, folder: Path) -> bool:
+    """Whether a model says that it was trained for vectors that are cut short."""
     keys: list[str] = [*json_files.read_optional(directory / FILE)]
     keys += json_files.read_optional(folder / "config.json")
-    return "matryoshka" in " ".join([readme(directory), *keys]).lower()
+    return "matryoshka" in " ".join([read_readme(directory), *keys]).lower()

@@ -1,3 +1,5 @@
+"""An embedding space and its fingerprint."""
+
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -22,10 +24,10 @@ class Space:
     precision: str
     manifest: Mapping[str, Json] = field(compare=False, repr=False)
 
-    def shortened(self, dimensions: int) -> "Space":
-        """The space of the same vectors cut to their first `dimensions` and normalised again."""
-        given = self.manifest["dimensions"]
-        kept = {**given, "kept": dimensions} if isinstance(given, Mapping) else dimensions
+    def truncated(self, dimensions: int) -> "Space":
+        """The space of the same vectors, cut to their first `dimensions` and normalised again."""
+        entry = self.manifest["dimensions"]
+        kept = {**entry, "kept": dimensions} if isinstance(entry, Mapping) else dimensions
         manifest = {**self.manifest, "dimensions": kept}
         return replace(
             self,
@@ -36,7 +38,7 @@ class Space:
 
 
 def canonical(value: Json) -> str:
-    """The one JSON text of a value: keys sorted, no white space, NaN refused."""
+    """The canonical JSON of a value: sorted keys, no white space, no NaN (ValueError)."""
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
     )

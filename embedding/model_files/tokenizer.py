@@ -1,3 +1,5 @@
+"""A model's tokenizer files: as one definition to run, and in the spelling that is hashed."""
+
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,8 +13,8 @@ from embedding.model_files import json_files, space
 FILE = "tokenizer.json"
 CONFIG = "tokenizer_config.json"
 
-# These classes build their normalizer from tokenizer_config.json and pass over the one in
-# tokenizer.json; so do sentence-transformers, and so must the fingerprint.
+# These classes build their normalizer from tokenizer_config.json and ignore the one in
+# tokenizer.json. sentence-transformers uses these classes, so the fingerprint must do the same.
 BERT_CLASSES = {
     "BertTokenizer", "ConvBertTokenizer", "DistilBertTokenizer", "ElectraTokenizer",
     "FunnelTokenizer", "LayoutLMv2Tokenizer", "LxmertTokenizer", "MobileBertTokenizer",
@@ -23,7 +25,7 @@ BERT_TYPES = {"bert", "distilbert", "electra", "funnel", "mobilebert", "mpnet", 
 
 @dataclass(frozen=True)
 class TokenizerFiles:
-    """What a model uses: `definition` is tokenizer.json with every override applied."""
+    """The tokenizer that a model uses: `definition` is tokenizer.json with all overrides."""
 
     file: Path
     definition: Mapping[str, Any] = field(repr=False)
@@ -32,7 +34,7 @@ class TokenizerFiles:
     highest_id: int
 
     def json(self) -> str:
-        """For tokenizers.Tokenizer.from_str: truncation and padding are off."""
+        """For tokenizers.Tokenizer.from_str, with truncation and padding off."""
         return json.dumps(self.definition, ensure_ascii=False)
 
     def summary(self) -> dict[str, space.Json]:
@@ -44,27 +46,27 @@ class TokenizerFiles:
 
 
 def read(folder: Path, *, model_type: str, do_lower_case: bool) -> TokenizerFiles:
-    """Read a module's tokenizer; `do_lower_case` is sentence-transformers' own setting."""
+    """Read a module's tokenizer; `do_lower_case` is sentence-transformers' setting."""
     file = folder / FILE
     if not file.is_file():
         raise errors.ModelInvalid(
             file,
-            "the tokenizer is missing; a model that has only a vocabulary gets this file by loading"
-            " it in sentence-transformers and saving it again",
+            "the tokenizer is missing; if the model has only a vocabulary, load it in"
+            " sentence-transformers and save it again, which creates this file",
         )
     definition = json_files.read_object(file)
     if not isinstance(definition.get("model"), dict):
         raise errors.ModelInvalid(file, "has no model")
     config = json_files.read_optional(folder / CONFIG)
     normalizer = _normalizer(definition.get("normalizer"), config, model_type)
-    if do_lower_case and not _has_lower_case(normalizer):
-        normalizer = _with_lower_case(normalizer)
+    if do_lower_case and not _has_lowercase_step(normalizer):
+        normalizer = _with_lowercase_step(normalizer)
     definition = {**definition, "normalizer": normalizer, "truncation": None, "padding": None}
     return TokenizerFiles(
         file=file,
         definition=definition,
         model_max_length=json_files.whole_number(folder / CONFIG, config, "model_max_length"),
-        lower_case=_lowers(normalizer),
+        lower_case=_lowercases(normalizer),
         highest_id=_highest_id(file, definition),
     )
 
@@ -91,19 +93,19 @@ def _steps(normalizer: Any) -> list[dict[str, Any]]:
     return [normalizer]
 
 
-def _has_lower_case(normalizer: Any) -> bool:
+def _has_lowercase_step(normalizer: Any) -> bool:
     return any(step.get("type") == "Lowercase" for step in _steps(normalizer))
 
 
-def _lowers(normalizer: Any) -> bool:
-    return _has_lower_case(normalizer) or any(
+def _lowercases(normalizer: Any) -> bool:
+    return _has_lowercase_step(normalizer) or any(
         step.get("type") == "BertNormalizer" and step.get("lowercase")
         for step in _steps(normalizer)
     )
 
 
-def _with_lower_case(normalizer: Any) -> dict[str, Any]:
-    # sentence-transformers puts it in front, and saves it there.
+def _with_lowercase_step(normalizer: Any) -> dict[str, Any]:
+    # sentence-transformers puts this step first, and saves it there.
     return {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *_steps(normalizer)]}
 
 
@@ -119,11 +121,11 @@ def _highest_id(file: Path, definition: Mapping[str, Any]) -> int:
         raise errors.ModelInvalid(file, f"has a token without a numeric id: {exc!r}") from exc
 
 
-# What can differ between two saves of one tokenizer, or plays no part in turning text into ids:
-# ids go back to text nowhere, and texts are cut and padded by the chunker and the batches.
+# What differs between two saves of one tokenizer, or doesn't change the ids: nothing decodes ids,
+# and truncation and padding are done elsewhere.
 NOT_IDENTITY = ("version", "truncation", "padding", "decoder")
 
-# Written by newer versions of the tokenizers library, left out by older ones; "" is no affix.
+# Newer versions of the tokenizers library write these, older ones leave them out; "" is no affix.
 MODEL_DEFAULTS: Mapping[str, object] = {
     "dropout": None,
     "unk_token": None,
@@ -136,19 +138,19 @@ MODEL_DEFAULTS: Mapping[str, object] = {
 
 
 def canonical(definition: Mapping[str, Any]) -> dict[str, space.Json]:
-    """What of a tokenizer.json makes ids out of text, in one spelling for every version's save."""
+    """What changes the ids, in one spelling for the saves of every version."""
     content = {key: value for key, value in definition.items() if key not in NOT_IDENTITY}
     added = content.get("added_tokens") or []
     return {
         **content,
-        "model": _model(content["model"]),
+        "model": _canonical_model(content["model"]),
         "added_tokens": sorted(added, key=lambda token: int(token["id"])),
-        "pre_tokenizer": _pre_tokenizer(content.get("pre_tokenizer")),
-        "post_processor": _frame(content.get("post_processor")),
+        "pre_tokenizer": _canonical_pre_tokenizer(content.get("pre_tokenizer")),
+        "post_processor": _canonical_template(content.get("post_processor")),
     }
 
 
-def _model(stored: Mapping[str, Any]) -> dict[str, Any]:
+def _canonical_model(stored: Mapping[str, Any]) -> dict[str, Any]:
     model = {
         key: value
         for key, value in stored.items()
@@ -161,12 +163,12 @@ def _model(stored: Mapping[str, Any]) -> dict[str, Any]:
     return model
 
 
-def _pre_tokenizer(stored: Any) -> Any:
+def _canonical_pre_tokenizer(stored: Any) -> Any:
     if not isinstance(stored, dict):
         return stored
     kind = stored.get("type")
     if kind == "Sequence":
-        steps = [_pre_tokenizer(step) for step in stored.get("pretokenizers", [])]
+        steps = [_canonical_pre_tokenizer(step) for step in stored.get("pretokenizers", [])]
         return {"type": kind, "pretokenizers": steps}
     if kind == "Metaspace":
         # A flag until version 0.14 of the tokenizers library, a scheme since then.
@@ -183,15 +185,17 @@ def _pre_tokenizer(stored: Any) -> Any:
     return stored
 
 
-def _frame(stored: Any) -> list[Any]:
-    """What is put around one text: [ids, type id] of special tokens, [None, type id] for itself."""
+def _canonical_template(stored: Any) -> list[Any]:
+    """What is put around a text: [ids, type id] of special tokens, [None, type id] for the text."""
     if not isinstance(stored, dict):
         return []
     kind = stored.get("type")
     if kind == "Sequence":
-        return [piece for step in stored.get("processors", []) for piece in _frame(step)]
+        return [
+            piece for step in stored.get("processors", []) for piece in _canonical_template(step)
+        ]
     if kind == "ByteLevel":
-        return []  # moves offsets, not ids
+        return []  # changes offsets, not ids
     if kind in ("BertProcessing", "RobertaProcessing"):
         return [[[stored["cls"][1]], 0], [None, 0], [[stored["sep"][1]], 0]]
     if kind == "TemplateProcessing":

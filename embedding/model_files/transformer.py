@@ -1,3 +1,5 @@
+"""The first module of a model, which reads the text: its files, its settings and its limit."""
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ TABLE = 2
 
 @dataclass(frozen=True)
 class TransformerInfo:
-    """The first module, which reads the text: `manifest` and `tokenizer` go into the space."""
+    """What the first module's files say; `manifest` and `tokenizer` are part of the space."""
 
     module: modules.Module
     manifest: Mapping[str, space.Json]
@@ -24,9 +26,9 @@ class TransformerInfo:
 
 
 def read(folder: Path, step: modules.Module, *, max_tokens: int | None) -> TransformerInfo:
-    """Read and hash the first module; its limit is `max_tokens` where that is set."""
+    """Read and hash the first module; `max_tokens`, if set, is its limit."""
     if step.kind == "StaticEmbedding":
-        return _static(folder, step, max_tokens)
+        return _read_static(folder, step, max_tokens)
     settings = read_settings(folder)
     architecture = model_architecture.read(folder)
     weights = model_architecture.read_weights(folder, architecture)
@@ -34,14 +36,14 @@ def read(folder: Path, step: modules.Module, *, max_tokens: int | None) -> Trans
         folder, model_type=architecture.model_type, do_lower_case=settings.do_lower_case
     )
     _check_vocabulary(tokenizer, architecture.vocabulary, weights.file)
-    shown: dict[str, space.Json] = {
+    parameters: dict[str, space.Json] = {
         "model_type": architecture.model_type,
         "dimensions": architecture.hidden_size,
         "positions": architecture.positions,
         "do_lower_case": settings.do_lower_case,
     }
     return TransformerInfo(
-        module=modules.Module(step.kind, shown, step.folder),
+        module=modules.Module(step.kind, parameters, step.folder),
         manifest={
             "kind": step.kind,
             "config": architecture.summary(),
@@ -60,16 +62,16 @@ def read(folder: Path, step: modules.Module, *, max_tokens: int | None) -> Trans
     )
 
 
-def _static(folder: Path, step: modules.Module, max_tokens: int | None) -> TransformerInfo:
+def _read_static(folder: Path, step: modules.Module, max_tokens: int | None) -> TransformerInfo:
     weights = checkpoint.read(folder)
-    # model2vec calls the table "embeddings"; sentence-transformers saves it under its own name.
+    # model2vec calls the table "embeddings"; sentence-transformers saves it under another name.
     if set(weights.tensors) == {"embeddings"}:
         table = weights.tensors["embeddings"]
-        named = checkpoint.Tensor("embedding.weight", table.dtype, table.shape, table.sha256)
-        weights = checkpoint.Checkpoint(weights.file, {named.name: named})
+        renamed = checkpoint.Tensor("embedding.weight", table.dtype, table.shape, table.sha256)
+        weights = checkpoint.Checkpoint(weights.file, {renamed.name: renamed})
     shape = weights.shape("embedding.weight") or weights.shape("embeddings")
     if shape is None or len(shape) != TABLE:
-        raise errors.ModelInvalid(weights.file, "holds no table of embeddings")
+        raise errors.ModelInvalid(weights.file, "has no table of embeddings")
     tokenizer = model_tokenizer.read(folder, model_type="", do_lower_case=False)
     mapping = weights.shape("mapping")
     _check_vocabulary(tokenizer, mapping[0] if mapping else shape[0], weights.file)
@@ -79,7 +81,7 @@ def _static(folder: Path, step: modules.Module, max_tokens: int | None) -> Trans
         tokenizer=tokenizer.summary(),
         lower_case=tokenizer.lower_case,
         dimensions=shape[1],
-        # A sum over tokens has no positions, and sentence-transformers reads no limit for it.
+        # The mean of a table's rows needs no positions, and the library reads no limit for it.
         limit=effective_max_tokens(
             max_tokens, stated=None, stated_in=folder, positions=None, tokenizer=None
         ),
@@ -92,11 +94,11 @@ def _check_vocabulary(
     if rows is not None and tokenizer.highest_id >= rows:
         raise errors.ModelInvalid(
             tokenizer.file,
-            f"has the token id {tokenizer.highest_id}, but {weights} holds {rows} rows",
+            f"has the token id {tokenizer.highest_id}, but {weights} has {rows} rows",
         )
 
 
-# Tokenizers that know no limit say 1e30; a real one this long doesn't exist.
+# Tokenizers without a limit say 1e30; no real limit is this high.
 NO_LIMIT = 10_000_000
 
 
@@ -108,21 +110,21 @@ def effective_max_tokens(
     positions: int | None,
     tokenizer: int | None,
 ) -> int | None:
-    """How many tokens, special ones and prompt included, are embedded at most; None for no limit.
+    """How many tokens, special ones and prompt included, are embedded at most; None if unlimited.
 
-    A setting comes first, then what sentence-transformers' file states, then the tokenizer's own
-    limit; none may be longer than the model has positions for: LimitTooLong.
+    A setting comes first, then sentence-transformers' own file (`stated`), then the tokenizer's
+    limit. LimitTooLong if the model has fewer positions.
     """
     if setting is not None:
-        return _checked(setting, "the setting max_tokens", positions)
+        return _check_limit(setting, "the setting max_tokens", positions)
     if stated is not None and stated < NO_LIMIT:
-        return _checked(stated, f"max_seq_length in {stated_in}", positions)
+        return _check_limit(stated, f"max_seq_length in {stated_in}", positions)
     if tokenizer is not None and 0 < tokenizer < NO_LIMIT:
         return tokenizer if positions is None else min(tokenizer, positions)
     return positions
 
 
-def _checked(tokens: int, what: str, positions: int | None) -> int:
+def _check_limit(tokens: int, what: str, positions: int | None) -> int:
     if tokens < 1:
         raise errors.LimitTooShort(f"{what} is {tokens}; at least one token is needed")
     if positions is not None and tokens > positions:
@@ -133,7 +135,7 @@ def _checked(tokens: int, what: str, positions: int | None) -> int:
     return tokens
 
 
-# The library's own order; only the first was written after its first year.
+# In the library's order; only the first has been written since its first year.
 FILES = (
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
@@ -145,7 +147,7 @@ FILES = (
 )
 TEXT = {"method": "forward", "method_output_name": "last_hidden_state"}
 
-# Where and how fast a model runs, never what comes out.
+# These change where and how fast a model runs, never its vectors.
 HARMLESS_ARGUMENTS = {
     "attn_implementation", "device_map", "dtype", "low_cpu_mem_usage", "torch_dtype",
 }  # fmt: skip
@@ -153,7 +155,7 @@ HARMLESS_ARGUMENTS = {
 
 @dataclass(frozen=True)
 class TransformerSettings:
-    """What sentence-transformers adds to a transformer of the transformers library."""
+    """sentence-transformers' own settings of a transformer."""
 
     file: Path
     max_seq_length: int | None
@@ -161,21 +163,21 @@ class TransformerSettings:
 
 
 def read_settings(folder: Path) -> TransformerSettings:
-    """Read a Transformer module's own settings; ModelRefused for any that changes the vectors."""
+    """Read a Transformer module's settings; ModelRefused for unknown ones that change vectors."""
     file = next((folder / name for name in FILES if (folder / name).is_file()), folder / FILES[0])
     config = json_files.read_optional(file)
     task = config.get("transformer_task") or "feature-extraction"
     if task != "feature-extraction":
-        raise errors.ModelRefused(f"{file}: a model for {task} is not served")
+        raise errors.ModelRefused(f"{file}: a model for {task} is not supported")
     text = (config.get("modality_config") or {"text": TEXT}).get("text")
     if text != TEXT or config.get("module_output_name") not in (None, "token_embeddings"):
-        raise errors.ModelRefused(f"{file}: texts must leave the transformer as token states")
+        raise errors.ModelRefused(f"{file}: the transformer must return token states")
     for key in (
         "processing_kwargs", "query_expansion", "query_length", "document_length",
         "tokenizer_name_or_path",
     ):  # fmt: skip
         if config.get(key):
-            raise errors.ModelRefused(f"{file}: the setting {key} is not served")
+            raise errors.ModelRefused(f"{file}: the setting {key} is not supported")
     for key in ("model_args", "model_kwargs", "config_args", "config_kwargs"):
         _refuse_arguments(file, key, config.get(key) or {}, HARMLESS_ARGUMENTS)
     length = config.get("max_seq_length")
@@ -193,4 +195,4 @@ def read_settings(folder: Path) -> TransformerSettings:
 def _refuse_arguments(file: Path, key: str, arguments: Mapping[str, Any], known: set[str]) -> None:
     unknown = sorted(set(arguments) - known - {"trust_remote_code"})
     if unknown:
-        raise errors.ModelRefused(f"{file}: {key} {', '.join(unknown)} is not served")
+        raise errors.ModelRefused(f"{file}: {key} {', '.join(unknown)} is not supported")

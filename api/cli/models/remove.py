@@ -83,13 +83,13 @@ def _find_other(
     except errors.EmbeddingError:
         default = None
     try:
-        return sources.find(
+        return sources.find_space(
             fingerprint,
             options,
             roots=settings.model_roots,
             models_dir=settings.models_dir,
             default=default,
-            but=None if ignored is None else ignored.directory,
+            exclude=None if ignored is None else ignored.directory,
         )
     except errors.ModelNotFound:
         return None

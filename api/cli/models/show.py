@@ -150,7 +150,7 @@ def _unused_rows(settings: Settings, models: model_schemas.ModelList) -> list[tu
 
 def _added_rows(settings: Settings, stored: set[str]) -> dict[str, tuple[object, ...]]:
     rows: dict[str, tuple[object, ...]] = {}
-    for source in sources.known(settings.models_dir):
+    for source in sources.all_added(settings.models_dir):
         name = "  " + source.name
         try:
             space = sources.descriptions.get(source).space

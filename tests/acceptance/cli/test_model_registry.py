@@ -76,8 +76,8 @@ def test_adding_the_same_again_succeeds_but_another_under_the_name_fails(data_di
         (("--precision", "int8", "--calibrate", "TABLE"), "must be a .txt or a .jsonl file"),
         (("--precision", "int8", "--calibrate", "EMPTY"), "empty.txt: contains no text"),
         (("--name", "a/b"), "can't be a model's name"),
-        (("--name", "bundled"), "always names the bundled model"),
-        (("--dimensions", "33"), "33 dimensions are asked for"),
+        (("--name", "bundled"), "always means the bundled model"),
+        (("--dimensions", "33"), "33 dimensions were requested"),
         (("--max-tokens", "600"), "600 tokens, but the model has 512 positions"),
         (("--precision", "int4"), "int4"),
     ],
@@ -159,7 +159,7 @@ def test_an_int8_model_serves_a_collection_and_then_cannot_be_removed(serve_stat
     assert not list((home / "models").iterdir())
     gone = services.run(home, "models", "remove", "tiny8")
     assert gone.returncode == 1
-    assert "no model 'tiny8'" in gone.stderr
+    assert "unknown model 'tiny8'" in gone.stderr
 
 
 def test_only_added_models_can_be_removed(data_dir, source):

@@ -76,7 +76,7 @@ def test_a_copy_elsewhere_is_the_same_space_and_brings_its_graph(added, models_d
     assert there.space == added.space
     assert not registry_added.add(wish(copied, "tiny8", None), models_dir).new
     assert not registry_added.add(wish(copied, "tiny8", TEXTS), models_dir).new
-    with pytest.raises(errors.ModelRefused, match="tiny8 is there already"):
+    with pytest.raises(errors.ModelRefused, match="tiny8 already exists"):
         registry_added.add(wish(copied, "tiny8", TEXTS[:5]), models_dir)
 
 

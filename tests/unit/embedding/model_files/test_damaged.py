@@ -114,7 +114,7 @@ def resized(name: str, *shape: int) -> models.Tensors:
         ({"config.json": {"num_hidden_layers": 3}}, None, "num_hidden_layers 3"),
         ({"config.json": {"intermediate_size": 128}}, None, "intermediate_size 128"),
         ({"config.json": {"num_attention_heads": 5}}, None, "num_attention_heads"),
-        ({"1_Pooling/config.json": {"word_embedding_dimension": 384}}, None, "takes 384 dim"),
+        ({"1_Pooling/config.json": {"word_embedding_dimension": 384}}, None, "expects 384 dim"),
         ({}, without(QUERY), "layer 1 lacks the tensor attention.self.query.weight"),
         ({}, without("encoder.layer.0.output.LayerNorm.bias"), "output.LayerNorm.bias"),
         ({}, without("embeddings.word_embeddings.weight"), "word_embeddings.weight"),

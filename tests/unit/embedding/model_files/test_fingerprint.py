@@ -235,12 +235,12 @@ def test_a_space_gives_back_its_options() -> None:
 
 def test_a_space_that_is_cut_is_the_one_of_a_model_with_fewer_dimensions() -> None:
     whole = description.describe("m", models.minilm_directory()).space
-    cut = whole.shortened(64)
+    cut = whole.truncated(64)
     assert (cut.fingerprint, cut.dimensions) == (
         fingerprint(models.minilm_directory(), dimensions=64),
         64,
     )
-    assert whole.shortened(384) == whole
+    assert whole.truncated(384) == whole
 
 
 @pytest.mark.parametrize("dimensions", [0, -1, 385])
@@ -267,7 +267,7 @@ def test_describing_a_model_imports_no_torch() -> None:
     code = (
         "import sys; from embedding.model_files import description;"
         "from embedding.registry import hub, sources;"
-        "description.describe('m', sources.bundled());"
+        "description.describe('m', sources.bundled_directory());"
         "print(sorted({'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -101,7 +101,7 @@ def test_a_record_of_another_shape_is_refused_unless_it_only_says_more(
     if "new" in change:
         assert description.describe("x", directory, options=INT8).int8 is not None
         return
-    with pytest.raises(errors.ModelInvalid, match="no record of a quantisation"):
+    with pytest.raises(errors.ModelInvalid, match="not a record of a quantisation"):
         description.describe("x", directory, options=INT8)
 
 
@@ -117,7 +117,7 @@ def test_a_graph_that_changes_is_noticed(directory: Path) -> None:
 def test_the_files_of_an_int8_space_are_found(directory: Path, tmp_path: Path) -> None:
     wanted = description.describe("x", directory, options=INT8).space
     options = description.options_of(wanted)
-    found = sources.find(
+    found = sources.find_space(
         wanted.fingerprint, options, roots=[tmp_path], models_dir=tmp_path / "none"
     )
     assert found.directory == directory

@@ -35,7 +35,7 @@ def pipeline(folder: Path, *types: str) -> Path:
         ([OWN + "Router"], "queries and documents"),
         ([OWN + "Asym"], "queries and documents"),
         ([OWN + "CLIPModel"], "images"),
-        ([OWN + "WordEmbeddings", OWN + "Pooling"], "WordEmbeddings is not known"),
+        ([OWN + "WordEmbeddings", OWN + "Pooling"], "WordEmbeddings is not supported"),
         (
             [OWN + "Transformer", "sentence_transformers.sparse_encoder.models.SpladePooling"],
             "spar",
@@ -45,7 +45,7 @@ def pipeline(folder: Path, *types: str) -> Path:
                 OWN + "Transformer",
                 "sentence_transformers.multi_vector_encoder.modules.MultiVectorMask",
             ],
-            "many vectors",
+            "several vectors",
         ),
         ([OWN + "Transformer"], "no Pooling"),
         ([OWN + "Pooling"], "begins with Pooling"),
@@ -97,13 +97,13 @@ def test_settings_that_are_not_served_are_refused_by_name(
         ({"config.json": {"num_hidden_layers": 5}}, "holds 6 layers"),
         ({"config.json": {"max_position_embeddings": 1024}}, "max_position_embeddings 1024"),
         ({"config.json": {"model_type": ...}}, "no model_type"),
-        ({POOLING: {"word_embedding_dimension": 768}}, "takes 768 dimensions, but 384 arrive"),
+        ({POOLING: {"word_embedding_dimension": 768}}, "expects 768 dimensions, but gets 384"),
         ({POOLING: {"word_embedding_dimension": ...}}, "embedding_dimension is None"),
         ({"tokenizer.json": {"model": None}}, "has no model"),
         ({"tokenizer.json": {"model": {"type": "WordPiece", "vocab": {}}}}, "no vocabulary"),
         (
             {"tokenizer.json": {"added_tokens": [{"id": 99999, "content": "x"}]}},
-            "token id 99999, but .* holds 30522",
+            "token id 99999, but .* has 30522",
         ),
     ],
 )
@@ -183,11 +183,11 @@ def test_a_dense_module_gives_the_dimensions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"in_features": 512}, "takes 512 dimensions, but 384 arrive"),
+        ({"in_features": 512}, "expects 512 dimensions, but gets 384"),
         ({"out_features": 32}, r"\(16, 384\), but config.json says \(32, 384\)"),
-        ({"activation_function": "os.system"}, "os.system is not known"),
-        ({"activation_function": "torch.nn.modules.linear.Bilinear"}, "Bilinear is not known"),
-        ({"module_output_name": "other"}, "only sentence_embedding is"),
+        ({"activation_function": "os.system"}, "os.system is not supported"),
+        ({"activation_function": "torch.nn.modules.linear.Bilinear"}, "Bilinear is not supported"),
+        ({"module_output_name": "other"}, "only sentence_embedding"),
     ],
 )
 def test_a_dense_module_that_cannot_be_right_is_refused(

@@ -80,7 +80,7 @@ def test_the_same_again_changes_nothing_and_anything_else_is_refused(
     assert not again.new
     assert (models_dir / "one" / "model.safetensors").stat() == before
     for options in ({}, {"max_tokens": 65}, {"max_tokens": 64, "query_prompt": "q"}):
-        with pytest.raises(errors.ModelRefused, match="one is there already"):
+        with pytest.raises(errors.ModelRefused, match="one already exists"):
             add(models_dir, directory, "one", **options)
     models.write_json(directory / "sentence_bert_config.json", {"max_seq_length": 99})
     add(models_dir, directory, "one", max_tokens=64)  # the option hides what changed
@@ -128,7 +128,7 @@ def test_a_hub_model_that_is_there_is_registered_with_options_offline(
     whole: Path, models_dir: Path
 ) -> None:
     part = shutil.copytree(whole, models_dir / ".part")
-    target = models_dir / sources.folder("org/name", COMMIT)
+    target = models_dir / sources.hub_folder("org/name", COMMIT)
     hub.publish(part, target, {"id": "org/name", "revision": COMMIT, "asked": "main"})
     added = add(models_dir, "org/name", max_tokens=64).model
     assert (added.name, added.revision, added.directory.name) == ("name", COMMIT, "name")
@@ -144,10 +144,12 @@ def test_what_is_registered_is_found_by_its_space(
 ) -> None:
     space = add(models_dir, directory, "short", max_tokens=64).model.space
     for options in (None, description.options_of(space)):
-        found = sources.find(space.fingerprint, options, roots=(), models_dir=models_dir)
+        found = sources.find_space(space.fingerprint, options, roots=(), models_dir=models_dir)
         assert (found.name, found.directory) == ("short", models_dir / "short")
     with pytest.raises(errors.ModelNotFound):
-        sources.find(space.fingerprint, roots=(), models_dir=models_dir, but=models_dir / "short")
+        sources.find_space(
+            space.fingerprint, roots=(), models_dir=models_dir, exclude=models_dir / "short"
+        )
 
 
 def test_a_removed_model_is_gone_at_once(directory: Path, models_dir: Path) -> None:
@@ -165,12 +167,12 @@ def test_a_damaged_record_is_named_and_hides_no_other_model(
 ) -> None:
     add(models_dir, directory)
     other = add(models_dir, directory, "other", max_tokens=64).model
-    file = models_dir / "mine" / sources.REGISTERED
+    file = models_dir / "mine" / sources.ADDED_RECORD
     file.write_text(content)
     with pytest.raises(errors.ModelInvalid, match=str(file)):
         resolve(models_dir, "mine")
-    assert [source.name for source in sources.known(models_dir)] == ["other"]
-    found = sources.find(other.space.fingerprint, roots=(), models_dir=models_dir)
+    assert [source.name for source in sources.all_added(models_dir)] == ["other"]
+    found = sources.find_space(other.space.fingerprint, roots=(), models_dir=models_dir)
     assert found.name == "other"
 
 

@@ -134,14 +134,14 @@ def test_a_download_that_is_no_model_leaves_nothing(tmp_path: Path, endpoint: st
 
 def test_an_unknown_model_is_said_to_be(tmp_path: Path, endpoint: str) -> None:
     done = download(tmp_path, "org/gone", None, HF_ENDPOINT=endpoint, HF_HUB_OFFLINE="0")
-    assert done.stdout.startswith("ModelNotFound: the hub knows no model org/gone")
+    assert done.stdout.startswith("ModelNotFound: the hub has no model org/gone")
 
 
 @pytest.mark.parametrize("revision", [None, "main", COMMIT])
 def test_without_a_network_the_way_out_is_said(tmp_path: Path, revision: str | None) -> None:
     done = download(tmp_path, "intfloat/e5-base-v2", revision, HF_HUB_OFFLINE="1")
     assert done.stdout.startswith("ModelUnavailable: intfloat/e5-base-v2")
-    assert "name its path" in done.stdout
+    assert "use its path" in done.stdout
     assert not list((tmp_path / "models").glob("*"))
 
 
@@ -155,7 +155,7 @@ def test_only_a_hub_id_is_asked_for(tmp_path: Path, name: str) -> None:
     ("raised", "expected", "text"),
     [
         (hub_errors.GatedRepoError, errors.ModelUnavailable, "HF_TOKEN"),
-        (hub_errors.RepositoryNotFoundError, errors.ModelNotFound, "knows no model org/name"),
+        (hub_errors.RepositoryNotFoundError, errors.ModelNotFound, "hub has no model org/name"),
         (hub_errors.RevisionNotFoundError, errors.ModelNotFound, "no revision v9"),
     ],
 )
@@ -163,13 +163,13 @@ def test_what_the_hub_refuses_is_said_plainly(
     raised: type[hub_errors.HfHubHTTPError], expected: type[errors.EmbeddingError], text: str
 ) -> None:
     # Made without a response: how the client builds one differs from version to version.
-    found = hub.unavailable("org/name", "v9", raised.__new__(raised))
+    found = hub.translate_error("org/name", "v9", raised.__new__(raised))
     assert type(found) is expected
     assert text in str(found)
 
 
 def test_a_downloaded_commit_is_not_fetched_again(tmp_path: Path) -> None:
-    folder = models.variant(tmp_path / sources.folder("org/name", COMMIT))
+    folder = models.variant(tmp_path / sources.hub_folder("org/name", COMMIT))
     (folder / sources.RECORD).write_text(f'{{"id": "org/name", "revision": "{COMMIT}"}}')
     found = hub.download("org/name", COMMIT, tmp_path)
     assert found.directory == folder
@@ -178,7 +178,7 @@ def test_a_downloaded_commit_is_not_fetched_again(tmp_path: Path) -> None:
 
 def test_a_finished_download_appears_whole(tmp_path: Path) -> None:
     part = models.variant(tmp_path / ".download-1")
-    target = tmp_path / sources.folder("org/name", COMMIT)
+    target = tmp_path / sources.hub_folder("org/name", COMMIT)
     target.mkdir()  # what a copy that stopped left behind
     (target / "half").touch()
     hub.publish(part, target, {"id": "org/name", "revision": COMMIT, "asked": "main"})

@@ -26,7 +26,7 @@ def models_dir(tmp_path: Path) -> Path:
 
 
 def downloaded(models_dir: Path, commit: str, asked: str | None = None, **config: int) -> Path:
-    folder = models_dir / sources.folder("org/name", commit)
+    folder = models_dir / sources.hub_folder("org/name", commit)
     changed = {"sentence_bert_config.json": config} if config else {}
     models.variant(folder, configs=changed)
     record = {"id": "org/name", "revision": commit, "asked": asked}
@@ -138,12 +138,12 @@ def test_every_directory_that_could_hold_a_model_is_a_candidate_once(
 def test_the_files_of_a_space_are_found_wherever_they_are(root: Path, models_dir: Path) -> None:
     folder = downloaded(models_dir, COMMIT, max_seq_length=99)
     wanted = description.describe("x", folder).space
-    found = sources.find(wanted.fingerprint, roots=[root], models_dir=models_dir)
+    found = sources.find_space(wanted.fingerprint, roots=[root], models_dir=models_dir)
     assert found.directory == folder
     assert found.revision == COMMIT
     moved = root / "moved"
     folder.rename(moved)
-    found = sources.find(wanted.fingerprint, roots=[root], models_dir=models_dir)
+    found = sources.find_space(wanted.fingerprint, roots=[root], models_dir=models_dir)
     assert found.directory == moved
 
 
@@ -151,7 +151,9 @@ def test_a_broken_neighbour_hides_no_model(root: Path, models_dir: Path) -> None
     broken = models.variant(root / "broken", remove=("model.safetensors",))
     wanted = description.describe("x", models.minilm_directory()).space
     default = sources.ModelSource("broken", broken)
-    found = sources.find(wanted.fingerprint, roots=[root], models_dir=models_dir, default=default)
+    found = sources.find_space(
+        wanted.fingerprint, roots=[root], models_dir=models_dir, default=default
+    )
     assert found.directory == models.minilm_directory()
 
 
@@ -159,15 +161,15 @@ def test_a_space_without_files_says_where_they_were_looked_for(
     root: Path, models_dir: Path
 ) -> None:
     with pytest.raises(errors.ModelNotFound, match=r"fp1:00.*root.*models"):
-        sources.find("fp1:00", roots=[root], models_dir=models_dir)
+        sources.find_space("fp1:00", roots=[root], models_dir=models_dir)
 
 
 def test_options_of_the_space_lead_to_its_files(root: Path, models_dir: Path) -> None:
     options = description.ModelOptions(max_tokens=64, document_prompt="d: ")
     wanted = description.describe("x", models.minilm_directory(), options=options).space
     with pytest.raises(errors.ModelNotFound):
-        sources.find(wanted.fingerprint, roots=[root], models_dir=models_dir)
-    found = sources.find(
+        sources.find_space(wanted.fingerprint, roots=[root], models_dir=models_dir)
+    found = sources.find_space(
         wanted.fingerprint, description.options_of(wanted), roots=[root], models_dir=models_dir
     )
     assert found.space == wanted
