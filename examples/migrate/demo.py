@@ -27,7 +27,7 @@ STEPS = (
     ("A search before the migration, in the bundled model's space:", f"search '{QUERY}'"),
     ("The migration, while the service keeps answering:", "migrate start --to wordllama"),
     ("The same search, now in the new space:", f"search '{QUERY}'"),
-    ("What was verified before the cut-over:", "migrate report"),
+    ("What was verified before the cutover:", "migrate report"),
     ("The old index is kept up to date, so you can roll back:", "migrate rollback"),
     ("And the search is as it was before:", f"search '{QUERY}'"),
     ("All of it is recorded:", "migrate status"),
