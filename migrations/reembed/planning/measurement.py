@@ -16,7 +16,8 @@ from embedding.text.chunking import Chunk, Chunking
 from indexing.documents.text_vectors import BATCH_CHUNKS
 from indexing.models.loaded import Loaded
 from migrations.reembed.backfill import LANES
-from migrations.reembed.planning import estimates, sample
+from migrations.reembed.planning import estimates
+from migrations.reembed.planning import sample as sampling
 from migrations.reembed.planning.estimates import ChunkRate, Duration
 from migrations.reembed.planning.sample import Sample
 from storage import document_samples, vectors, write_cost
@@ -70,57 +71,57 @@ async def measure(
 
     Raises EncoderFailed, EncoderDied.
     """
-    documents = await sample.take(engine, collection_id, target, chunking)
-    measurement = _describe_sample(documents)
-    if not documents.chunks:
+    sample = await sampling.take(engine, collection_id, target, chunking)
+    measurement = _describe_sample(sample)
+    if not sample.chunks:
         return measurement
-    encoding = await measure_rates(target, documents.chunks, _ENCODE_S)
-    chunks = documents.total([document.chunks for document in documents.documents]).value
+    encoding = await measure_rates(target, sample.chunks, _ENCODE_S)
+    chunks = sample.total([document.chunks for document in sample.documents]).value
     indexable = target.model.space.dimensions <= vectors.MAX_HNSW_DIMENSIONS
     with_hnsw = indexable and chunks >= hnsw_min_rows
     cost = await _measure_write_cost(engine, target, encoding.vectors, with_hnsw=with_hnsw)
-    encode_times = _encode_times(documents, encoding.rates)
+    encode_times = _encode_times(sample, encoding.rates)
     return dataclasses.replace(
         measurement,
         rates=list(encoding.rates.values()),
         chunks=chunks,
-        tokens=documents.total([document.tokens for document in documents.documents]).value,
-        seconds=_backfill_time(documents, encode_times, cost) + _build_time(cost, chunks),
-        encode_s=documents.total_time(encode_times).likely / measurement.documents,
+        tokens=sample.total([document.tokens for document in sample.documents]).value,
+        seconds=_backfill_time(sample, encode_times, cost) + _build_time(cost, chunks),
+        encode_s=sample.total_time(encode_times).likely / measurement.documents,
         insert_s=_insert_s(cost, chunks) * chunks / measurement.documents,
         with_hnsw=with_hnsw,
     )
 
 
-def _describe_sample(documents: Sample) -> Measurement:
+def _describe_sample(sample: Sample) -> Measurement:
     return Measurement(
-        documents=documents.population.documents,
-        sampled=len(documents.documents),
-        too_long=documents.too_long,
-        cut=documents.cut,
-        empty=documents.empty,
-        unreadable=documents.unreadable,
+        documents=sample.population.documents,
+        sampled=len(sample.documents),
+        too_long=sample.too_long,
+        cut=sample.cut,
+        empty=sample.empty,
+        unreadable=sample.unreadable,
     )
 
 
-def _encode_times(documents: Sample, rates: dict[int, ChunkRate]) -> list[Duration]:
+def _encode_times(sample: Sample, rates: dict[int, ChunkRate]) -> list[Duration]:
     """For each document of the sample, including its chunking."""
-    prepare_s_per_byte = documents.prepare_s / max(1, sum(documents.sizes))
+    prepare_s_per_byte = sample.prepare_s / max(1, sum(sample.sizes))
     return [
         estimates.encoding_time(document, rates)
         + Duration.overlapping(prepare_s_per_byte * document.size)
-        for document in documents.documents
+        for document in sample.documents
     ]
 
 
 def _backfill_time(
-    documents: Sample, encode_times: Sequence[Duration], cost: write_cost.WriteCost
+    sample: Sample, encode_times: Sequence[Duration], cost: write_cost.WriteCost
 ) -> Duration:
     write_s = cost.copy_s + _STATEMENTS * cost.round_trip_s / (LANES * BATCH_CHUNKS)
-    return documents.total_time(
+    return sample.total_time(
         [
             encode_time + Duration.overlapping(write_s * document.chunks)
-            for encode_time, document in zip(encode_times, documents.documents, strict=True)
+            for encode_time, document in zip(encode_times, sample.documents, strict=True)
         ]
     )
 

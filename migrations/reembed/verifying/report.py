@@ -98,8 +98,9 @@ class Point(Struct, frozen=True, kw_only=True):
 
 
 class Translation(Struct, frozen=True, kw_only=True):
-    """From `pairs` of a query and a document; `disagreement`: share of held-out pairs decided
-    differently.
+    """Computed from `pairs` of a query and a document.
+
+    `disagreement`: the share of held-out pairs that the two thresholds decide differently.
     """
 
     pairs: int
