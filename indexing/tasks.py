@@ -29,8 +29,8 @@ async def every(
     An error never ends the loop: a heartbeat that stopped after one odd error would take its
     process out of service. Errors that pass by themselves (`passes`, and `ignore` for this task)
     are dropped, all others are logged as `<name>_failed`; then the tick is tried again after the
-    pause. Only a cancellation ends the task, and what is not an `Exception` kills it; a task that
-    died is shown in /readyz.
+    pause. Only a cancellation, or what is not an `Exception`, ends the task; /readyz shows a task
+    that died.
     """
     woken = asyncio.Event() if wake is None else wake
     if pause_first:
