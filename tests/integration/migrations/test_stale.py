@@ -103,7 +103,7 @@ async def test_nothing_is_written_under_the_keys_of_a_collection_that_was_delete
         documents.key(former.id, "d1"), "d1", "text", documents.text_hash("text"), b"{}"
     )
     indexer = Indexer(service.engine, service.models, slow)
-    with pytest.raises(errors.Busy, match="deleted and made again"):
+    with pytest.raises(errors.Busy, match="deleted and created again"):
         async with indexer.stream(former, bulk=False) as stream:
             await stream.all([late], 10)
     assert await sql(service, "SELECT 1 FROM documents WHERE text = 'text'") == []
