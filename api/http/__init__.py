@@ -1,0 +1,1 @@
+"""HTTP itself: bodies, errors, streaming, paging, OpenAPI. Knows nothing of the product."""

@@ -1,4 +1,4 @@
-"""POST /embed, /tokenize and /similarity: the model without documents."""
+"""POST /embed, /tokenize and /similarity: models without documents."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ _SIMILARITY = {
     "/embed",
     operation_id="embed",
     operation_class=openapi.examples(_EMBED),
-    summary="Embed a text or texts",
+    summary="Embed one or more texts",
     status_code=200,
     response_headers=openapi.EMBEDDING_HEADERS,
     responses=problems.documented(409, 413, 415, 422, 429, 503),
@@ -37,7 +37,7 @@ _SIMILARITY = {
 async def embed(
     request: BoundedRequest, service: NamedDependency[Service], data: JSONBody[schemas.EmbedRequest]
 ) -> Response[list[float] | schemas.EmbeddedTexts]:
-    """`text` is answered by the bare list of its numbers, `texts` by an object.
+    """For `text` the answer is the bare list of its numbers, for `texts` an object.
 
     A text over the model's limit is an error unless `truncate` is `end`.
     """
@@ -76,7 +76,7 @@ async def _embed_answer(
     "/tokenize",
     operation_id="tokenize",
     operation_class=openapi.examples(_TOKENIZE),
-    summary="Show a text as the model reads it",
+    summary="Show the tokens of a text",
     status_code=200,
     response_headers=openapi.EMBEDDING_HEADERS,
     responses=problems.documented(413, 415, 422, 429, 503),
@@ -86,7 +86,7 @@ async def tokenize(
     service: NamedDependency[Service],
     data: JSONBody[schemas.TokenizeRequest],
 ) -> Response[schemas.TokenizedTexts]:
-    """The same token ids that embedding sees, of whole texts, never cut."""
+    """The same token ids that embedding uses, for whole texts: they are never cut."""
     texts, _ = _texts(service, data.text, data.texts)
     async with embeddings.open_model(service, data.model) as loaded:
         reading = loaded.model.tokenize(texts, role=data.input_type)
@@ -136,9 +136,9 @@ async def similarity(
     service: NamedDependency[Service],
     data: JSONBody[schemas.SimilarityRequest],
 ) -> Response[schemas.Scores | schemas.Matrix]:
-    """`text` against each of `texts`, or without `text` each of them against each.
+    """`text` against each of `texts`; without `text`, all of `texts` against each other.
 
-    All are embedded as documents, unless `input_type` makes `text` a query to the others.
+    All are embedded as documents; with `input_type` `query`, `text` is embedded as a query.
     """
     similarity_services.check(data, service.settings.max_text_chars)
     async with embeddings.open_model(service, data.model) as loaded:

@@ -26,14 +26,14 @@ _CUTOVER = migration_schemas.CutoverRequest()
 _ROLLBACK = migration_schemas.RollbackRequest()
 
 LOCATION = ResponseHeader(
-    name="Location", description="Where the migration is shown.", value="", documentation_only=True
+    name="Location", description="The URL of the migration.", value="", documentation_only=True
 )
 
 
 @post(
     PATH,
     operation_id="start_migration",
-    summary="Move a collection to another model, or to other chunks",
+    summary="Move a collection to another model or chunking",
     status_code=202,
     response_headers=[LOCATION],
     responses=problems.documented(404, 409, 413, 415, 422, 429, 503),
@@ -43,7 +43,7 @@ async def start(
     data: JSONBody[migration_schemas.NewMigration],
     collection: FromPath[str],
 ) -> Response[Migration | NotNeeded]:
-    """202 with the migration; 200 where nothing has to be embedded; 409 while another runs."""
+    """202 with the migration; 200 if nothing has to be embedded; 409 while another one runs."""
     started = await migrations.start(service, collection, data)
     if isinstance(started, NotNeeded):
         return Response(started, status_code=200)
@@ -55,7 +55,7 @@ async def start(
 @post(
     f"{PATH}/plan",
     operation_id="plan_migration",
-    summary="What a migration would take, measured on this collection and machine",
+    summary="Estimate a migration, measured on this collection and machine",
     status_code=200,
     responses=problems.documented(404, 413, 415, 422, 429, 503),
 )
@@ -71,7 +71,7 @@ async def plan(
 @get(
     PATH,
     operation_id="list_migrations",
-    summary="List a collection's migrations, the newest first",
+    summary="List a collection's migrations, newest first",
     responses=problems.documented(404, 503),
 )
 async def list_all(
@@ -83,7 +83,7 @@ async def list_all(
 @get(
     ONE,
     operation_id="get_migration",
-    summary="Show where a migration stands",
+    summary="Show a migration and its progress",
     responses=problems.documented(404, 503),
 )
 async def get_one(
@@ -95,7 +95,7 @@ async def get_one(
 @patch(
     ONE,
     operation_id="throttle_migration",
-    summary="Change how fast a backfill may be",
+    summary="Change the limits on a backfill's speed",
     responses=problems.documented(404, 409, 413, 415, 422, 429, 503),
 )
 async def throttle(
@@ -104,7 +104,7 @@ async def throttle(
     collection: FromPath[str],
     migration_id: FromPath[str],
 ) -> Migration:
-    """`null` takes a bound away; workers follow within about a second."""
+    """`null` removes a limit; workers follow within about a second."""
     changes: dict[str, object] = msgspec.to_builtins(data)
 
     async def command(migration: reembed.Migration) -> None:
@@ -116,7 +116,7 @@ async def throttle(
 @post(
     f"{ONE}/cutover",
     operation_id="cut_over",
-    summary="Let the target answer, of a migration that is ready or blocked",
+    summary="Switch searches to the new index of a ready or blocked migration",
     status_code=202,
     responses=problems.documented(404, 409, 413, 415, 422, 429, 503),
 )
@@ -126,7 +126,7 @@ async def cut_over(
     migration_id: FromPath[str],
     data: JSONBody[migration_schemas.CutoverRequest] = _CUTOVER,
 ) -> Migration:
-    """`force` overrules gates that failed, and is recorded; texts that failed have to be waived."""
+    """`force` overrules failed gates and is recorded; failed texts have to be waived."""
     bodies.check_text(data.force or "", "force")
 
     async def command(migration: reembed.Migration) -> None:
@@ -138,7 +138,7 @@ async def cut_over(
 @post(
     f"{ONE}/rollback",
     operation_id="roll_back",
-    summary="Let the old index answer again",
+    summary="Switch searches back to the old index",
     status_code=200,
     responses=problems.documented(404, 409, 413, 415, 422, 429, 503),
 )
@@ -148,7 +148,7 @@ async def roll_back(
     migration_id: FromPath[str],
     data: JSONBody[migration_schemas.RollbackRequest] = _ROLLBACK,
 ) -> Migration:
-    """What is pending for it is embedded first; refused where something would be lost."""
+    """Pending texts are embedded first; refused if documents would become unsearchable."""
     bodies.check_text(data.force or "", "force")
 
     async def command(migration: reembed.Migration) -> None:
@@ -183,7 +183,7 @@ def _command(
 @get(
     f"{ONE}/report",
     operation_id="get_migration_report",
-    summary="What the verification found",
+    summary="Show the verification report",
     responses=problems.documented(404, 503),
 )
 async def report(
@@ -192,7 +192,7 @@ async def report(
     migration_id: FromPath[str],
     format: FromQuery[Literal["json", "text"]] = "json",  # noqa: A002 - the parameter's name
 ) -> Response[Report] | Response[str]:
-    """`format=text` is a page for a terminal."""
+    """`format=text` gives a page for a terminal."""
     found, content = await migrations.read_report(service, collection, migration_id)
     if format == "json":
         return Response(content)
@@ -209,9 +209,9 @@ async def report(
 async def events(
     service: NamedDependency[Service], collection: FromPath[str], migration_id: FromPath[str]
 ) -> ServerSentEvent:
-    """An event `migration` with the whole of it at every change; the last when it is over.
+    """An event `migration` with the whole migration at every change, until it is over.
 
-    The service's own stop ends the stream, too: connect again.
+    The stream also ends when the service stops: connect again.
     """
     await migrations.find(service, collection, migration_id)
     return ServerSentEvent(migrations.stream_events(service, collection, migration_id))
@@ -225,10 +225,10 @@ ROUTES = [
     throttle,
     cut_over,
     roll_back,
-    _command("pause", "Stop it where it is, until it is resumed"),
-    _command("resume", "Go on after a pause, a failure, or what blocked it was mended"),
-    _command("cancel", "Drop the target; the collection stays as it was"),
-    _command("retire", "End the time in which it could be rolled back, and drop the old index"),
+    _command("pause", "Pause a migration until it is resumed"),
+    _command("resume", "Resume a paused, failed or blocked migration"),
+    _command("cancel", "Cancel a migration; the collection stays as it was"),
+    _command("retire", "Give up the rollback and drop the old index"),
     report,
     events,
 ]

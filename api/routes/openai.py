@@ -1,4 +1,4 @@
-"""POST /v1/embeddings, as OpenAI's clients use it."""
+"""POST /v1/embeddings, compatible with OpenAI's clients."""
 
 from collections.abc import Iterator, Sequence
 from typing import cast
@@ -16,9 +16,9 @@ from api.services.embeddings import Embedded, EmbedOptions
 from indexing.models.loaded import Loaded
 
 _OTHER_TOKENIZER = (
-    "holds token ids, which are most likely those of another tokenizer (OpenAI's tiktoken): this "
-    "model would read other words. Send texts; LangChain's OpenAIEmbeddings does with "
-    "check_embedding_ctx_length=False. Ids that POST /tokenize gave are taken with "
+    "contains token ids, most likely of another tokenizer (OpenAI's tiktoken): this model would "
+    "read other words. Send texts; LangChain's OpenAIEmbeddings does with "
+    "check_embedding_ctx_length=False. Ids from POST /tokenize are accepted with "
     '"token_ids": "model"'
 )
 _EXAMPLES = {
@@ -31,7 +31,7 @@ _EXAMPLES = {
     openai_errors.PATH,
     operation_id="create_embeddings",
     operation_class=openapi.examples(_EXAMPLES),
-    summary="Embed texts, as OpenAI's clients do",
+    summary="Embed texts (OpenAI-compatible)",
     status_code=200,
     response_headers=openapi.EMBEDDING_HEADERS,
     responses=openai_errors.documented(400, 404, 409, 413, 415, 422, 429, 503),
@@ -41,7 +41,7 @@ async def create(
 ) -> Response[EmbeddingList]:
     """Unit vectors for one text or up to 2,048. Errors have OpenAI's shape.
 
-    `model` is needed; `name:query` and `name:document` choose the prompt (default: document). A
+    `model` is required; `name:query` and `name:document` choose the prompt (default: document). A
     text over the model's limit is an error unless `truncate` is `end`.
     """
     model = embeddings.parse_model_name(data.model)
@@ -80,7 +80,7 @@ def _inputs(request: EmbeddingsRequest, max_chars: int) -> list[str] | list[list
         raise problems.Invalid("input", "mixes texts and token ids; send texts")
     empty = next((place for place, item in enumerate(inputs) if not item), None)
     if empty is not None:
-        raise problems.Invalid(_field(empty), "is empty; leave it out or give it some words")
+        raise problems.Invalid(_field(empty), "is empty; leave it out, or send some words")
     if kinds == {list} and request.token_ids is None:
         raise problems.Invalid("input", _OTHER_TOKENIZER, "token-ids")
     if kinds == {str}:
@@ -95,7 +95,7 @@ async def _embed(
         return await embeddings.embed_texts(loaded, cast(Sequence[str], inputs), options, _field)
     if options.role == "query":
         raise problems.Invalid(
-            "token_ids", "ids hold their prompt already: leave ':query' or `input_type` out"
+            "token_ids", "ids include their prompt already: leave out ':query' or `input_type`"
         )
     return await embeddings.embed_ids(loaded, cast(Sequence[list[int]], inputs), options, _field)
 
@@ -122,8 +122,8 @@ def _items(request: EmbeddingsRequest, embedded: Embedded) -> Iterator[Embedding
         yield from (Embedding(index=no, embedding=row.tolist()) for no, row in enumerate(rows))
 
 
-def _field(place: int) -> str:
-    return f"input[{place}]"
+def _field(no: int) -> str:
+    return f"input[{no}]"
 
 
 ROUTES = [create]

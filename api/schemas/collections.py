@@ -9,13 +9,15 @@ from api.schemas import common as common_schemas
 
 
 class NewCollection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A collection to create; without `model` it gets the default one."""
+
     name: common_schemas.CollectionName
     model: str | None = None
     chunking: common_schemas.ChunkingOptions = common_schemas.ChunkingOptions()
 
 
 class SearchPath(Struct, frozen=True, kw_only=True):
-    """Which way a search takes now, and why."""
+    """How a search runs at present, and why."""
 
     path: Literal["exact", "hnsw"]
     reason: str
@@ -24,9 +26,9 @@ class SearchPath(Struct, frozen=True, kw_only=True):
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
-    """How an adopted table's vectors were shown to be of the collection's space.
+    """How the vectors of an adopted table were shown to belong to the collection's space.
 
-    Of `rows` rows `sampled` random ones were embedded again. `share` of them reach `least_cosine`;
+    Of `rows` rows, `sampled` random ones were embedded again. `share` of them reach `least_cosine`;
     of the others up to `stale_upper_bound_95` may have the vector of another text (95 %
     confidence).
     """
@@ -45,6 +47,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
 
 class Collection(Struct, frozen=True, kw_only=True):
+    """A collection with its active index; `pending`: documents that wait to be embedded."""
+
     name: str
     model: str
     space: common_schemas.SpaceName
@@ -59,5 +63,7 @@ class Collection(Struct, frozen=True, kw_only=True):
 
 
 class CollectionList(Struct, frozen=True, kw_only=True):
+    """A page of collections, by name."""
+
     items: list[Collection]
     next_cursor: str | None

@@ -1,4 +1,4 @@
-"""What goes over the wire."""
+"""Parts that several answers and requests share."""
 
 from typing import Annotated, Any, Literal
 
@@ -18,7 +18,7 @@ Metadata = dict[str, Any]
 
 
 class ChunkingOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long texts are cut; what is left out follows from the model."""
+    """How texts are cut into chunks; the defaults depend on the model."""
 
     strategy: Literal["sentence", "none"] = "sentence"
     size: Annotated[int, Meta(ge=1)] | None = None
@@ -26,13 +26,15 @@ class ChunkingOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class SpaceName(Struct, frozen=True, kw_only=True):
-    """The space that vectors of this answer belong to."""
+    """The embedding space that the vectors belong to."""
 
     id: str
     model: str
 
 
 class Chunking(Struct, frozen=True, kw_only=True):
+    """How the texts of an index are cut into chunks."""
+
     strategy: str
     size: int | None
     overlap: int | None

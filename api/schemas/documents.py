@@ -11,7 +11,7 @@ from indexing.documents.results import Status
 
 
 class NewDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A text; without an id one is derived from it."""
+    """A document to write; without an id, the id is derived from the text."""
 
     text: str
     id: str | None = None
@@ -19,21 +19,25 @@ class NewDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class NewDocuments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Documents to write in one request."""
+
     documents: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=1000)]
 
 
 class MetadataPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`metadata` takes the place of the whole metadata; the text is not embedded again."""
+    """`metadata` replaces all metadata; the text is not embedded again."""
 
     metadata: common_schemas.Metadata
 
 
 class Removal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which documents to delete: those whose metadata match the filter."""
+
     filter: common_schemas.Metadata
 
 
 class DocumentResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one document; `line` only in a stream."""
+    """The result of writing one document; `line` only in a stream."""
 
     id: str | None
     status: Status
@@ -49,6 +53,8 @@ class DocumentResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DocumentResults(Struct, frozen=True, kw_only=True):
+    """A result for each document, in the order of the request."""
+
     collection: str
     space: common_schemas.SpaceName
     index: int
@@ -56,6 +62,8 @@ class DocumentResults(Struct, frozen=True, kw_only=True):
 
 
 class Document(Struct, frozen=True, kw_only=True):
+    """A stored document; `searchable`: the active index has vectors of its current text."""
+
     id: str
     text: str
     metadata: common_schemas.Metadata
@@ -67,6 +75,8 @@ class Document(Struct, frozen=True, kw_only=True):
 
 
 class DocumentLine(Struct, frozen=True, kw_only=True):
+    """A document in a list, without its text."""
+
     id: str
     version: int
     metadata: common_schemas.Metadata
@@ -76,9 +86,13 @@ class DocumentLine(Struct, frozen=True, kw_only=True):
 
 
 class DocumentList(Struct, frozen=True, kw_only=True):
+    """A page of documents, in a fixed order."""
+
     items: list[DocumentLine]
     next_cursor: str | None
 
 
 class Removed(Struct, frozen=True, kw_only=True):
+    """How many documents were deleted."""
+
     removed: int

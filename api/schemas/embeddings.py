@@ -1,4 +1,4 @@
-"""What goes over the wire of the routes that embed."""
+"""Requests and answers of the routes that embed."""
 
 from typing import Annotated, Literal
 
@@ -11,24 +11,23 @@ MAX_MATRIX = 512
 
 InputType = Annotated[
     Literal["query", "document"],
-    Meta(description="Which of the model's prompts is put before the texts."),
+    Meta(description="Which of the model's prompts to put before the texts."),
 ]
 Truncate = Annotated[
     Literal["none", "end"],
     Meta(
-        description="`none`: a text that is longer than the model's limit is an error; `end`: its "
+        description="`none`: a text longer than the model's limit is an error; `end`: only its "
         "beginning is embedded, and the answer says so."
     ),
 ]
 Dimensions = Annotated[
     int,
-    Meta(ge=1, description="Fewer than the model's own only where it was trained for it."),
+    Meta(ge=1, description="Fewer than the model's own only if it was trained for that."),
 ]
-ExpectSpace = Annotated[
-    str, Meta(description="409 where the vectors would belong to another space.")
-]
+ExpectSpace = Annotated[str, Meta(description="409 if the vectors would belong to another space.")]
 Model = Annotated[
-    str, Meta(description="One of `GET /v1/models`, by id, alias or space; default: the default.")
+    str,
+    Meta(description="One of `GET /v1/models`, by id, alias or space; default: the default model."),
 ]
 Texts = Annotated[list[str], Meta(min_length=1, max_length=MAX_TEXTS)]
 # The model's own check knows its vocabulary; this one keeps ids in the range of its arrays.
@@ -36,11 +35,11 @@ TokenId = Annotated[int, Meta(ge=0, lt=2**31)]
 
 
 class EmbeddingsRequest(Struct, frozen=True, kw_only=True):
-    """OpenAI's request; fields that are not known are ignored, `user` among them.
+    """OpenAI's request; unknown fields, such as `user`, are ignored.
 
     `model` may end with `:query` or `:document` to choose the prompt, as `input_type` does.
-    `token_ids` is `model` where `input` holds ids of the model's own tokenizer, as `POST /tokenize`
-    gives them: without it token arrays are refused.
+    `token_ids` is `model` if `input` holds ids of the model's own tokenizer, from `POST /tokenize`;
+    without it token arrays are refused.
     """
 
     input: str | Annotated[list[str | TokenId | list[TokenId]], Meta(max_length=MAX_TEXTS)]
@@ -62,14 +61,14 @@ class Embedding(Struct, frozen=True, kw_only=True):
 
 
 class Usage(Struct, frozen=True, kw_only=True):
-    """Tokens that the model read, prompt and special tokens included."""
+    """Tokens that the model read, including prompt and special tokens."""
 
     prompt_tokens: int
     total_tokens: int
 
 
 class EmbeddingList(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """OpenAI's answer, and `space`; `truncated` are the indexes of texts that were cut."""
+    """OpenAI's answer with `space`; `truncated`: the indexes of the texts that were cut."""
 
     object: Literal["list"]
     data: list[Embedding]
@@ -80,6 +79,8 @@ class EmbeddingList(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class OpenAIError(Struct, frozen=True, kw_only=True):
+    """`param` names the wrong field."""
+
     message: str
     type: str
     param: str | None
@@ -105,7 +106,7 @@ class EmbedRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class EmbeddedText(Struct, frozen=True, kw_only=True):
-    """`tokens` were read, prompt and special tokens included; `truncated`: there were more."""
+    """`tokens`: how many were read, with prompt and special tokens; `truncated`: it had more."""
 
     embedding: list[float]
     tokens: int
@@ -113,6 +114,8 @@ class EmbeddedText(Struct, frozen=True, kw_only=True):
 
 
 class EmbeddedTexts(Struct, frozen=True, kw_only=True):
+    """The vectors, in the order of the texts."""
+
     space: SpaceName
     dimensions: int
     embeddings: list[EmbeddedText]
@@ -128,10 +131,10 @@ class TokenizeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class TokenizedText(Struct, frozen=True, kw_only=True):
-    """A whole text as the model would read it, prompt and special tokens included.
+    """A whole text as the model would read it, including prompt and special tokens.
 
-    `offsets` are characters of the text, null for prompt and special tokens. Where it does not
-    `fits`, embedding it needs `truncate`, and reads its first tokens only.
+    `offsets` are in characters of the text, null for prompt and special tokens. If it does not fit
+    (`fits`), embedding it needs `truncate` and reads only its first tokens.
     """
 
     ids: list[int]
@@ -142,7 +145,7 @@ class TokenizedText(Struct, frozen=True, kw_only=True):
 
 
 class TokenizedTexts(Struct, frozen=True, kw_only=True):
-    """`limit`: tokens that the model reads of a text, null where there is no limit."""
+    """`limit`: how many tokens of a text the model reads; null if there is no limit."""
 
     space: SpaceName
     limit: int | None
@@ -151,10 +154,10 @@ class TokenizedTexts(Struct, frozen=True, kw_only=True):
 
 
 class SimilarityRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`text` against each of `texts`, or without `text` each of them against each.
+    """`text` against each of `texts`; without `text`, all of `texts` against each other.
 
-    `texts` are embedded as documents. `input_type` is that of `text`: `query` where it is a
-    question to them. Without `text` there are at most 512 texts.
+    `texts` are embedded as documents. `input_type` applies to `text`: `query` if it is a question
+    about them. Without `text`, at most 512 texts are allowed.
     """
 
     text: str | None = None

@@ -4,10 +4,14 @@ from msgspec import Struct
 
 
 class Health(Struct, frozen=True, kw_only=True):
+    """The state in one word."""
+
     status: Literal["ok", "unavailable"]
 
 
 class Readiness(Struct, frozen=True, kw_only=True):
+    """`checks`: `ok` or the reason, for each part."""
+
     status: Literal["ok", "unavailable"]
     checks: dict[str, str]
     warnings: list[str]

@@ -21,7 +21,10 @@ Reason = Annotated[str, Meta(min_length=3, max_length=500)]
 
 
 class GateOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`ndcg_drop`: what nDCG@10 may fall by, over the golden queries; `overlap`: of the ten."""
+    """`ndcg_drop`: how much nDCG@10 may fall over the golden queries.
+
+    `overlap`: the least mean share of the ten nearest that both spaces find.
+    """
 
     recall: Share = defaults.RECALL
     ndcg_drop: Annotated[float, Meta(ge=-1, le=1)] | None = None
@@ -29,24 +32,24 @@ class GateOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class GoldenQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A judged query: the gain of each document that is relevant for it."""
+    """A judged query, with the gain of each relevant document."""
 
     q: Annotated[str, Meta(min_length=1)]
     relevant: Annotated[dict[str, Annotated[float, Meta(ge=0, le=1000)]], Meta(min_length=1)]
 
 
 class PlanRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`chunking` of the target; by default the strategy stays, with the new model's sizes."""
+    """`chunking` of the target; by default the same strategy with the sizes of the new model."""
 
     model: str
     chunking: ChunkingOptions | None = None
 
 
 class NewMigration(PlanRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`retain` is a number with s, m, h or d, or seconds; `max_rate` in chunks a second.
+    """`retain` is a number with s, m, h or d, or seconds; `max_rate` in chunks per second.
 
     `query_p95_ms`: above it the backfill slows down (null: never). `manual`: the cut-over waits
-    for a person. `waive_failed`: texts that can't be embedded don't block it.
+    for a command. `waive_failed`: texts that can't be embedded don't block it.
     """
 
     gates: GateOptions = GateOptions()
@@ -59,23 +62,27 @@ class NewMigration(PlanRequest, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class ThrottleRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is left out stays; null removes a limit."""
+
     max_rate: Rate | UnsetType | None = UNSET
     query_p95_ms: Milliseconds | UnsetType | None = UNSET
 
 
 class CutoverRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`force` overrules gates, and is recorded."""
+    """`force`: why gates are overruled, which is recorded."""
 
     force: Reason | None = None
     waive_failed: bool = False
 
 
 class RollbackRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`force`: why data may be lost, which is recorded."""
+
     force: Reason | None = None
 
 
 class MigrationSide(Struct, frozen=True, kw_only=True):
-    """An index that a migration is between; `loaded`: this process has its model."""
+    """The old or the new index of a migration; `loaded`: this process has its model."""
 
     index: int
     space: SpaceName
@@ -156,7 +163,7 @@ class StateChange(Struct, frozen=True, kw_only=True):
 
 
 class Migration(Struct, frozen=True, kw_only=True):
-    """`next`: what happens next, or what to do; `failed`: the first twenty texts set aside."""
+    """`next`: what happens next, or what to do; `failed`: the first 20 texts that failed."""
 
     id: str
     collection: str
@@ -179,14 +186,14 @@ class Migration(Struct, frozen=True, kw_only=True):
 
 
 class MigrationList(Struct, frozen=True, kw_only=True):
-    """The newest first."""
+    """Newest first."""
 
     items: list[Migration]
     next_cursor: str | None
 
 
 class NotNeeded(Struct, frozen=True, kw_only=True):
-    """Nothing has to be embedded; `detail` says why, or what was switched at once."""
+    """Nothing has to be embedded; `detail` says why, or what was changed at once."""
 
     needed: Literal[False] = False
     change: Literal["none", "query-prompt"]

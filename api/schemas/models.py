@@ -8,7 +8,7 @@ from api.schemas import common as common_schemas
 
 
 class QueueStatus(Struct, frozen=True, kw_only=True):
-    """Tokens that wait for a model and how many may; `problem`: why it gives no vectors now."""
+    """Tokens waiting for a model, and the limit; `problem`: why it gives no vectors at present."""
 
     waiting_tokens: int
     capacity_tokens: int
@@ -17,10 +17,10 @@ class QueueStatus(Struct, frozen=True, kw_only=True):
 
 
 class Model(Struct, frozen=True, kw_only=True):
-    """A stored space; what only its files tell is null or empty unless it is loaded.
+    """A stored space; fields that need the model's files are null or empty unless it is loaded.
 
     `aliases`: other names that requests may use; `same_spaces`: other fingerprints whose vectors
-    were shown to be equal; `matryoshka`: fewer dimensions may be asked for.
+    were shown to be equal; `matryoshka`: requests may ask for fewer dimensions.
     """
 
     id: str
@@ -51,7 +51,7 @@ class Model(Struct, frozen=True, kw_only=True):
 
 
 class RequestLimits(Struct, frozen=True, kw_only=True):
-    """What one request may hold; tokens are bounded by each model's queue."""
+    """The limits of one request; tokens are limited by each model's queue."""
 
     texts: int
     matrix_texts: int
@@ -60,7 +60,7 @@ class RequestLimits(Struct, frozen=True, kw_only=True):
 
 
 class ModelList(Struct, frozen=True, kw_only=True):
-    """`available`: names of models at hand, loaded when they are asked for."""
+    """`available`: names of the available models, which are loaded on demand."""
 
     object: Literal["list"] = "list"
     data: list[Model]
@@ -70,13 +70,15 @@ class ModelList(Struct, frozen=True, kw_only=True):
 
 
 class NewLink(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`model` makes the same vectors as the stored space whose fingerprint is `space`."""
+    """`model` makes the same vectors as the stored space with the fingerprint `space`."""
 
     model: str
     space: str
 
 
 class SpaceLink(Struct, frozen=True, kw_only=True):
+    """The recorded link; `worst_cosine`: the least similarity of the two over all canaries."""
+
     fingerprint: str
     space: common_schemas.SpaceName
     worst_cosine: float

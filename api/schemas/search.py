@@ -8,6 +8,8 @@ from api.schemas import common as common_schemas
 
 
 class SearchRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`exact` compares with every vector; `expect_space`: 409 if another space is searched."""
+
     q: str
     limit: Annotated[int, Meta(ge=1, le=1000)] = 10
     exact: bool = False
@@ -16,6 +18,8 @@ class SearchRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class ResultChunk(Struct, frozen=True, kw_only=True):
+    """The best chunk of a document: characters `start` to `end` of its text."""
+
     no: int
     start: int
     end: int
@@ -32,8 +36,9 @@ class SearchResult(Struct, frozen=True, kw_only=True):
 
 
 class SearchResponse(Struct, frozen=True, kw_only=True):
-    """`complete`: widened until enough were found or none was left; `query_cut`: the query was
-    longer than the model's limit, and only its beginning was read.
+    """`complete`: the search was widened until it had `limit` results, or no more exist.
+
+    `query_cut`: the query was longer than the model's limit; only its beginning was read.
     """
 
     collection: str

@@ -1,0 +1,1 @@
+"""What the routes do, without HTTP: checks, calls of the lower layers, answers as wire structs."""

@@ -1,4 +1,4 @@
-"""The pages' files: read once, their addresses carrying a digest so that browsers may keep them."""
+"""The web page and its files; their URLs contain a digest, so that browsers may cache them."""
 
 import hashlib
 from functools import cache
@@ -12,7 +12,7 @@ from litestar.static_files import create_static_files_router
 
 STATIC = Path(__file__).resolve().parent / "static"
 
-# Nothing from elsewhere is loaded, nor may another site frame a page.
+# Nothing is loaded from other sites, and no other site may frame a page.
 SECURE = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -24,12 +24,12 @@ SECURE = {
 
 
 def read(name: str) -> str:
-    """A page with the version of its files filled in."""
+    """A page, with the version of its files filled in."""
     return (STATIC / name).read_text(encoding="utf-8").replace("{version}", version())
 
 
 def version() -> str:
-    """A digest of everything static: a new release is loaded anew, the same one never."""
+    """A digest of all static files: browsers load them again only after an upgrade."""
     digest = hashlib.sha256()
     for file in sorted(STATIC.rglob("*")):
         if file.is_file():
@@ -67,5 +67,5 @@ static_files = create_static_files_router(
     include_in_schema=False,
 )
 
-# To be mounted at the app's root.
+# Mounted at the app's root.
 routes: list[HTTPRouteHandler | Router] = [search_page, static_files]

@@ -2,13 +2,13 @@
 
 const byId = (id) => document.getElementById(id);
 const collections = new Map();
-let asked = 0;
+let searches = 0;
 
 function element(name, className, text) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
+  const node = document.createElement(name);
+  if (className) node.className = className;
+  if (text !== undefined) node.textContent = text;
+  return node;
 }
 
 async function request(path, options) {
@@ -16,13 +16,13 @@ async function request(path, options) {
   try {
     response = await fetch(path, options);
   } catch {
-    throw new Error("The service doesn't answer. Is it still running?");
+    throw new Error("The service does not respond. Is it still running?");
   }
   const body = await response.json().catch(() => null);
   if (!response.ok) {
     const fields = (body?.errors ?? []).map((error) => `${error.field}: ${error.detail}`);
-    const said = body?.detail ?? body?.title ?? `HTTP status ${response.status}`;
-    throw new Error([said, ...fields].join("\n"));
+    const message = body?.detail ?? body?.title ?? `HTTP status ${response.status}`;
+    throw new Error([message, ...fields].join("\n"));
   }
   return body;
 }
@@ -54,9 +54,9 @@ async function loadCollections() {
 }
 
 function showEmpty() {
-  const chosen = collections.get(byId("collection").value);
-  byId("empty").hidden = Boolean(chosen && chosen.documents > 0);
-  const name = chosen ? encodeURIComponent(chosen.name) : null;
+  const collection = collections.get(byId("collection").value);
+  byId("empty").hidden = Boolean(collection && collection.documents > 0);
+  const name = collection ? encodeURIComponent(collection.name) : null;
   const path = name ? `/v1/collections/${name}/documents` : "/v1/documents";
   byId("curl").textContent =
     `curl ${location.origin}${path} \\\n  -H 'Content-Type: application/json' \\\n` +
@@ -66,10 +66,10 @@ function showEmpty() {
 function tags(metadata) {
   const list = element("div", "tags");
   for (const [key, value] of Object.entries(metadata ?? {})) {
-    const shown = Array.isArray(value) && value.every((part) => typeof part === "string")
+    const content = Array.isArray(value) && value.every((part) => typeof part === "string")
       ? value.join(", ")
       : typeof value === "string" ? value : JSON.stringify(value);
-    list.append(element("span", "", `${key}: ${shown}`));
+    list.append(element("span", "", `${key}: ${content}`));
   }
   return list;
 }
@@ -77,9 +77,9 @@ function tags(metadata) {
 async function showDocument(collection, result, text, button) {
   const path = `/v1/collections/${encodeURIComponent(collection)}/documents/`;
   try {
-    const whole = await request(path + encodeURIComponent(result.id));
+    const stored = await request(path + encodeURIComponent(result.id));
     // Offsets count characters; a JavaScript string counts an emoji as two.
-    const characters = Array.from(whole.text);
+    const characters = Array.from(stored.text);
     const { start, end } = result.chunk;
     text.replaceChildren(
       characters.slice(0, start).join(""),
@@ -93,7 +93,7 @@ async function showDocument(collection, result, text, button) {
 }
 
 function item(collection, result) {
-  const made = element("li");
+  const entry = element("li");
   const top = element("div", "top");
   const bar = element("div", "bar");
   const filled = element("i");
@@ -102,12 +102,12 @@ function item(collection, result) {
   bar.setAttribute("aria-hidden", "true");
   top.append(bar, element("span", "score", result.score.toFixed(3)), element("span", "id", result.id));
   const text = element("p", "text", result.chunk.text);
-  made.append(top, text, tags(result.metadata));
+  entry.append(top, text, tags(result.metadata));
   const button = element("button", "more", "Show the whole document");
   button.type = "button";
   button.addEventListener("click", () => showDocument(collection, result, text, button));
-  made.append(button);
-  return made;
+  entry.append(button);
+  return entry;
 }
 
 async function search() {
@@ -123,20 +123,20 @@ async function search() {
   byId("results").replaceChildren();
   byId("status").textContent = "";
   if (!words || !collection) return;
-  const mine = ++asked;
+  const number = ++searches;
   const started = performance.now();
   try {
     const query = new URLSearchParams({ q: words, limit: "10" });
-    const found = await request(`/v1/collections/${encodeURIComponent(collection)}/search?${query}`);
-    if (mine !== asked) return;
-    const took = performance.now() - started;
-    byId("results").replaceChildren(...found.results.map((result) => item(collection, result)));
+    const answer = await request(`/v1/collections/${encodeURIComponent(collection)}/search?${query}`);
+    if (number !== searches) return;
+    const elapsed = performance.now() - started;
+    byId("results").replaceChildren(...answer.results.map((result) => item(collection, result)));
     byId("status").textContent =
-      `${found.results.length} ${found.results.length === 1 ? "document" : "documents"} in ${took.toFixed(0)} ms` +
-      ` · ${found.space.model} · space ${found.space.id.slice(0, 16)}… · index ${found.index} · ${found.path}`;
-    byId("status").title = found.space.id;
+      `${answer.results.length} ${answer.results.length === 1 ? "document" : "documents"} in ${elapsed.toFixed(0)} ms` +
+      ` · ${answer.space.model} · space ${answer.space.id.slice(0, 16)}… · index ${answer.index} · ${answer.path}`;
+    byId("status").title = answer.space.id;
   } catch (error) {
-    if (mine === asked) showProblem(error);
+    if (number === searches) showProblem(error);
   }
 }
 
@@ -161,8 +161,8 @@ async function start() {
     showProblem(error);
     return;
   }
-  const wanted = url.searchParams.get("collection");
-  if (collections.has(wanted)) byId("collection").value = wanted;
+  const requested = url.searchParams.get("collection");
+  if (collections.has(requested)) byId("collection").value = requested;
   await search();
 }
 

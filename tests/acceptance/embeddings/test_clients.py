@@ -108,9 +108,9 @@ def test_the_snippets_of_the_docs_run(shared: services.Service):
     assert len(snippets) == 3
     for snippet in snippets:
         assert "http://127.0.0.1:8000" in snippet
-        found: dict[str, Any] = {}
-        exec(snippet.replace("http://127.0.0.1:8000", shared.url), found)
-        if "queries" in found:
-            assert found["documents"] is not found["queries"]
+        names: dict[str, Any] = {}
+        exec(snippet.replace("http://127.0.0.1:8000", shared.url), names)
+        if "queries" in names:
+            assert names["documents"] is not names["queries"]
         else:
-            assert found["found"].space["id"].startswith("fp1:")
+            assert names["answer"].space["id"].startswith("fp1:")
