@@ -68,7 +68,7 @@ SIZES = {
     "embeddings": "texts in embeddings, latency, int8 and overload",
     "crossover": "vectors in the largest table of crossover",
     "reembed": "SciFact documents in the timed backfill of reembed",
-    "switched": "documents in the cut-over and rollback of reembed",
+    "switched": "documents in the cutover and rollback of reembed",
 }
 
 

@@ -26,7 +26,7 @@ _PATIENCE_S = 4.0
 class Replica:
     """Registers the process in the database and keeps its row alive; `run` is its task.
 
-    The cut-over of a migration waits until every process that serves has loaded the target. A
+    The cutover of a migration waits until every process that serves has loaded the target. A
     process that does not renew its row in time is not waited for, and has stopped serving by then.
     `facts` are written into the row for others; `lacking`: ids of the spaces that other processes
     serve and this one has no model for.

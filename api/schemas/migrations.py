@@ -48,7 +48,7 @@ class PlanRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class NewMigration(PlanRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`retain` is a number with s, m, h or d, or seconds; `max_rate` in chunks per second.
 
-    `query_p95_ms`: above it the backfill slows down (null: never). `manual`: the cut-over waits
+    `query_p95_ms`: above it the backfill slows down (null: never). `manual`: the cutover waits
     for a command. `waive_failed`: texts that can't be embedded don't block it.
     """
 

@@ -29,7 +29,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 class Coverage(Struct, frozen=True, kw_only=True):
     """Documents without vectors of their current text, counted by SQL; `waived` may lack them.
 
-    `waiting`: written during the verification and about to be embedded; the cut-over waits for
+    `waiting`: written during the verification and about to be embedded; the cutover waits for
     them.
     """
 

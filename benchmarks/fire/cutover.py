@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from benchmarks.fire.history import Observation, Search
 
 CUT_OVER = {"soaking", "done"}
-# States in which the cut-over can't have begun.
+# States in which the cutover can't have begun.
 BEFORE = {"planned", "backfilling", "building", "verifying", "ready"}
 
 
@@ -71,7 +71,7 @@ class Cutover:
         if answered not in {self.source, self.target}:
             return f"index {search.index} with space {search.space} is neither side"
         if answered not in sides:
-            return f"index {search.index} answered on the wrong side of the cut-over"
+            return f"index {search.index} answered on the wrong side of the cutover"
         if search.expects is not None and search.expects != search.space:
             return f"expected {search.expects}, but {search.space} answered"
         return None

@@ -18,7 +18,7 @@ class RunOptions:
 
     `seconds`: minimum duration under fire; the backfill is throttled to take about half of it.
     `pauses_s`: range of the pause between a restart and the next kill. `soaking_s`: time under fire
-    after the cut-over.
+    after the cutover.
     """
 
     documents: int = 20_000

@@ -41,7 +41,7 @@ def is_over(observations: Sequence[Observation]) -> bool:
 
 
 def longest_wait(observations: Sequence[Observation]) -> tuple[float, Observation]:
-    """The longest time without progress before the cut-over, and the observation at its end."""
+    """The longest time without progress before the cutover, and the observation at its end."""
     longest, latest = 0.0, Observation(invoked=math.inf, answered=math.inf, state="planned")
     best: Reached = (-1, -1, -1)
     since = math.inf

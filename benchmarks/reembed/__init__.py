@@ -1,1 +1,1 @@
-"""Cost of a re-embed migration: backfill time, concurrent searches, cut-over and rollback."""
+"""Cost of a re-embed migration: backfill time, concurrent searches, cutover and rollback."""

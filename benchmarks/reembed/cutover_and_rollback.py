@@ -1,4 +1,4 @@
-"""Measures the cut-over and the rollback while clients search and write without a pause."""
+"""Measures the cutover and the rollback while clients search and write without a pause."""
 
 import math
 import time
@@ -25,7 +25,7 @@ Event = TypeVar("Event", Search, Write)
 PART = "reembed"
 COLLECTION = "bench-reembed-switching"
 RATES = Rates(writers=2, writes_s=20, searchers=4, searches_s=40)
-# Time observed before the cut-over and after the rollback.
+# Time observed before the cutover and after the rollback.
 AROUND_S = 10.0
 SOAKING_S = 10.0
 PROBES = 500
@@ -57,7 +57,7 @@ def rows(prepared: PreparedService, documents: int) -> list[table.Row]:
     config, measured = prepared.config, Measurements()
     options = RunOptions(documents=documents, source=BUNDLED, target=STATIC, rates=RATES)
     context = RunContext(prepared.running.port, COLLECTION, seed=options.seed, rates=RATES)
-    config.log(f"{PART}: cut-over and rollback of {documents:,} documents under load")
+    config.log(f"{PART}: cutover and rollback of {documents:,} documents under load")
     prepared.drop(COLLECTION)
     preparation.fill(context, options)
     migration = MigrationClient.start(context.port, COLLECTION, STATIC, manual=True)
@@ -132,13 +132,13 @@ def _cut_rows(context: RunContext, measured: Measurements) -> list[table.Row]:
     searches, writes = _within(span, context.history.searches), _within(span, _writes(context))
     size = (
         f"{len(searches)} searches, {len(writes)} writes "
-        f"during the cut-over ({span[1] - span[0]:.2f} s)"
+        f"during the cutover ({span[1] - span[0]:.2f} s)"
     )
     failed = sum(event.status not in {200, CONFLICT} for event in searches)
     refused = sum(event.outcome != "ok" and event.status != NOT_FOUND for event in writes)
     return [
-        table.Row(PART, "cut-over: searches that failed", failed, target=NONE, note=size),
-        table.Row(PART, "cut-over: writes that failed", refused, target=NONE, note=size),
+        table.Row(PART, "cutover: searches that failed", failed, target=NONE, note=size),
+        table.Row(PART, "cutover: writes that failed", refused, target=NONE, note=size),
         _worst("search", searches, _within(before, context.history.searches), LATER),
         _worst("write", writes, _within(before, _writes(context)), None),
     ]
@@ -163,7 +163,7 @@ def _worst(
     during, before = _ms(cut), _ms(earlier)
     return table.Row(
         PART,
-        f"cut-over: the slowest {kind}",
+        f"cutover: the slowest {kind}",
         max(during),
         unit="ms",
         beside="p99 of the ten seconds before",
@@ -197,7 +197,7 @@ def _back_rows(measured: Measurements) -> list[table.Row]:
         ),
         table.Row(
             PART,
-            "cut-over and rollback: faults of any kind",
+            "cutover and rollback: faults of any kind",
             len(measured.faults),
             target=NONE,
             note=f"{counts or 'checked like the part fire'}; {PROBES:,} exact searches",

@@ -234,7 +234,7 @@ def _warnings(prepared: chunking.Prepared | None, model_id: str) -> tuple[str, .
 
 async def _live(conn: AsyncConnection, collection: Collection) -> list[IndexRow]:
     live = await indexes.live(conn, collection.row.id)
-    # The catalog's entry may be from before a cut-over, and a retained index refuses no document.
+    # The catalog's entry may be from before a cutover, and a retained index refuses no document.
     if collection.active.id not in {index.id for index in live if index.state == "active"}:
         raise IndexChanged(collection.row.name)
     return live

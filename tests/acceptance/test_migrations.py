@@ -259,7 +259,7 @@ def test_deleting_a_collection_deletes_its_migration(http: httpx.Client, path: s
 
 
 def test_the_source_model_is_gone(home: Path, serve: Serve, tmp_path: Path):
-    """Its files were replaced: the cut-over restores searches, and a rollback is refused."""
+    """Its files were replaced: the cutover restores searches, and a rollback is refused."""
     files = models.wordllama_directory(tmp_path / "model_files")
     first = serve(home, model=files)
     with first.client() as client:

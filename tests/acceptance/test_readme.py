@@ -113,3 +113,16 @@ def test_every_make_target_exists():
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"make (run|test|install|bench|demo-migrate)\b", README):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_the_settings_table_describes_each_setting_as_the_help_does():
+    page = (ROOT / "docs/server.md").read_text()
+    serve = main.cli.get_command(click.Context(main.cli), "serve")
+    options = {
+        option.name: option.help for option in serve.params if option.name in settings.FIELDS
+    }
+    assert set(settings.FIELDS) - options.keys() <= {"url"}
+    for name, text in options.items():
+        variable = settings.variable(name)
+        [description] = re.findall(rf"^\| `{variable}` \|.*?\| (.*) \|$", page, re.MULTILINE)
+        assert text == f"{description} [{variable}]"
