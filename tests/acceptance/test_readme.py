@@ -118,6 +118,7 @@ def test_every_make_target_exists():
 def test_the_settings_table_describes_each_setting_as_the_help_does():
     page = (ROOT / "docs/server.md").read_text()
     serve = main.cli.get_command(click.Context(main.cli), "serve")
+    assert serve is not None
     options = {
         option.name: option.help for option in serve.params if option.name in settings.FIELDS
     }
