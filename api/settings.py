@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from api.http import validation
+
 PREFIX = "VECMARK_"
 # Names that other embedding services use for the same settings; the prefix works with them, too.
 ALIASES = {"MODEL_PATH": "model", "MODEL_SEQ_LEN": "max_tokens"}
@@ -197,7 +199,7 @@ def _convert(values: dict[str, object], origin: dict[str, str]) -> Settings:
             known, Settings, strict=False, dec_hook=lambda kind, raw: kind(Path(raw).expanduser())
         )
     except msgspec.ValidationError as error:
-        field = str(error).rpartition("`$.")[2].rstrip("`").partition("[")[0]
-        reason = str(error).partition(" - at ")[0]
+        path, reason = validation.split(str(error))
+        field = path.partition("[")[0]
         raise SettingsError(f"{origin.get(field, field)}: {reason}") from error
     return msgspec.structs.replace(settings, data_dir=settings.data_dir.absolute())

@@ -1,4 +1,4 @@
-"""What msgspec says about a body that does not fit, in plain sentences."""
+"""What msgspec says about a value that does not fit, in plain sentences."""
 
 import re
 from collections.abc import Callable
@@ -80,7 +80,7 @@ _SENTENCES: tuple[tuple[re.Pattern[str], _Sentence], ...] = (
     ),
     (
         re.compile(r"Invalid enum value (?P<value>.*)", re.DOTALL),
-        lambda match: f"{match['value']} is not one of the accepted values; /docs lists them",
+        lambda match: f"{match['value']} is not one of the accepted values",
     ),
     (re.compile(r"(Number|Integer value) out of range"), lambda _: "is a number out of range"),
     (re.compile(r"Invalid base64 encoded string"), lambda _: "is not valid base64"),
