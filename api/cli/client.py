@@ -10,7 +10,6 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from api import settings
 from api.cli import errors
 from api.schemas import collections as collection_schemas
 from api.settings import Settings
@@ -135,9 +134,9 @@ PROBE_TIMEOUT_S = 2
 
 @contextlib.asynccontextmanager
 async def open_service(settings: Settings, *, works: bool = False) -> AsyncIterator[ServiceClient]:
-    """The running service, else one that this process runs on a private socket meanwhile.
+    """The running service; if there is none, this process runs one on a private socket meanwhile.
 
-    That one builds indexes and runs migrations only if the command `works`.
+    Its own service builds indexes and runs migrations only if the command `works`.
     """
     url = await find_running(settings)
     if url is not None:
@@ -154,24 +153,24 @@ async def open_service(settings: Settings, *, works: bool = False) -> AsyncItera
         yield service
 
 
-async def find_running(chosen: Settings) -> str | None:
+async def find_running(settings: Settings) -> str | None:
     """The address of a service on this store. Raises Failure if the one at `url` is silent."""
-    if chosen.url is not None:
-        url = chosen.url.rstrip("/")
+    if settings.url is not None:
+        url = settings.url.rstrip("/")
         if await _instance(url) is None:
             raise errors.Failure(f"no Vecmark service answers at {url} (--url, VECMARK_URL)")
         return url
-    announced = _read_announcement(chosen.data_dir)
+    announced = _read_announcement(settings.data_dir)
     if announced is not None:
         # A service of this data directory may use another database than the one named here.
         store = announced.store
-        if chosen.database_url is not None and store is not None and store != chosen.store:
+        if settings.database_url is not None and store is not None and store != settings.store:
             return None
         is_running = await _instance(announced.url) == announced.instance
         return announced.url if is_running else None
     # If a store is named, whatever listens on the port is never taken for its service.
-    is_named = chosen.data_dir != settings.Settings().data_dir or chosen.database_url is not None
-    url = f"http://127.0.0.1:{chosen.port}"
+    is_named = settings.data_dir != Settings().data_dir or settings.database_url is not None
+    url = f"http://127.0.0.1:{settings.port}"
     return url if not is_named and await _instance(url) is not None else None
 
 

@@ -29,7 +29,7 @@ class _FieldError(msgspec.Struct, frozen=True):
 
 
 class _Problem(msgspec.Struct, frozen=True):
-    """An RFC 9457 body, as far as a person is told of it."""
+    """The parts of an RFC 9457 body that are shown to a person."""
 
     type: str | None = None
     title: str | None = None

@@ -45,8 +45,8 @@ def raw_json(*contents: bytes, is_list: bool = False) -> None:
 def command() -> str:
     """What to type here for this program: `vecmark` if it is on the PATH, else its file."""
     own = Path(sys.executable).with_name("vecmark")
-    found = shutil.which("vecmark")
-    if not own.exists() or (found is not None and own.samefile(found)):
+    on_path = shutil.which("vecmark")
+    if not own.exists() or (on_path is not None and own.samefile(on_path)):
         return "vecmark"
     here = Path.cwd()
     return shlex.quote(str(own.relative_to(here) if own.is_relative_to(here) else own))

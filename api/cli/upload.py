@@ -4,7 +4,7 @@ import asyncio
 import collections
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -124,16 +124,7 @@ async def post(
     except OSError as error:
         raise client.unreachable(service.url, error) from error
     connection = h11.Connection(our_role=h11.CLIENT)
-    sending = asyncio.create_task(
-        _send_lines(connection, writer, service.url, path, lines), name="ndjson upload"
-    )
-
-    def hang_up(_: object) -> None:
-        # Otherwise the service waits for the rest of the body, and we wait for its answer.
-        if _input_error(sending) is not None:
-            writer.transport.abort()
-
-    sending.add_done_callback(hang_up)
+    sending = _start_sending(_send_lines(connection, writer, service.url, path, lines), writer)
     try:
         async for line in _read_lines(connection, reader):
             if (result := _result(service, line)) is not None:
@@ -153,6 +144,21 @@ async def post(
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await sending
         writer.close()
+
+
+def _start_sending(
+    work: Coroutine[None, None, None], writer: asyncio.StreamWriter
+) -> "asyncio.Task[None]":
+    """Send beside the reading; hangs up if the input breaks off."""
+    sending = asyncio.create_task(work, name="ndjson upload")
+
+    def hang_up(_: object) -> None:
+        # Otherwise the service waits for the rest of the body, and we wait for its answer.
+        if _input_error(sending) is not None:
+            writer.transport.abort()
+
+    sending.add_done_callback(hang_up)
+    return sending
 
 
 def _input_error(sending: "asyncio.Task[None]") -> BaseException | None:

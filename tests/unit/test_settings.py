@@ -1,3 +1,5 @@
+"""Settings from flags and the environment."""
+
 from pathlib import Path
 
 import pytest
@@ -6,19 +8,19 @@ from api import settings
 
 
 def test_flags_win_over_variables() -> None:
-    found = settings.load({"VECMARK_PORT": "8001", "VECMARK_HOST": "::1"}, port=8002, host=None)
-    assert (found.port, found.host) == (8002, "::1")
+    loaded = settings.load({"VECMARK_PORT": "8001", "VECMARK_HOST": "::1"}, port=8002, host=None)
+    assert (loaded.port, loaded.host) == (8002, "::1")
 
 
 @pytest.mark.parametrize("prefix", ["", "VECMARK_"])
 def test_names_of_other_services_are_accepted(prefix: str) -> None:
-    found = settings.load({f"{prefix}MODEL_PATH": "./files", f"{prefix}MODEL_SEQ_LEN": "128"})
-    assert (found.model, found.max_tokens) == ("./files", 128)
+    loaded = settings.load({f"{prefix}MODEL_PATH": "./files", f"{prefix}MODEL_SEQ_LEN": "128"})
+    assert (loaded.model, loaded.max_tokens) == ("./files", 128)
 
 
 def test_own_names_win_over_those_of_others() -> None:
-    found = settings.load({"VECMARK_MODEL": "bundled", "MODEL_PATH": "./files"})
-    assert found.model == "bundled"
+    loaded = settings.load({"VECMARK_MODEL": "bundled", "MODEL_PATH": "./files"})
+    assert loaded.model == "bundled"
 
 
 def test_an_empty_prompt_means_none_and_is_not_unset() -> None:
@@ -27,8 +29,8 @@ def test_an_empty_prompt_means_none_and_is_not_unset() -> None:
 
 
 def test_roots_are_a_list() -> None:
-    found = settings.load({"VECMARK_MODEL_ROOTS": "/srv/a:/srv/b"})
-    assert found.model_roots == (Path("/srv/a"), Path("/srv/b"))
+    loaded = settings.load({"VECMARK_MODEL_ROOTS": "/srv/a:/srv/b"})
+    assert loaded.model_roots == (Path("/srv/a"), Path("/srv/b"))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The database of a command, with the embedded PostgreSQL started if that is the one."""
+"""The database that a command works on; starts the embedded PostgreSQL if it is that."""
 
 import contextlib
 from collections.abc import Iterator

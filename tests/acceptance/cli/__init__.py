@@ -1,0 +1,1 @@
+"""The CLI against a running service."""

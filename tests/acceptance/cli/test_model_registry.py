@@ -68,7 +68,7 @@ def test_adding_the_same_again_succeeds_but_another_under_the_name_fails(data_di
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--calibrate", "TEXTS"), "--calibrate needs --precision int8"),
         (("--precision", "int8", "--calibrate", "/nowhere.txt"), "/nowhere.txt"),
@@ -82,7 +82,7 @@ def test_adding_the_same_again_succeeds_but_another_under_the_name_fails(data_di
         (("--precision", "int4"), "int4"),
     ],
 )
-def test_an_unsupported_option_is_named(data_dir, source, tmp_path, arguments, said):
+def test_an_unsupported_option_is_named(data_dir, source, tmp_path, arguments, message):
     files = {
         "TEXTS": ("texts.txt", "a text\n"),
         "LINES": ("lines.jsonl", '{"text": "one"}\n{"text": \n'),
@@ -97,7 +97,7 @@ def test_an_unsupported_option_is_named(data_dir, source, tmp_path, arguments, s
     ]
     done = services.run(data_dir, "models", "add", str(source), *resolved)
     assert done.returncode != 0
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert sorted(file.name for file in (data_dir / "models").iterdir()) == ["tiny", "tiny8"]
 

@@ -23,7 +23,7 @@ def test_data_without_a_running_service_is_opened_directly(home, model_cache, no
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("collections", "show", "nothing"), "no collection nothing"),
         (("search", "-c", "nothing", "words"), "'nothing'"),
@@ -33,9 +33,17 @@ def test_data_without_a_running_service_is_opened_directly(home, model_cache, no
         (("models", "show", "/nowhere"), "/nowhere"),
     ],
 )
-def test_a_failure_is_one_message_without_a_traceback(vecmark, arguments, said):
+def test_a_failure_is_one_message_without_a_traceback(vecmark, arguments, message):
     done = vecmark(*arguments)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ")
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("collection")
+@pytest.mark.parametrize("group", ["collections", "models", "migrate"])
+def test_a_group_without_a_subcommand_lists(vecmark, group):
+    done = vecmark(group)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == vecmark(group, "list", *(["--all"] if group == "migrate" else [])).stdout

@@ -1,0 +1,1 @@
+"""The CLI without a service."""

@@ -8,32 +8,32 @@ from api.cli import client
 from api.schemas.migrations import Migration, Plan
 
 HISTORY = ["planned", "backfilling"]
+PROGRESS = {
+    "documents": 1000,
+    "documents_done": 420,
+    "chunks_done": 812,
+    "pending": 0,
+    "failed": 0,
+    "rate": 120.0,
+    "eta_s": 303.0,
+    "workers": 1,
+    "pace": 1.0,
+    "query_p95_ms": None,
+    "build": None,
+}
+OPTIONS = {
+    "gates": {"recall": 0.98, "ndcg_drop": None, "overlap": None},
+    "manual": False,
+    "retain_s": 86400,
+    "max_rate": None,
+    "query_p95_ms": None,
+    "waive_failed": False,
+    "forced": None,
+}
 
 
 def migration(state: str = "backfilling", **changed: Any) -> Migration:
     """A migration in a state; `progress` and `options` are merged into the example's."""
-    progress = {
-        "documents": 1000,
-        "documents_done": 420,
-        "chunks_done": 812,
-        "pending": 0,
-        "failed": 0,
-        "rate": 120.0,
-        "eta_s": 303.0,
-        "workers": 1,
-        "pace": 1.0,
-        "query_p95_ms": None,
-        "build": None,
-    }
-    options = {
-        "gates": {"recall": 0.98, "ndcg_drop": None, "overlap": None},
-        "manual": False,
-        "retain_s": 86400,
-        "max_rate": None,
-        "query_p95_ms": None,
-        "waive_failed": False,
-        "forced": None,
-    }
     fields = {
         "id": "0194-a",
         "collection": "default",
@@ -44,8 +44,8 @@ def migration(state: str = "backfilling", **changed: Any) -> Migration:
         "waiting": None,
         "error": None,
         "next": "It is built next.",
-        "options": options | changed.pop("options", {}),
-        "progress": progress | changed.pop("progress", {}),
+        "options": OPTIONS | changed.pop("options", {}),
+        "progress": PROGRESS | changed.pop("progress", {}),
         "lag": None,
         "failed": [],
         "verdict": None,

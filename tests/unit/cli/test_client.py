@@ -1,3 +1,5 @@
+"""How a command finds a service and reads its answers."""
+
 import asyncio
 import contextlib
 import json
@@ -39,29 +41,29 @@ def announce(data_dir: Path, url: str, **more: Any) -> None:
     (data_dir / client.ANNOUNCEMENT).write_text(json.dumps({"url": url, "instance": "one"} | more))
 
 
-def chosen(data_dir: Path, database_url: str | None = None) -> settings.Settings:
+def settings_for(data_dir: Path, database_url: str | None = None) -> settings.Settings:
     return settings.Settings(data_dir=data_dir, database_url=database_url)
 
 
 async def test_a_database_that_is_named_is_never_that_of_a_service_on_another(tmp_path, url):
-    announce(tmp_path, url, store=chosen(tmp_path).store)
-    assert await client.find_running(chosen(tmp_path, ELSEWHERE)) is None
+    announce(tmp_path, url, store=settings_for(tmp_path).store)
+    assert await client.find_running(settings_for(tmp_path, ELSEWHERE)) is None
 
 
-@pytest.mark.parametrize("named", [None, ELSEWHERE])
-async def test_a_service_on_the_store_that_is_meant_is_found(tmp_path, url, named):
-    announce(tmp_path, url, store=chosen(tmp_path, named).store)
-    assert await client.find_running(chosen(tmp_path, named)) == url
+@pytest.mark.parametrize("database_url", [None, ELSEWHERE])
+async def test_a_service_on_the_store_in_question_is_found(tmp_path, url, database_url):
+    announce(tmp_path, url, store=settings_for(tmp_path, database_url).store)
+    assert await client.find_running(settings_for(tmp_path, database_url)) == url
 
 
 async def test_a_data_directory_alone_finds_its_service_whatever_database_that_has(tmp_path, url):
-    announce(tmp_path, url, store=chosen(tmp_path, ELSEWHERE).store)
-    assert await client.find_running(chosen(tmp_path)) == url
+    announce(tmp_path, url, store=settings_for(tmp_path, ELSEWHERE).store)
+    assert await client.find_running(settings_for(tmp_path)) == url
 
 
 async def test_an_announcement_that_was_left_behind_finds_nothing(tmp_path, url):
     announce(tmp_path, url, instance="two")
-    assert await client.find_running(chosen(tmp_path)) is None
+    assert await client.find_running(settings_for(tmp_path)) is None
 
 
 class Small(msgspec.Struct):
@@ -77,15 +79,15 @@ def test_fields_of_a_newer_service_are_ignored_and_printed(capsys):
 
 
 @pytest.mark.parametrize(
-    ("content", "kind", "said"),
+    ("content", "kind", "message"),
     [
         (b'{"name": 1}', errors.Failure, "use the same version of Vecmark"),
         (b"<html>", errors.Unavailable, "not JSON"),
         (b'{"name": "\xff"}', errors.Unavailable, "not JSON"),
     ],
 )
-def test_an_answer_that_can_not_be_read_is_a_failure(content, kind, said):
-    with pytest.raises(errors.Failure, match=said) as caught:
+def test_an_answer_that_can_not_be_read_is_a_failure(content, kind, message):
+    with pytest.raises(errors.Failure, match=message) as caught:
         unconnected().decode(content, Small)
     assert type(caught.value) is kind
 

@@ -1,3 +1,5 @@
+"""Flags made from settings, and the help of every command."""
+
 import subprocess
 import sys
 from pathlib import Path

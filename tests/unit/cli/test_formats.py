@@ -1,3 +1,5 @@
+"""Documents read from files."""
+
 import io
 import sys
 from pathlib import Path
@@ -36,8 +38,8 @@ def test_several_text_fields_are_joined(tmp_path):
 
 
 def test_records_without_an_id_are_named_by_file_and_line(tmp_path):
-    found = records(write(tmp_path, "a.jsonl", '{"text": "one"}\n\n{"text": "two"}\n'))
-    assert [record.document["id"] for record in found] == ["a.jsonl#1", "a.jsonl#3"]
+    parsed = records(write(tmp_path, "a.jsonl", '{"text": "one"}\n\n{"text": "two"}\n'))
+    assert [record.document["id"] for record in parsed] == ["a.jsonl#1", "a.jsonl#3"]
 
 
 @pytest.mark.parametrize(
@@ -77,8 +79,8 @@ def test_a_table_has_ids_from_its_column_and_the_rest_as_metadata(tmp_path):
 
 
 def test_a_table_without_an_id_column_names_its_rows(tmp_path):
-    found = records(write(tmp_path, "a.csv", "text\none\ntwo\n"))
-    assert [record.document["id"] for record in found] == ["a.csv#1", "a.csv#2"]
+    parsed = records(write(tmp_path, "a.csv", "text\none\ntwo\n"))
+    assert [record.document["id"] for record in parsed] == ["a.csv#1", "a.csv#2"]
 
 
 def test_a_table_with_one_column_needs_no_field_name(tmp_path):
@@ -112,8 +114,8 @@ def test_a_directory_is_searched_for_known_kinds_that_are_not_hidden(tmp_path):
     (tmp_path / ".git").mkdir()
     for name in ("b.txt", "a.md", "sub/c.JSONL", "d.png", ".git/e.txt"):
         write(tmp_path, name, "x")
-    found = [file.relative_to(tmp_path).as_posix() for file in formats.find(tmp_path)]
-    assert found == ["a.md", "b.txt", "sub/c.JSONL"]
+    files = [file.relative_to(tmp_path).as_posix() for file in formats.find(tmp_path)]
+    assert files == ["a.md", "b.txt", "sub/c.JSONL"]
 
 
 def test_an_unknown_kind_names_the_known_ones(tmp_path):
@@ -129,8 +131,8 @@ def test_a_missing_file_is_named(tmp_path):
 def test_standard_input_leaves_ids_to_the_service(monkeypatch):
     lines = io.BytesIO(b'{"text": "one"}\n{"id": "b", "text": "\xff"}\n')
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(lines))
-    found: list[Any] = list(formats.read_stdin(formats.Fields()))
-    first, second = found
+    parsed: list[Any] = list(formats.read_stdin(formats.Fields()))
+    first, second = parsed
     assert first.document == {"text": "one"}
     assert second.error == "not UTF-8 text"
 

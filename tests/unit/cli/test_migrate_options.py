@@ -1,3 +1,5 @@
+"""The options of the `migrate` commands and the requests made from them."""
+
 import json
 
 import pytest
@@ -12,7 +14,7 @@ def run(*arguments: str):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("start",), "--to"),
         (("start", "--to", "m", "--gate", "speed=1"), "unknown gate 'speed'"),
@@ -29,16 +31,16 @@ def run(*arguments: str):
         (("status", "--all", "--watch"), "can't be combined with --all"),
     ],
 )
-def test_wrong_usage_is_said_before_anything_is_opened(arguments, said):
+def test_wrong_usage_is_said_before_anything_is_opened(arguments, message):
     done = run(*arguments)
     assert done.exit_code == 2
-    assert said in done.output
+    assert message in done.output
 
 
 def test_the_exit_codes_are_in_the_help():
-    shown = run("--help").output
+    printed = run("--help").output
     for code in ("0 ", "1 ", "2 ", "3 ", "4 ", "5 ", "130"):
-        assert f"\n    {code}" in shown
+        assert f"\n    {code}" in printed
 
 
 def test_only_what_was_given_is_asked_for():
@@ -94,7 +96,7 @@ def test_golden_questions_name_documents_with_or_without_a_gain(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("nothing", ":2: not JSON"),
         ('["q"]', ":2: no query"),
@@ -106,12 +108,12 @@ def test_golden_questions_name_documents_with_or_without_a_gain(tmp_path):
         ('{"q": "x", "relevant": {"a": -1}}', "the gain of a must be a number"),
     ],
 )
-def test_a_golden_line_that_is_none_is_named(tmp_path, line, said):
+def test_a_golden_line_that_is_none_is_named(tmp_path, line, message):
     file = tmp_path / "golden.jsonl"
     file.write_text('{"q": "x", "relevant": ["a"]}\n' + line)
-    with pytest.raises(errors.Failure) as told:
+    with pytest.raises(errors.Failure) as caught:
         start.read_golden(file)
-    assert said in told.value.message
+    assert message in caught.value.message
 
 
 @pytest.mark.parametrize("content", [b"\n", b"\xff"])

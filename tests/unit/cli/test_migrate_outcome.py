@@ -1,3 +1,5 @@
+"""When a migration is over, its exit code, and what is printed."""
+
 import pytest
 
 from api.cli.migrate import outcome
@@ -15,10 +17,10 @@ def test_what_runs_or_went_through_is_no_failure(state):
     ("state", "code"), [("blocked", 3), ("failed", 4), ("cancelled", 5), ("rolled_back", 5)]
 )
 def test_what_did_not_go_through_has_its_code(state, code):
-    found = migrations.migration(state)
-    assert outcome.exit_code(found) == code
-    assert outcome.is_over(found)
-    assert outcome.is_over(found, "end")
+    migration = migrations.migration(state)
+    assert outcome.exit_code(migration) == code
+    assert outcome.is_over(migration)
+    assert outcome.is_over(migration, "end")
 
 
 @pytest.mark.parametrize("state", RUNNING)
@@ -27,21 +29,21 @@ def test_what_runs_is_watched_on(state):
 
 
 def test_it_is_watched_to_the_cut_over_or_to_its_end():
-    found = migrations.migration("soaking")
-    assert outcome.is_over(found)
-    assert not outcome.is_over(found, "end")
+    migration = migrations.migration("soaking")
+    assert outcome.is_over(migration)
+    assert not outcome.is_over(migration, "end")
 
 
 def test_one_that_waits_for_its_owner_is_over_when_ready():
-    found = migrations.migration("ready", options={"manual": True})
-    assert outcome.is_over(found)
-    assert not outcome.is_over(found, "end")
+    migration = migrations.migration("ready", options={"manual": True})
+    assert outcome.is_over(migration)
+    assert not outcome.is_over(migration, "end")
 
 
 def test_a_cut_over_that_was_asked_for_while_blocked_is_not_over_yet():
-    asked = migrations.migration("blocked")
-    is_over = outcome.CutoverOver(len(asked.history))
-    assert not is_over(asked)
+    requested = migrations.migration("blocked")
+    is_over = outcome.CutoverOver(len(requested.history))
+    assert not is_over(requested)
     again = migrations.history("planned", "blocked", "cutting", "blocked")
     assert is_over(migrations.migration("blocked", history=again))
     assert is_over(migrations.migration("soaking"))
@@ -56,8 +58,8 @@ def test_a_rollback_that_did_not_come_about_is_a_failure():
 
 def test_a_cut_over_is_told_with_what_it_took():
     passed = migrations.history("planned", "backfilling", "ready", "cutting", "soaking")
-    found = migrations.migration("soaking", next="Roll back until tomorrow.", history=passed)
-    assert list(outcome.describe(found)) == [
+    migration = migrations.migration("soaking", next="Roll back until tomorrow.", history=passed)
+    assert list(outcome.describe(migration)) == [
         "default: cut over; searches now use wordllama.",
         "420 documents, 812 chunks, ready after 2 min 00 s.",
         "Roll back until tomorrow.",
@@ -65,21 +67,21 @@ def test_a_cut_over_is_told_with_what_it_took():
 
 
 def test_an_error_is_told_where_it_is_not_in_the_gates():
-    found = migrations.migration("failed", error="the disk is full.")
-    first, *_ = outcome.describe(found)
+    migration = migrations.migration("failed", error="the disk is full.")
+    first, *_ = outcome.describe(migration)
     assert first == "default: failed; searches still use bundled: the disk is full."
 
 
 def test_what_blocks_is_told_with_its_gates_and_texts():
     gate = {"name": "recall", "limit": 0.98, "value": 0.95, "passed": False, "detail": "exact"}
-    found = migrations.migration(
+    migration = migrations.migration(
         "blocked",
         error="2 reasons.",
         verdict={"passed": False, "gates": [gate]},
         failed=[{"id": "a", "reason": "no text"}],
         next="Force it or cancel it.",
     )
-    assert list(outcome.describe(found)) == [
+    assert list(outcome.describe(migration)) == [
         "default: blocked; searches still use bundled.",
         "  recall 0.95, at least 0.98, NOT PASSED: exact",
         "1 text failed:",

@@ -1,3 +1,5 @@
+"""A plan as labels and values; sizes and times."""
+
 import pytest
 
 from api.cli import output
@@ -10,22 +12,22 @@ def rows(**changed) -> dict[str, object]:
 
 
 def test_a_plan_says_what_it_takes():
-    shown = rows()
-    assert shown["now"] == (
+    labels = rows()
+    assert labels["now"] == (
         "bundled, 384 dimensions, up to 256 tokens, chunking sentence, size 254, overlap 32"
     )
-    assert "256 dimensions, no token limit" in str(shown["then"])
-    assert shown["documents"] == "120,000, estimated from 300"
-    assert shown["cut"] == "12 texts would be, without chunking"
-    assert shown["time"] == "about 12 min (9 to 16)"
-    assert shown["speed"] == "chunks up to 64 tokens 250/s (12,500 tokens/s)"
-    assert shown["disk"] == (
+    assert "256 dimensions, no token limit" in str(labels["then"])
+    assert labels["documents"] == "120,000, estimated from 300"
+    assert labels["cut"] == "12 texts would be, without chunking"
+    assert labels["time"] == "about 12 min (9 to 16)"
+    assert labels["speed"] == "chunks up to 64 tokens 250/s (12,500 tokens/s)"
+    assert labels["disk"] == (
         "1.3 GB at the peak (vectors 150 MB, HNSW 230 MB, write-ahead log 900 MB); 20 GB free"
     )
-    assert shown["writes"] == (
+    assert labels["writes"] == (
         "each document takes 4.2 ms longer to encode and 1.8 ms longer to store meanwhile"
     )
-    assert shown["memory"] == "400 MB with the new model (90 MB), of 4 GB for models"
+    assert labels["memory"] == "400 MB with the new model (90 MB), of 4 GB for models"
 
 
 def test_what_was_looked_at_whole_is_no_estimate():
@@ -35,9 +37,9 @@ def test_what_was_looked_at_whole_is_no_estimate():
 def test_too_little_room_is_said():
     fields = migrations.plan_fields()
     disk, memory = fields["disk"] | {"fits": False}, fields["memory"] | {"fits": False}
-    shown = rows(disk=disk, memory=memory)
-    assert str(shown["disk"]).endswith("20 GB free: NOT ENOUGH")
-    assert str(shown["memory"]).endswith("4 GB for models: NOT ENOUGH")
+    labels = rows(disk=disk, memory=memory)
+    assert str(labels["disk"]).endswith("20 GB free: NOT ENOUGH")
+    assert str(labels["memory"]).endswith("4 GB for models: NOT ENOUGH")
 
 
 def test_a_disk_that_is_not_seen_is_said():
@@ -47,20 +49,20 @@ def test_a_disk_that_is_not_seen_is_said():
 
 @pytest.mark.parametrize("change", ["none", "query-prompt"])
 def test_what_embeds_nothing_has_no_costs(change):
-    shown = rows(change=change, needed=False, detail="it is there already")
-    assert shown["needed"] == "no: it is there already"
-    assert "time" not in shown
+    labels = rows(change=change, needed=False, detail="it is there already")
+    assert labels["needed"] == "no: it is there already"
+    assert "time" not in labels
 
 
 def test_warnings_go_to_standard_error(capsys):
     plan.show("default", migrations.plan(warnings=["the disk is nearly full"]))
-    shown = capsys.readouterr()
-    assert shown.err == "Warning: the disk is nearly full\n"
-    assert shown.out.splitlines()[0] == "collection: default"
+    printed = capsys.readouterr()
+    assert printed.err == "Warning: the disk is nearly full\n"
+    assert printed.out.splitlines()[0] == "collection: default"
 
 
 @pytest.mark.parametrize(
-    ("low", "likely", "high", "shown"),
+    ("low", "likely", "high", "expected"),
     [
         (540, 720, 960, "about 12 min (9 to 16)"),
         (100, 140, 200, "about 2.3 min (1.7 to 3.3)"),
@@ -71,16 +73,16 @@ def test_warnings_go_to_standard_error(capsys):
         (90_000, 180_000, 260_000, "about 2.1 d (1 to 3)"),
     ],
 )
-def test_a_span_of_time(low, likely, high, shown):
-    assert output.span(low, likely, high) == shown
+def test_a_span_of_time(low, likely, high, expected):
+    assert output.span(low, likely, high) == expected
 
 
 @pytest.mark.parametrize(
-    ("count", "shown"),
+    ("count", "expected"),
     [(0, "0 kB"), (850_000, "850 kB"), (1_250_000, "1.2 MB"), (12_345_000_000, "12 GB")],
 )
-def test_sizes(count, shown):
-    assert output.size(count) == shown
+def test_sizes(count, expected):
+    assert output.size(count) == expected
 
 
 def test_all_is_only_done_when_it_is():

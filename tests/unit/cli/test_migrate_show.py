@@ -21,13 +21,13 @@ class Answers:
 
     def __init__(self, *answers: tuple[int, object] | None) -> None:
         self.answers = list(answers)
-        self.asked: list[str] = []
-        self.was_asked = asyncio.Event()
+        self.requests: list[str] = []
+        self.was_requested = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        self.asked.append(head.split("\r\n")[0])
-        self.was_asked.set()
+        self.requests.append(head.split("\r\n")[0])
+        self.was_requested.set()
         length = [line for line in head.lower().split("\r\n") if line.startswith("content-length")]
         await reader.readexactly(int(length[0].split(":")[1]) if length else 0)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -61,64 +61,66 @@ def ok(state: str, **changed: Any) -> tuple[int, object]:
 async def test_it_is_watched_through_a_restart_of_the_service(capsys):
     stopping = (503, {"type": "about:blank", "detail": "the service is stopping"})
     answers = Answers(ok("backfilling"), stopping, GONE, GONE, ok("building"), ok("soaking"))
-    async with session(answers) as at_hand:
-        found = migrations.migration("planned", history=migrations.history("planned"))
-        done = await show.follow(at_hand, migrations.answer(found), outcome.is_over)
+    async with session(answers) as opened:
+        migration = migrations.migration("planned", history=migrations.history("planned"))
+        done = await show.follow(opened, migrations.answer(migration), outcome.is_over)
     assert done.answer == msgspec.json.encode(migrations.migration("soaking"))
     assert done.code == 0
-    assert answers.asked == ["GET /v1/collections/default/migrations/0194-a HTTP/1.1"] * 6
-    said = capsys.readouterr()
-    assert "doesn't answer; retrying (the service is stopping)" in said.err
-    assert "The service answers again." in said.err
-    assert said.out.startswith("default: cut over;")
+    assert answers.requests == ["GET /v1/collections/default/migrations/0194-a HTTP/1.1"] * 6
+    printed = capsys.readouterr()
+    assert "doesn't answer; retrying (the service is stopping)" in printed.err
+    assert "The service answers again." in printed.err
+    assert printed.out.startswith("default: cut over;")
 
 
 async def test_a_service_that_stays_away_is_given_up(monkeypatch):
     monkeypatch.setattr(show, "PATIENCE_S", 0.0)
-    async with session(Answers(GONE)) as at_hand:
+    async with session(Answers(GONE)) as opened:
         with pytest.raises(errors.Failure, match="continues when a service runs again"):
-            await show.follow(at_hand, migrations.answer(migrations.migration()), outcome.is_over)
+            await show.follow(opened, migrations.answer(migrations.migration()), outcome.is_over)
 
 
 async def test_a_migration_that_has_gone_is_a_failure_at_once():
     gone = (404, {"type": "/problems/not-found", "detail": "no collection default"})
-    async with session(Answers(gone)) as at_hand:
+    async with session(Answers(gone)) as opened:
         with pytest.raises(errors.Failure, match="no collection default"):
-            await show.follow(at_hand, migrations.answer(migrations.migration()), outcome.is_over)
+            await show.follow(opened, migrations.answer(migrations.migration()), outcome.is_over)
 
 
 async def test_what_is_left_by_an_interruption_says_how_to_look_again(capsys):
     answers = Answers(ok("backfilling", collection="notes"))
-    async with session(answers) as at_hand:
-        found = migrations.migration(collection="notes")
-        task = asyncio.create_task(show.follow(at_hand, migrations.answer(found), outcome.is_over))
-        await answers.was_asked.wait()
+    async with session(answers) as opened:
+        migration = migrations.migration(collection="notes")
+        task = asyncio.create_task(
+            show.follow(opened, migrations.answer(migration), outcome.is_over)
+        )
+        await answers.was_requested.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    said = capsys.readouterr().err
-    assert "The migration continues" in said
-    assert "migrate watch -c notes`" in said
+    printed = capsys.readouterr().err
+    assert "The migration continues" in printed
+    assert "migrate watch -c notes`" in printed
 
 
 async def test_the_open_one_is_meant_else_the_one_named():
     ended, running = migrations.migration("done", id="1"), migrations.migration(id="2")
     answers = Answers((200, {"items": [ended, running], "next_cursor": None}))
-    async with session(answers) as at_hand:
-        found = await sessions.find_migration(at_hand, sessions.Scope(None), "default")
-        newest = await requests.find_newest(at_hand.service, "default")
-    assert found is not None
+    async with session(answers) as opened:
+        migration = await sessions.find_migration(opened, sessions.Scope(None), "default")
+        newest = await requests.find_newest(opened.service, "default")
+    assert migration is not None
     assert newest is not None
-    assert (found.value.id, newest.value.id) == ("2", "1")
+    assert (migration.value.id, newest.value.id) == ("2", "1")
 
 
 async def test_without_an_open_one_there_is_nothing_to_act_on(capsys):
     answers = Answers((200, {"items": [migrations.migration("done")], "next_cursor": None}))
-    async with session(answers) as at_hand:
+    async with session(answers) as opened:
         with pytest.raises(errors.Failure, match="default: no migration is in progress"):
-            await sessions.find_migration(at_hand, sessions.Scope(None), "default")
+            await sessions.find_migration(opened, sessions.Scope(None), "default")
         scope = sessions.Scope(None, every=True)
-        assert await sessions.find_migration(at_hand, scope, "default") is None
+        assert await sessions.find_migration(opened, scope, "default") is None
     line = "default: no migration is in progress (the last one is done).\n"
     assert capsys.readouterr().out == line
 
@@ -127,7 +129,7 @@ async def test_without_an_open_one_there_is_nothing_to_act_on(capsys):
 async def test_a_refusal_of_the_gates_has_its_own_code(kind, code):
     problem = {"type": f"/problems/{kind}", "detail": "recall 0.95"}
     migration = migrations.migration("blocked")
-    async with session(Answers((409, problem))) as at_hand:
-        with pytest.raises(errors.Failure, match=r"recall 0\.95") as told:
-            await requests.send_command(at_hand.service, migration, "cutover", {})
-    assert told.value.exit_code == code
+    async with session(Answers((409, problem))) as opened:
+        with pytest.raises(errors.Failure, match=r"recall 0\.95") as caught:
+            await requests.send_command(opened.service, migration, "cutover", {})
+    assert caught.value.exit_code == code

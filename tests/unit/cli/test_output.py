@@ -1,3 +1,5 @@
+"""What commands print, and the messages of failures."""
+
 import json
 import sys
 from pathlib import Path
@@ -18,10 +20,10 @@ def test_hits_are_shortened_to_a_line(capsys):
     chunk = ResultChunk(no=0, start=0, end=1000, text="word " * 200)
     result = SearchResult(id="a", score=0.5, metadata={}, chunk=chunk)
     search.show_results(response([result]))
-    score, document, shown = capsys.readouterr().out.rstrip("\n").split("\t")
+    score, document, excerpt = capsys.readouterr().out.rstrip("\n").split("\t")
     assert (score, document) == ("0.500", "a")
-    assert len(shown) <= search.TEXT_LENGTH
-    assert shown.endswith("word…")
+    assert len(excerpt) <= search.TEXT_LENGTH
+    assert excerpt.endswith("word…")
 
 
 def test_no_hit_is_said(capsys):
@@ -41,16 +43,16 @@ def response(results: list[SearchResult]) -> SearchResponse:
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(5.4, "5 s"), (65, "1 min 05 s"), (7300, "2 h 01 min")]
+    ("value", "expected"), [(5.4, "5 s"), (65, "1 min 05 s"), (7300, "2 h 01 min")]
 )
-def test_seconds(value, shown):
-    assert output.seconds(value) == shown
+def test_seconds(value, expected):
+    assert output.seconds(value) == expected
 
 
 def test_a_problem_is_told_with_its_fields():
     problem = {"detail": "the body is wrong", "errors": [{"field": "text", "detail": "is empty"}]}
-    told = errors.from_problem(422, json.dumps(problem).encode())
-    assert told.message == "the body is wrong\n  text: is empty"
+    failure = errors.from_problem(422, json.dumps(problem).encode())
+    assert failure.message == "the body is wrong\n  text: is empty"
 
 
 def test_an_answer_that_is_no_problem_is_told_by_its_status():
@@ -66,11 +68,11 @@ def test_a_service_that_fails_may_be_asked_again(status):
 
 def test_progress_without_a_terminal_says_rate_and_time_left(capsys, monkeypatch):
     monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
-    with progress.show("Adding", 2) as shown:
-        shown.advance()
-    said = capsys.readouterr().err
-    assert said.startswith("Adding: 1 of 2 documents, ")
-    assert said.rstrip().endswith("left")
+    with progress.show("Adding", 2) as bar:
+        bar.advance()
+    printed = capsys.readouterr().err
+    assert printed.startswith("Adding: 1 of 2 documents, ")
+    assert printed.rstrip().endswith("left")
 
 
 @pytest.fixture

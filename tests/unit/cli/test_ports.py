@@ -1,3 +1,5 @@
+"""The address that the service listens on."""
+
 import os
 import re
 import socket

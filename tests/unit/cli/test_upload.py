@@ -1,3 +1,5 @@
+"""The upload stream against services that break off."""
+
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -37,14 +39,14 @@ async def service(answer: bytes, *, close: bool = False) -> AsyncIterator[client
     server = await asyncio.start_server(serve, "127.0.0.1")
     async with server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with client.connect(url) as found:
-            yield found
+        async with client.connect(url) as connected:
+            yield connected
         await asyncio.gather(*(task for task in serving if task is not None))
 
 
-async def post(found: client.ServiceClient, lines: Iterable[bytes]) -> list[DocumentResult]:
+async def post(connected: client.ServiceClient, lines: Iterable[bytes]) -> list[DocumentResult]:
     async with asyncio.timeout(HANGS_S):
-        return [line async for line in upload.post(found, "/documents", lines)]
+        return [line async for line in upload.post(connected, "/documents", lines)]
 
 
 def broken(error: Exception, after: int) -> Iterator[bytes]:
@@ -56,27 +58,27 @@ def broken(error: Exception, after: int) -> Iterator[bytes]:
 @pytest.mark.parametrize("after", [0, 20_000])
 @pytest.mark.parametrize("answer", [b"", HEAD], ids=["no answer yet", "an answer begun"])
 async def test_an_input_that_can_not_be_read_ends_the_request_and_is_told(answer, after):
-    async with service(answer) as found:
+    async with service(answer) as connected:
         with pytest.raises(errors.Failure, match="row 7 is broken"):
-            await post(found, broken(errors.Failure("row 7 is broken"), after))
+            await post(connected, broken(errors.Failure("row 7 is broken"), after))
 
 
 async def test_a_file_that_is_gone_is_told_by_its_name(tmp_path: Path):
     records = formats.read(tmp_path / "gone.jsonl", "gone.jsonl", formats.Fields())
-    async with service(HEAD) as found:
+    async with service(HEAD) as connected:
         with pytest.raises(errors.Failure, match=r"gone\.jsonl: No such file"):
-            await post(found, (b"{}" for _ in records))
+            await post(connected, (b"{}" for _ in records))
 
 
 async def test_a_service_that_goes_away_is_told_as_such():
-    async with service(HEAD, close=True) as found:
+    async with service(HEAD, close=True) as connected:
         with pytest.raises(errors.Failure, match="went away"):
-            await post(found, (b'{"text": "one"}' for _ in range(500_000)))
+            await post(connected, (b'{"text": "one"}' for _ in range(500_000)))
 
 
 async def test_a_refusal_is_told_though_the_input_would_go_on():
     body = b'{"detail": "no such collection"}'
     answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
-    async with service(answer) as found:
+    async with service(answer) as connected:
         with pytest.raises(errors.Failure, match="no such collection"):
-            await post(found, (b'{"text": "one"}' for _ in range(500_000)))
+            await post(connected, (b'{"text": "one"}' for _ in range(500_000)))
