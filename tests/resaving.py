@@ -53,7 +53,7 @@ TINY: dict[str, dict[str, Any]] = {
 
 
 def write_old(folder: Path, model_type: str) -> None:
-    """Only the values that differ from the defaults, and the buffers that were saved then."""
+    """Keep only values that differ from the defaults, and the buffers that were saved then."""
     torch.manual_seed(0)
     config = transformers.AutoConfig.for_model(model_type, **TINY[model_type])
     tensors = {
@@ -85,7 +85,7 @@ def write_old(folder: Path, model_type: str) -> None:
 
 
 def write_old_tokenizer(folder: Path, tokenizer_class: str, definition: dict[str, Any]) -> None:
-    """Put a tokenizer as it was spelled years ago in place of BERT's."""
+    """Replace BERT's tokenizer by an equivalent one in the format of years ago."""
     special = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     ids = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "<mask>": 4}
     added = [special | {"id": no, "special": True, "content": name} for name, no in ids.items()]
@@ -155,7 +155,7 @@ def save_again(source: Path, target: Path) -> None:
 
 
 def save_with_dense(target: Path) -> None:
-    """MiniLM with a Dense and a LayerNorm behind its pooling, as the library writes them."""
+    """MiniLM with a Dense and a LayerNorm module after pooling, as the library writes them."""
     model = sentence_transformers.SentenceTransformer(str(models.minilm_directory()), device="cpu")
     torch.manual_seed(0)
     dense = modules.Dense(384, 64, activation_function=torch.nn.Identity())
@@ -166,7 +166,7 @@ def save_with_dense(target: Path) -> None:
 
 
 def write_ids(folder: Path) -> None:
-    """The token ids that the library makes of each text under each variant."""
+    """The library's token ids of each text with each variant."""
     found = {}
     for name, configs in tokenizer_variants.VARIANTS.items():
         directory = models.variant(folder / "variants" / name, configs=configs)

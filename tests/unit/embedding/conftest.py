@@ -9,7 +9,7 @@ from tests import models
 
 @pytest.fixture(scope="session")
 def resaved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Models as the installed sentence-transformers saves them: see tests/resaving.py."""
+    """Models saved by the installed sentence-transformers; see tests/resaving.py."""
     folder = tmp_path_factory.mktemp("resaved")
     script = Path(models.__file__).parent / "resaving.py"
     subprocess.run([sys.executable, str(script), str(folder)], check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""On a GPU: the same vectors as elsewhere, from two batches under way at once."""
+"""On a GPU: the same vectors as on the CPU, with two batches running at once."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 TEXT = "The harbour master counts the boats every evening before the lamps are lit. "
 
 
-# Where no device file is, torch is not asked: importing it takes seconds.
+# Without a device file torch isn't imported to check: that takes seconds.
 needs_gpu = pytest.mark.skipif(
     devices.choose_device("auto") != "cuda", reason="torch finds no CUDA device here"
 )
@@ -30,14 +30,14 @@ def on_gpu(model_cache):
 
 
 @needs_gpu
-async def test_half_precision_is_served_where_the_canaries_agree(on_gpu):
+async def test_half_precision_is_used_if_the_canaries_agree(on_gpu):
     assert on_gpu.build["device"] == "cuda"
     assert on_gpu.dtype in ("f16", "bf16")
     assert (await on_gpu.check_canaries(check.ALL)).level == "quiet"
 
 
 @needs_gpu
-async def test_batches_at_once_give_each_request_its_own_vectors(on_gpu):
+async def test_concurrent_batches_return_each_request_its_own_vectors(on_gpu):
     texts = [f"{no} {TEXT * (no % 12)}" for no in range(600)]
     parts = [texts[start : start + 100] for start in range(0, 600, 100)]
     found = await asyncio.gather(*(on_gpu.encode_texts(part, truncate=True) for part in parts))
@@ -48,7 +48,7 @@ async def test_batches_at_once_give_each_request_its_own_vectors(on_gpu):
 
 
 @needs_gpu
-async def test_queries_are_answered_beside_bulk(on_gpu):
+async def test_queries_are_answered_during_bulk_encoding(on_gpu):
     bulk = asyncio.create_task(on_gpu.encode_texts([TEXT * 20] * 900, truncate=True))
     query = await on_gpu.encode_query("boats")
     assert query.vectors.shape == (1, 384)

@@ -6,7 +6,7 @@ from embedding.canaries import check
 from embedding.text import chunking
 from tests.integration.embedding import reference
 
-# The bounds of the canaries: these are edge texts as well as natural ones.
+# The canaries' bounds, since the texts include edge cases as well as natural texts.
 CLOSE = 0.999
 NONE = chunking.Chunking("none")
 
@@ -39,7 +39,7 @@ def test_our_encoder_on_torch_gives_the_same_vectors(name, vectors):
     assert cosines(vectors[f"{name} torch"], vectors[f"{name} reference"]).min() >= 0.99999
 
 
-def test_the_prompt_that_is_left_out_still_changes_the_vectors(vectors):
+def test_a_prompt_left_out_of_pooling_still_changes_the_vectors(vectors):
     assert cosines(vectors["minilm reference"], vectors["prompted reference"]).min() < 0.99
 
 
@@ -51,7 +51,7 @@ async def test_a_query_has_the_query_prompt(prompted, minilm):
     assert cosines(encoded.vectors, without.vectors)[0] < 0.99
 
 
-async def test_a_query_without_a_prompt_is_as_near_as_a_document(minilm):
+async def test_a_query_without_a_prompt_equals_the_document(minilm):
     (chunk,) = await chunks_of(minilm, ["where is the harbour"])
     query = (await minilm.encode_query("where is the harbour")).vectors
     assert cosines(query, (await minilm.encode_chunks([chunk])).vectors)[0] > 0.9999
@@ -71,11 +71,11 @@ async def test_the_order_of_many_chunks_is_kept(minilm):
         assert cosines(alone, together[no : no + 1])[0] > 0.9999
 
 
-async def test_no_chunks_give_no_vectors(minilm):
+async def test_no_chunks_return_no_vectors(minilm):
     assert (await minilm.encode_chunks([])).vectors.shape == (0, 384)
 
 
-async def test_a_long_text_becomes_chunks_that_are_encoded(minilm):
+async def test_a_long_text_is_chunked_and_encoded(minilm):
     chunks = await chunks_of(minilm, ["A sentence about boats. " * 200], chunking.Chunking())
     assert len(chunks) > 3
     assert np.isfinite((await minilm.encode_chunks(chunks)).vectors).all()
@@ -95,7 +95,7 @@ async def test_texts_that_poison_their_batch_fail_alone(wordllama):
 
 
 @pytest.mark.parametrize("name", ["minilm", "wordllama", "prompted"])
-async def test_canaries_are_quiet_in_batches_and_alone(name, request):
+async def test_canaries_pass_in_batches_and_alone(name, request):
     loaded = request.getfixturevalue(name)
     assert loaded.reference.shape == (len(check.TEXTS), loaded.space.dimensions)
     assert (await loaded.check_canaries()).level == "quiet"
@@ -107,7 +107,7 @@ async def test_canaries_of_another_model_are_refused(minilm, prompted):
     assert moved.level == "refuse"
 
 
-def test_the_build_says_what_made_the_vectors(minilm, wordllama):
+def test_the_build_describes_the_encoder(minilm, wordllama):
     assert minilm.build["backend"] == "openvino"
     assert minilm.build["dtype"] in ("bf16", "f32")
     assert "quiet" in minilm.build["checks"][f"openvino {minilm.dtype}"]

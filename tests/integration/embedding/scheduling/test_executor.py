@@ -1,4 +1,4 @@
-"""What the threads of a loaded model do with calls that overlap, fail, or go away."""
+"""How a loaded model's threads handle calls that overlap, fail or are cancelled."""
 
 import asyncio
 import threading
@@ -27,7 +27,7 @@ async def until(condition):
         await asyncio.sleep(0.01)
 
 
-async def test_calls_that_overlap_get_their_own_vectors(minilm):
+async def test_concurrent_calls_get_their_own_vectors(minilm):
     texts = [f"{no} {TEXT * (no % 9)}" for no in range(60)]
     parts = [texts[start : start + 12] for start in range(0, 60, 12)]
     found = await asyncio.gather(*(minilm.encode_texts(part, truncate=True) for part in parts))
@@ -37,7 +37,7 @@ async def test_calls_that_overlap_get_their_own_vectors(minilm):
         assert encoded.tokens[5] == alone.tokens[0]
 
 
-async def test_roles_choose_the_prompt(prompted):
+async def test_the_role_selects_the_prompt(prompted):
     query = await prompted.encode_texts([TEXT], role="query")
     document = await prompted.encode_texts([TEXT])
     assert query.tokens[0] == document.tokens[0]  # both prompts are two tokens
@@ -47,7 +47,7 @@ async def test_roles_choose_the_prompt(prompted):
     assert cosines(many.vectors[:1], query.vectors)[0] > 0.9999
 
 
-async def test_a_long_text_is_refused_or_cut_as_asked(minilm):
+async def test_a_long_text_is_refused_or_cut_as_requested(minilm):
     with pytest.raises(errors.TextTooLong) as told:
         await minilm.encode_texts(["short", TEXT * 40])
     whole = await minilm.tokenize([TEXT * 40])
@@ -57,13 +57,13 @@ async def test_a_long_text_is_refused_or_cut_as_asked(minilm):
     assert (encoded.cut, encoded.tokens[1]) == ((False, True), 256)
 
 
-async def test_a_text_without_content_is_named_by_its_place(minilm):
+async def test_a_text_without_content_is_named_by_position(minilm):
     with pytest.raises(errors.NoTokens) as told:
         await minilm.encode_texts(["a boat", " \n "])
     assert told.value.index == 1
 
 
-async def test_token_ids_give_the_vector_of_their_text(minilm):
+async def test_token_ids_yield_the_vector_of_their_text(minilm):
     tokenized = (await minilm.tokenize([TEXT]))[0]
     by_ids = await minilm.encode_ids([tokenized.ids])
     by_text = await minilm.encode_texts([TEXT])
@@ -80,7 +80,7 @@ async def test_token_ids_of_another_tokenizer_are_refused(minilm, row, reason):
     assert told.value.index == 1
 
 
-async def test_more_than_may_wait_is_refused_and_counted_again_when_done(minilm):
+async def test_work_beyond_the_queue_limit_is_refused_and_room_freed_when_done(minilm):
     capacity = minilm.status().capacity
     texts = [TEXT * 20] * (capacity // 256 + 1)
     with pytest.raises(errors.TooMuch):
@@ -90,18 +90,18 @@ async def test_more_than_may_wait_is_refused_and_counted_again_when_done(minilm)
     with pytest.raises(errors.Overloaded) as told:
         await minilm.encode_texts(texts[:8], truncate=True)
     assert told.value.retry_after_s >= 1
-    # Queries are short and go before: one that fits is answered while all that waits.
+    # Queries are short and go first: one that fits is answered while the rest waits.
     query = await minilm.encode_query("boats")
     assert query.vectors.shape == (1, 384)
     assert not busy.done()
     busy.cancel()
     await asyncio.wait({busy})
-    # Taken out of the queue: what follows does not wait for it.
+    # It is taken out of the queue, so later calls don't wait for it.
     await minilm.encode_texts(texts[:8], truncate=True)
     assert minilm.status().waiting_tokens == 0
 
 
-async def test_writes_wait_for_room_instead_of_failing(minilm):
+async def test_writes_wait_for_room_in_the_queue_instead_of_failing(minilm):
     capacity = minilm.status().capacity
     texts = [TEXT * 20] * (capacity // 256)
     busy = asyncio.create_task(minilm.encode_texts(texts, truncate=True))
@@ -117,7 +117,7 @@ async def test_writes_wait_for_room_instead_of_failing(minilm):
     with pytest.raises(errors.Overloaded):
         minilm.require_room()
     assert not any(one.done() for one in writes)
-    # What waits keeps no query out.
+    # Waiting writes keep no query out.
     assert (await minilm.encode_query("boats")).vectors.shape == (1, 384)
     busy.cancel()
     for encoded in await asyncio.gather(*writes):
@@ -125,7 +125,7 @@ async def test_writes_wait_for_room_instead_of_failing(minilm):
     minilm.require_room()
 
 
-async def test_more_chunks_than_may_wait_are_encoded_in_parts(wordllama, model_cache):
+async def test_more_chunks_than_the_queue_holds_are_encoded_in_parts(wordllama, model_cache):
     described = wordllama.description
     small = loading.load(described, cache_dir=model_cache, device="cpu", max_queued_tokens=64)
     prepared = await small.prepare([f"{TEXT} {no}" for no in range(30)], chunking.Chunking())
@@ -143,7 +143,7 @@ async def test_more_chunks_than_may_wait_are_encoded_in_parts(wordllama, model_c
     small.close()
 
 
-async def test_a_query_without_a_vector_is_told_apart_from_a_broken_encoder(wordllama):
+async def test_a_query_without_a_vector_is_distinguished_from_a_broken_encoder(wordllama):
     table = wordllama._encoder._table
     token = wordllama.tokenizer.encode("boat").ids[0]
     kept = table[token].copy()
@@ -155,7 +155,7 @@ async def test_a_query_without_a_vector_is_told_apart_from_a_broken_encoder(word
         table[token] = kept
 
 
-async def test_closing_does_not_wait_for_a_check_under_way(model_cache):
+async def test_closing_does_not_wait_for_a_running_check(model_cache):
     described = description.describe("minilm", models.minilm_directory())
     loaded = loading.load(described, cache_dir=model_cache, device="cpu")
     checks = [asyncio.create_task(loaded.encode_canaries(alone=alone)) for alone in (False, True)]

@@ -7,7 +7,7 @@ from api.http.ndjson import ClientGone
 
 
 class Client:
-    """What uvicorn's `receive` tells once the body is read."""
+    """What uvicorn's `receive` returns once the body is read."""
 
     def __init__(self) -> None:
         self.goes = asyncio.Event()
@@ -16,7 +16,7 @@ class Client:
 
     async def receive(self):
         self.told += 1
-        if self.told == 1:  # as uvicorn does after a body whose end came by itself
+        if self.told == 1:  # as uvicorn does after a body that ended with an empty chunk
             return {"type": "http.request", "body": b"", "more_body": False}
         self.listened.set()
         await self.goes.wait()
@@ -37,7 +37,7 @@ class Work:
         return 5
 
 
-async def test_a_client_that_stays_gets_the_result():
+async def test_a_connected_client_gets_the_result():
     client, work = Client(), Work()
     asyncio.get_running_loop().call_soon(work.done.set)
     before = asyncio.all_tasks()
@@ -45,7 +45,7 @@ async def test_a_client_that_stays_gets_the_result():
     assert asyncio.all_tasks() == before
 
 
-async def test_work_that_fails_fails():
+async def test_a_failure_of_the_work_is_raised():
     async def fails() -> None:
         raise ValueError("no")
 
@@ -53,7 +53,7 @@ async def test_work_that_fails_fails():
         await responses.cancel_on_disconnect(Client().receive, fails())
 
 
-async def test_work_is_cancelled_when_the_client_goes():
+async def test_work_is_cancelled_when_the_client_disconnects():
     client, work = Client(), Work()
     before = asyncio.all_tasks()
     client.goes.set()

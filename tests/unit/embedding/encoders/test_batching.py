@@ -18,7 +18,7 @@ def test_every_row_is_in_one_batch_within_the_budget(lengths, batch_tokens, max_
 
 
 @given(LENGTHS)
-def test_batches_hold_neighbours_in_length_longest_first(lengths):
+def test_batches_have_rows_of_similar_length_longest_first(lengths):
     batches = encoder.plan_batches(lengths, batch_tokens=2048, max_rows=16)
     ordered = [lengths[no] for batch in batches for no in batch]
     assert ordered == sorted(lengths, reverse=True)
@@ -30,7 +30,7 @@ def test_a_batch_is_filled_up_to_the_budget():
 
 
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=8), st.sampled_from([None, 50, 1000]))
-def test_padding_keeps_the_rows_and_masks_the_rest(lengths, at_most):
+def test_padding_preserves_rows_and_masks_the_rest(lengths, at_most):
     rows = [np.arange(1, length + 1, dtype=np.int32) for length in lengths]
     ids, mask = encoder.pad(rows, at_most=at_most)
     assert ids.shape == mask.shape == (len(rows), ids.shape[1])
@@ -39,7 +39,7 @@ def test_padding_keeps_the_rows_and_masks_the_rest(lengths, at_most):
         assert not ids[no, len(row) :].any()
 
 
-def test_padding_never_goes_past_the_models_positions():
+def test_padding_never_exceeds_the_models_positions():
     ids, _ = encoder.pad([np.ones(500, np.int32)], at_most=510)
     assert ids.shape == (1, 510)
     ids, _ = encoder.pad([np.ones(5, np.int32)], at_most=510)

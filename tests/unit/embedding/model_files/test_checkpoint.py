@@ -30,7 +30,7 @@ def rewrite(file: Path, change: Callable[[bytes], bytes]) -> None:
     file.write_bytes(content)
 
 
-def test_every_tensor_is_hashed_by_its_own_bytes(tmp_path: Path, tensors: models.Tensors) -> None:
+def test_every_tensor_is_hashed_by_its_bytes(tmp_path: Path, tensors: models.Tensors) -> None:
     models.save_tensors(tmp_path, tensors)
     found = checkpoint.read(tmp_path).tensors
     assert set(found) == {"a.weight", "b.weight", "empty"}
@@ -38,7 +38,7 @@ def test_every_tensor_is_hashed_by_its_own_bytes(tmp_path: Path, tensors: models
     assert found["b.weight"].dtype == "F16"
 
 
-def test_shards_order_and_metadata_play_no_part(tmp_path: Path, tensors: models.Tensors) -> None:
+def test_shards_order_and_metadata_do_not_matter(tmp_path: Path, tensors: models.Tensors) -> None:
     whole, sharded = tmp_path / "whole", tmp_path / "sharded"
     whole.mkdir()
     sharded.mkdir()
@@ -53,7 +53,7 @@ def test_shards_order_and_metadata_play_no_part(tmp_path: Path, tensors: models.
     assert checkpoint.read(sharded).summary() == checkpoint.read(whole).summary()
 
 
-def test_a_shape_counts_even_with_equal_bytes(tmp_path: Path) -> None:
+def test_the_shape_matters_even_with_equal_bytes(tmp_path: Path) -> None:
     table = np.ones((4, 6), np.float32)
     models.save_tensors(tmp_path, {"a": table})
     before = checkpoint.read(tmp_path).summary()
@@ -98,14 +98,14 @@ def test_a_damaged_file_is_named_with_the_reason(
     assert str(tmp_path / WEIGHTS) in str(caught.value)
 
 
-def test_a_cut_copy_of_the_bundled_model_is_refused(tmp_path: Path) -> None:
+def test_a_truncated_copy_of_the_bundled_model_is_refused(tmp_path: Path) -> None:
     directory = models.variant(tmp_path / "cut")
     rewrite(directory / WEIGHTS, lambda content: content[:50_000_000])
     with pytest.raises(errors.ModelInvalid, match=r"cut off: 50000000 bytes"):
         description.describe("m", directory)
 
 
-def test_a_pickle_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_a_pickle_is_refused_with_advice(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x02.")
     with pytest.raises(errors.ModelInvalid, match="safe_serialization=True"):
         checkpoint.read(tmp_path)
@@ -126,7 +126,7 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
         ({}, "no weight_map"),
     ],
 )
-def test_an_index_that_promises_too_much_is_refused(
+def test_an_index_that_does_not_match_its_files_is_refused(
     tmp_path: Path, index: dict[str, object], reason: str
 ) -> None:
     models.save_tensors(tmp_path, {"a": np.ones(2, np.float32)}, name="s.safetensors")

@@ -28,7 +28,7 @@ FILE = Path("sentence_bert_config.json")
         (9000, None, None, None, 9000),
     ],
 )
-def test_the_first_that_says_a_limit_decides(
+def test_the_first_source_with_a_limit_decides(
     setting: int | None,
     stated: int | None,
     positions: int | None,
@@ -46,13 +46,13 @@ def limit(directory: Path, **options: Any) -> int | None:
     return found.space.max_tokens
 
 
-def test_a_setting_over_the_positions_is_refused_naming_both() -> None:
+def test_a_setting_beyond_the_positions_is_refused_naming_both() -> None:
     with pytest.raises(errors.LimitTooLong, match=r"setting max_tokens is 513 .* 512 positions"):
         limit(models.minilm_directory(), max_tokens=513)
     assert limit(models.minilm_directory(), max_tokens=512) == 512
 
 
-def test_a_file_over_the_positions_is_refused_naming_it(tmp_path: Path) -> None:
+def test_a_file_beyond_the_positions_is_refused_naming_it(tmp_path: Path) -> None:
     configs = {"sentence_bert_config.json": {"max_seq_length": 1024}}
     directory = models.variant(tmp_path / "m", configs=configs)
     with pytest.raises(errors.LimitTooLong, match=r"sentence_bert_config.json is 1024 .* 512"):
@@ -66,7 +66,7 @@ def test_a_limit_without_room_is_refused(tokens: int) -> None:
         limit(models.minilm_directory(), max_tokens=tokens)
 
 
-def test_without_a_stated_limit_the_tokenizers_counts(tmp_path: Path) -> None:
+def test_without_a_stated_limit_the_tokenizers_limit_counts(tmp_path: Path) -> None:
     configs: dict[str, dict[str, Any]] = {"sentence_bert_config.json": {"max_seq_length": None}}
     assert limit(models.variant(tmp_path / "m", configs=configs)) == 512
     configs["tokenizer_config.json"] = {"model_max_length": 200}
@@ -82,8 +82,8 @@ def test_an_older_name_of_the_settings_file_is_read(tmp_path: Path) -> None:
     assert limit(directory) == 77
 
 
-def test_positions_of_roberta_begin_after_the_padding(tmp_path: Path) -> None:
-    """A table of 514 serves 512 tokens: longer texts would read past its end."""
+def test_robertas_positions_start_after_the_padding(tmp_path: Path) -> None:
+    """A table of 514 positions allows 512 tokens: longer texts would read past its end."""
 
     def widen(tensors: models.Tensors) -> models.Tensors:
         del tensors["embeddings.position_ids"]
@@ -105,7 +105,7 @@ def test_positions_of_roberta_begin_after_the_padding(tmp_path: Path) -> None:
         limit(directory, max_tokens=514)
 
 
-def test_a_static_model_takes_a_limit_that_is_set(tmp_path: Path) -> None:
+def test_a_static_model_accepts_a_limit_setting(tmp_path: Path) -> None:
     directory = models.wordllama_directory(tmp_path / "w")
     assert limit(directory) is None
     assert limit(directory, max_tokens=100_000) == 100_000

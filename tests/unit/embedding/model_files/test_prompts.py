@@ -66,7 +66,7 @@ def test_settings_come_first_and_empty_means_none(tmp_path: Path) -> None:
     assert describe(directory, query_prompt="Q ").query_prompt.source == "setting"
 
 
-def test_a_prompts_name_stands_for_its_text_before_hashing(tmp_path: Path) -> None:
+def test_a_prompts_name_is_replaced_by_its_text_before_hashing(tmp_path: Path) -> None:
     own = {"query": "q: ", "document": "d: ", "clustering": "cluster: "}
     directory = configured(tmp_path / "m", prompts=own)
     named = describe(directory, query_prompt="query", document_prompt="clustering")
@@ -76,7 +76,7 @@ def test_a_prompts_name_stands_for_its_text_before_hashing(tmp_path: Path) -> No
     assert named.space == describe(directory, document_prompt="cluster: ").space
 
 
-def test_a_name_that_the_model_does_not_have_warns(tmp_path: Path) -> None:
+def test_an_unknown_prompt_name_warns(tmp_path: Path) -> None:
     directory = configured(tmp_path / "m", prompts={"query": "q: "})
     found = describe(directory, document_prompt="passage")
     assert found.document_prompt.text == "passage"
@@ -85,7 +85,7 @@ def test_a_name_that_the_model_does_not_have_warns(tmp_path: Path) -> None:
 
 
 def test_known_weights_are_recognised_in_a_folder_with_any_name(tmp_path: Path) -> None:
-    """The name of the folder and the model card say nothing; the bytes of the weights do."""
+    """The folder's name and the model card don't count; the bytes of the weights do."""
     directory = models.variant(tmp_path / "model_files", remove=("README.md",))
     file = directory / "model.safetensors"
     with file.open("rb") as handle:
@@ -102,13 +102,13 @@ def test_known_weights_are_recognised_in_a_folder_with_any_name(tmp_path: Path) 
     assert unknown.query.text == ""
 
 
-def test_a_name_of_known_weights_prompts_can_be_set(tmp_path: Path) -> None:
+def test_prompt_names_of_known_weights_can_be_used(tmp_path: Path) -> None:
     directory = with_readme(tmp_path / "model_files", "# e5-base-v2\n")
     found = describe(directory, query_prompt="passage", document_prompt="query")
     assert (found.query_prompt.text, found.document_prompt.text) == ("passage: ", "query: ")
 
 
-def test_the_models_configuration_counts_before_known_weights(tmp_path: Path) -> None:
+def test_the_models_configuration_takes_precedence_over_known_weights(tmp_path: Path) -> None:
     directory = configured(tmp_path / "m", prompts={"query": "q: "})
     size = (directory / "model.safetensors").stat().st_size
     known = {"0" * 64: prompts.Published("x/y", size, "query: ")}
@@ -116,7 +116,7 @@ def test_the_models_configuration_counts_before_known_weights(tmp_path: Path) ->
     assert found.query.text == "q: "
 
 
-def test_published_digests_are_whole() -> None:
+def test_published_digests_are_complete() -> None:
     for digest, known in prompts.PUBLISHED.items():
         assert len(bytes.fromhex(digest)) == 32
         assert known.size > 90_000_000
@@ -178,13 +178,13 @@ def test_a_family_is_recognised_by_the_configurations_name(tmp_path: Path) -> No
     assert "config.json" in found.document_prompt.source
 
 
-def test_empty_prompts_that_the_library_wrote_say_nothing(tmp_path: Path) -> None:
+def test_empty_prompts_written_by_the_library_are_ignored(tmp_path: Path) -> None:
     directory = with_readme(tmp_path / "m", "# e5-base-v2\n")
     models.write_json(directory / CONFIG, {"prompts": {"query": "", "document": ""}})
     assert texts(directory) == E5
 
 
-def test_the_name_that_a_person_gives_changes_nothing() -> None:
+def test_the_users_name_for_a_model_changes_nothing() -> None:
     found = description.describe("intfloat/e5-base-v2", models.minilm_directory())
     assert found.document_prompt.text == ""
 

@@ -10,7 +10,7 @@ from tests import models, tokenizer_variants
 
 
 @pytest.mark.parametrize("name", tokenizer_variants.VARIANTS)
-def test_texts_are_read_as_sentence_transformers_reads_them(
+def test_texts_are_tokenized_as_by_sentence_transformers(
     resaved: Path, tmp_path: Path, name: str
 ) -> None:
     directory = models.variant(tmp_path / "m", configs=tokenizer_variants.VARIANTS[name])
@@ -29,7 +29,7 @@ def test_texts_are_not_cut_or_padded() -> None:
     assert len(tokenizer.encode("word").ids) == 3
 
 
-def test_spaces_of_tokenizers_that_read_alike_are_equal(tmp_path: Path) -> None:
+def test_equivalent_tokenizers_have_equal_spaces(tmp_path: Path) -> None:
     variants = tokenizer_variants.VARIANTS
     found = {
         name: description.describe("m", models.variant(tmp_path / name, configs=configs)).space
