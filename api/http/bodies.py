@@ -22,7 +22,7 @@ class BodyTooLarge(Exception):
     def __init__(self, limit: int) -> None:
         super().__init__(
             f"the body is longer than {limit:,} bytes; send less at once (documents can also be "
-            "streamed as application/x-ndjson, one a line)"
+            "streamed as application/x-ndjson, one per line)"
         )
 
 
@@ -99,14 +99,14 @@ _KEY = "body_share"
 class BodyBudget:
     """Around the app: each request has a share, which it holds until it is answered.
 
-    A body has at most `each` bytes; all bodies that are held at a time have at most `together`.
+    A body has at most `each` bytes; all bodies in use at a time have at most `together`.
     """
 
     def __init__(self, app: ASGIApp, *, each: int, together: int) -> None:
         self._app = app
         self.each = each
         self.together = together
-        self.held = 0
+        self.in_use = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -121,7 +121,7 @@ class BodyBudget:
 
     def check(self, size: int) -> None:
         """Raises BodiesFull if `size` bytes more don't fit."""
-        if self.held + size > self.together:
+        if self.in_use + size > self.together:
             raise BodiesFull(self.together)
 
 
@@ -144,11 +144,11 @@ class BodyShare:
             raise BodyTooLarge(self._budget.each)
         counted = max(0, self._size + size - FREE_BYTES) - self._counted
         self._budget.check(counted)
-        self._budget.held += counted
+        self._budget.in_use += counted
         self._size += size
 
     def release(self) -> None:
-        self._budget.held -= self._counted
+        self._budget.in_use -= self._counted
         self._size = 0
 
     @property

@@ -15,7 +15,7 @@ from litestar.typing import FieldDefinition
 from api.http import bodies
 
 MEDIA_TYPE = "application/json"
-# curl's --data sends the second one unless it is told otherwise.
+# curl's --data sends the second one by default.
 _ACCEPTED = {MEDIA_TYPE, "application/x-www-form-urlencoded", ""}
 
 

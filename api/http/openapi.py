@@ -48,7 +48,7 @@ def operation(name: str) -> OperationIDCreator:
 
 def examples(values: Mapping[str, object]) -> type[Operation]:
     """An operation whose JSON body has examples, by their names."""
-    shown: dict[str, Example | Reference] = {
+    by_name: dict[str, Example | Reference] = {
         name: Example(value=value) for name, value in values.items()
     }
 
@@ -57,7 +57,7 @@ def examples(values: Mapping[str, object]) -> type[Operation]:
         def __post_init__(self) -> None:
             if isinstance(self.request_body, RequestBody):
                 for content in self.request_body.content.values():
-                    content.examples = shown
+                    content.examples = by_name
 
     return WithExamples
 

@@ -60,9 +60,9 @@ class Invalid(Exception):
 class OtherSpace(Exception):
     """The caller expects another space than the vectors would belong to."""
 
-    def __init__(self, expected: str, found: str, model: str) -> None:
+    def __init__(self, expected: str, actual: str, model: str) -> None:
         super().__init__(
-            f"expect_space is {expected!r}, but the vectors would belong to {found!r} ({model}); "
+            f"expect_space is {expected!r}, but the vectors would belong to {actual!r} ({model}); "
             "nothing was done"
         )
 

@@ -143,8 +143,8 @@ async def similarity(
     similarity_services.check(data, service.settings.max_text_chars)
     async with embeddings.open_model(service, data.model) as loaded:
         encoding = similarity_services.embed(loaded, data)
-        one, many = await responses.cancel_on_disconnect(request.receive, encoding)
-    answer, headers = await similarity_services.compare(one, many)
+        text, texts = await responses.cancel_on_disconnect(request.receive, encoding)
+    answer, headers = await similarity_services.compare(text, texts)
     return responses.json_response(answer, headers)
 
 

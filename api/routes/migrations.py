@@ -193,10 +193,10 @@ async def report(
     format: FromQuery[Literal["json", "text"]] = "json",  # noqa: A002 - the parameter's name
 ) -> Response[Report] | Response[str]:
     """`format=text` gives a page for a terminal."""
-    found, content = await migrations.read_report(service, collection, migration_id)
+    migration, content = await migrations.read_report(service, collection, migration_id)
     if format == "json":
         return Response(content)
-    title = f"Migration {found.id} of {collection}: {found.state}"
+    title = f"Migration {migration.id} of {collection}: {migration.state}"
     return Response(report_page.render(title, content), media_type="text/plain; charset=utf-8")
 
 

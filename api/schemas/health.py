@@ -1,3 +1,5 @@
+"""Health as it goes over the wire."""
+
 from typing import Literal
 
 from msgspec import Struct

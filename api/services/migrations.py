@@ -1,4 +1,4 @@
-"""Re-embed migrations for the routes: started and planned, found, commanded and described."""
+"""Re-embed migrations for the routes: planned, started, found, commanded and described."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,8 @@ from api.schemas import reports as report_schemas
 from api.service import Service
 from embedding.text.chunking import Chunking
 from indexing.catalog import Collection
-from migrations.reembed import errors, migration, status
+from migrations.reembed import errors, status
+from migrations.reembed import migration as reembed
 from migrations.reembed.migration import Migration
 from migrations.reembed.planning import plan as planning
 from migrations.reembed.verifying.report import Report
@@ -125,15 +126,15 @@ async def _refuse_second(service: Service, collection: Collection) -> None:
         raise errors.MigrationRunning(collection.row.name, other.id, other.state)
 
 
-def parse_options(request: schemas.NewMigration) -> migration.Options:
+def parse_options(request: schemas.NewMigration) -> reembed.Options:
     """Raises Invalid."""
     if request.gates.ndcg_drop is not None and not request.golden:
         raise problems.Invalid(
             "gates.ndcg_drop",
             "is measured with judged queries: send them as `golden` (--golden FILE)",
         )
-    return migration.Options(
-        gates=migration.Gates(
+    return reembed.Options(
+        gates=reembed.Gates(
             recall=request.gates.recall,
             ndcg_drop=request.gates.ndcg_drop,
             overlap=request.gates.overlap,
@@ -164,12 +165,12 @@ async def find(service: Service, name: str, migration_id: str) -> Migration:
     async with service.engine.connect() as conn:
         collection = await collections.find(conn, name)
         try:
-            found = await migration.read(conn, UUID(migration_id))
+            migration = await reembed.read(conn, UUID(migration_id))
         except ValueError:
-            found = None
-    if found is None or found.collection.id != collection.id:
+            migration = None
+    if migration is None or migration.collection.id != collection.id:
         raise errors.MigrationNotFound(name, migration_id[:100])
-    return found
+    return migration
 
 
 async def list_all(service: Service, name: str) -> schemas.MigrationList:
@@ -177,16 +178,16 @@ async def list_all(service: Service, name: str) -> schemas.MigrationList:
     async with service.engine.connect() as conn:
         collection = await collections.find(conn, name)
         rows = await migrations.of_collection(conn, collection.id)
-        read = [await migration.from_row(conn, row) for row in rows]
+        read = [await reembed.from_row(conn, row) for row in rows]
         items = [await _describe(conn, service, item) for item in read if item is not None]
     return schemas.MigrationList(items=items, next_cursor=None)
 
 
 async def show(service: Service, name: str, migration_id: str) -> schemas.Migration:
     """Raises CollectionNotFound, MigrationNotFound."""
-    found = await find(service, name, migration_id)
+    migration = await find(service, name, migration_id)
     async with service.engine.connect() as conn:
-        return await _describe(conn, service, found)
+        return await _describe(conn, service, migration)
 
 
 async def apply(
@@ -197,9 +198,9 @@ async def apply(
 ) -> schemas.Migration:
     """Carry out a command, again if the migration moved on meanwhile; the migration afterwards."""
     for attempt in range(ATTEMPTS):
-        found = await find(service, name, migration_id)
+        migration = await find(service, name, migration_id)
         try:
-            await command(found)
+            await command(migration)
             break
         except (errors.LeaseLost, IndexChanged):
             if attempt == ATTEMPTS - 1:
@@ -215,16 +216,16 @@ async def stream_events(
     last = b""
     while not service.stopping.is_set():
         try:
-            shown = await show(service, name, migration_id)
+            answer = await show(service, name, migration_id)
         except Exception as error:  # the stream has begun: its end says why
             problem = msgspec.json.encode(problems.describe_and_log(error))
             yield ServerSentEventMessage(event="problem", data=problem.decode())
             return
-        content = msgspec.json.encode(shown)
+        content = msgspec.json.encode(answer)
         if content != last:
             last = content
             yield ServerSentEventMessage(event="migration", data=content.decode())
-        if shown.state in migration_states.ENDED:
+        if answer.state in migration_states.ENDED:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_EVERY_S):
@@ -235,36 +236,36 @@ async def read_report(
     service: Service, name: str, migration_id: str
 ) -> tuple[Migration, report_schemas.Report]:
     """Raises CollectionNotFound, MigrationNotFound, ReportMissing."""
-    found = await find(service, name, migration_id)
-    if found.row.report is None:
+    migration = await find(service, name, migration_id)
+    if migration.row.report is None:
         raise errors.ReportMissing(
-            f"the migration {found.id} is {found.state} and has not been verified yet"
+            f"the migration {migration.id} is {migration.state} and has not been verified yet"
         )
-    return found, report_schemas.report(Report.from_stored(found.row.report))
+    return migration, report_schemas.report(Report.from_stored(migration.row.report))
 
 
 async def _describe(
-    conn: AsyncConnection, service: Service, described: Migration
+    conn: AsyncConnection, service: Service, migration: Migration
 ) -> schemas.Migration:
-    now, row = await status.read(conn, described), described.row
+    now, row = await status.read(conn, migration), migration.row
     return schemas.Migration(
-        id=str(described.id),
-        collection=described.collection.name,
-        state=described.state,
-        resume_state=described.resume_state,
-        source=_side(service, described.sides.source),
-        target=_side(service, described.sides.target),
+        id=str(migration.id),
+        collection=migration.collection.name,
+        state=migration.state,
+        resume_state=migration.resume_state,
+        source=_side(service, migration.sides.source),
+        target=_side(service, migration.sides.target),
         waiting=row.waiting,
         error=row.error,
         next=now.next,
-        options=_convert(described.options, schemas.MigrationOptions),
+        options=_convert(migration.options, schemas.MigrationOptions),
         progress=_convert(now.progress, schemas.MigrationProgress),
         lag=None if now.lag is None else _convert(now.lag, schemas.Lag),
         failed=[schemas.FailedText(id=id_, reason=reason) for id_, reason in now.failed],
         verdict=None
         if row.report is None
         else report_schemas.verdict(Report.from_stored(row.report).verdict),
-        history=_convert(migration.state_changes(row.history), list[schemas.StateChange]),
+        history=_convert(reembed.state_changes(row.history), list[schemas.StateChange]),
         retained_until=row.retained_until,
         created_at=row.created_at,
         updated_at=row.updated_at,
@@ -275,7 +276,7 @@ def _verdict(stored: Mapping[str, object] | None) -> report_schemas.Verdict | No
     return None if stored is None else report_schemas.verdict(Report.from_stored(stored).verdict)
 
 
-def _side(service: Service, side: migration.IndexSummary) -> schemas.MigrationSide:
+def _side(service: Service, side: reembed.IndexSummary) -> schemas.MigrationSide:
     return schemas.MigrationSide(
         index=side.index,
         space=common_schemas.SpaceName(id=side.fingerprint, model=side.model_id),

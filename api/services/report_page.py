@@ -163,8 +163,8 @@ def _row(old: str, new: str) -> str:
     return f"{fitted(old, _COLUMN)} | {fitted(new, _COLUMN)}"
 
 
-def _cells(shown: ShownResult | None) -> Sequence[str]:
-    return ("", "") if shown is None else (f"{shown.score:.3f} {shown.id}", shown.text)
+def _cells(result: ShownResult | None) -> Sequence[str]:
+    return ("", "") if result is None else (f"{result.score:.3f} {result.id}", result.text)
 
 
 def _wrapped(text: str, *, indent: int) -> list[str]:

@@ -41,26 +41,28 @@ async def embed(
         dimensions=request.dimensions,
         expect_space=request.expect_space,
     )
-    one = None
+    text = None
     if request.text is not None:
         as_text = dataclasses.replace(options, role=request.input_type)
-        one = await embeddings.embed_texts(loaded, [request.text], as_text, embeddings.text_field)
-    return one, await embeddings.embed_texts(loaded, request.texts, options, embeddings.texts_field)
+        text = await embeddings.embed_texts(loaded, [request.text], as_text, embeddings.text_field)
+    return text, await embeddings.embed_texts(
+        loaded, request.texts, options, embeddings.texts_field
+    )
 
 
 async def compare(
-    one: Embedded | None, many: Embedded
+    text: Embedded | None, texts: Embedded
 ) -> tuple[schemas.Scores | schemas.Matrix, Mapping[str, str]]:
     """The answer and its headers."""
-    if one is None:
-        rows = _clip(many.vectors @ many.vectors.T)
+    if text is None:
+        rows = _clip(texts.vectors @ texts.vectors.T)
         matrix = await responses.encode_array((row.tolist() for row in rows), len(rows))
-        return schemas.Matrix(space=many.space, matrix=matrix), many.headers
-    scores = _clip(many.vectors @ one.vectors[0]).tolist()
-    tokens = sum(one.tokens) + sum(many.tokens)
-    cut = any(one.cut) or any(many.cut)
-    headers = embeddings.response_headers(many.space, tokens, cut=cut)
-    return schemas.Scores(space=many.space, scores=scores), headers
+        return schemas.Matrix(space=texts.space, matrix=matrix), texts.headers
+    scores = _clip(texts.vectors @ text.vectors[0]).tolist()
+    tokens = sum(text.tokens) + sum(texts.tokens)
+    cut = any(text.cut) or any(texts.cut)
+    headers = embeddings.response_headers(texts.space, tokens, cut=cut)
+    return schemas.Scores(space=texts.space, scores=scores), headers
 
 
 def _clip(cosines: NDArray[np.float32]) -> NDArray[np.float32]:

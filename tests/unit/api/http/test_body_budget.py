@@ -25,15 +25,15 @@ def test_what_is_held_never_exceeds_the_limit():
     one.take(FREE_BYTES)
     one.take(600)
     other.take(FREE_BYTES + 400)
-    assert budget.held == 1000
+    assert budget.in_use == 1000
     with pytest.raises(BodiesFull):
         other.take(1)
-    assert budget.held == 1000
+    assert budget.in_use == 1000
     one.release()
     other.take(1)
-    assert budget.held == 401
+    assert budget.in_use == 401
     other.release()
-    assert budget.held == 0
+    assert budget.in_use == 0
 
 
 def test_a_body_that_will_not_fit_is_refused_before_it_is_read():
@@ -42,7 +42,7 @@ def test_a_body_that_will_not_fit_is_refused_before_it_is_read():
     other.expect(FREE_BYTES + 400)
     with pytest.raises(BodiesFull, match="try again"):
         other.expect(FREE_BYTES + 401)
-    assert budget.held == 600
+    assert budget.in_use == 600
 
 
 def test_short_bodies_pass_while_the_budget_is_full():
@@ -52,7 +52,7 @@ def test_short_bodies_pass_while_the_budget_is_full():
         other.expect(FREE_BYTES)
         other.take(FREE_BYTES - 1)
         other.take(1)
-    assert budget.held == 1000
+    assert budget.in_use == 1000
 
 
 def test_a_body_over_the_limit_is_refused_before_and_while_it_is_read():
@@ -69,11 +69,11 @@ def test_a_body_over_the_limit_is_refused_before_and_while_it_is_read():
 async def test_a_share_is_given_back_however_the_request_ends():
     async def takes(scope, receive, send) -> None:
         scope["state"]["body_share"].take(FREE_BYTES + 100)
-        assert budget.held == 100
+        assert budget.in_use == 100
         raise ValueError("no")
 
     budget = BodyBudget(takes, each=MAX_BODY, together=1000)
     scope: Any = {"type": "http", "state": {}}
     with pytest.raises(ValueError, match="no"):
         await budget(scope, unused, unused)
-    assert budget.held == 0
+    assert budget.in_use == 0

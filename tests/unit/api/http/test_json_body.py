@@ -88,7 +88,7 @@ async def test_long_bodies_are_refused(app):
         status, answer = await send_request(app, "POST", "/things", long, headers=headers)
         assert status == 413
         assert "200 bytes" in answer
-    assert app.held == 0
+    assert app.in_use == 0
 
 
 async def test_a_full_budget_refuses_with_429(app):
