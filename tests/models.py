@@ -30,8 +30,8 @@ def variant(
 ) -> Path:
     """A copy of a model (the bundled one by default) with something changed.
 
-    `configs` merges keys into JSON files (a value of `...` takes the key away), `tensors` maps the
-    weights to others, `remove` deletes files. What isn't changed is a hard link: replace such a
+    `configs` merges keys into JSON files (the value `...` removes a key), `tensors` maps the
+    weights to others, `remove` deletes files. Unchanged files are hard links: replace such a
     file, never write into it.
     """
     source = source or minilm_directory()

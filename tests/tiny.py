@@ -30,7 +30,7 @@ def directory(folder: Path) -> Path:
 
 
 def tensors() -> models.Tensors:
-    chance = np.random.default_rng(0)
+    random = np.random.default_rng(0)
     shapes: dict[str, tuple[int, ...]] = {
         "embeddings.word_embeddings.weight": (VOCABULARY, HIDDEN),
         "embeddings.position_embeddings.weight": (POSITIONS, HIDDEN),
@@ -50,4 +50,4 @@ def tensors() -> models.Tensors:
         for norm in ("attention.output.LayerNorm", "output.LayerNorm"):
             shapes[f"{name}.{norm}.weight"] = (HIDDEN,)
             shapes[f"{name}.{norm}.bias"] = (HIDDEN,)
-    return {name: chance.normal(0, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
+    return {name: random.normal(0, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}

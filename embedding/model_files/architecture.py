@@ -33,6 +33,16 @@ OFFSET_POSITIONS = {
 }  # fmt: skip
 RELATIVE_POSITIONS = {"t5", "mt5", "umt5", "xlnet"}
 
+LAYER = re.compile(r"^(?:encoder|transformer)?\.?layers?\.(\d+)\.(.+)$")
+SHARED_LAYERS = {"albert"}
+WORDS = ("word_embeddings.weight", "embed_tokens.weight", "tok_embeddings.weight")
+
+# These name their tensors as BERT does.
+BERT_LIKE = {"bert", "roberta", "xlm-roberta", "camembert", "electra"}
+# All layers of these hold the same tensors in the same shapes.
+UNIFORM = BERT_LIKE | {
+    "mpnet", "distilbert", "deberta-v2", "qwen2", "qwen3", "llama", "mistral", "gemma3_text",
+}  # fmt: skip
 
 Shape = tuple[int, ...]
 
@@ -127,18 +137,6 @@ def _positions(file: Path, config: Mapping[str, Any], model_type: str) -> int | 
         padding = json_files.whole_number(file, config, "pad_token_id")
         return int(table) - (1 if padding is None else padding) - 1
     return int(table)
-
-
-LAYER = re.compile(r"^(?:encoder|transformer)?\.?layers?\.(\d+)\.(.+)$")
-SHARED_LAYERS = {"albert"}
-WORDS = ("word_embeddings.weight", "embed_tokens.weight", "tok_embeddings.weight")
-
-# These name their tensors as BERT does.
-BERT_LIKE = {"bert", "roberta", "xlm-roberta", "camembert", "electra"}
-# All layers of these hold the same tensors in the same shapes.
-UNIFORM = BERT_LIKE | {
-    "mpnet", "distilbert", "deberta-v2", "qwen2", "qwen3", "llama", "mistral", "gemma3_text",
-}  # fmt: skip
 
 
 def check_tensor_shapes(architecture: Architecture, weights: checkpoint.Checkpoint) -> None:

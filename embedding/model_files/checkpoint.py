@@ -43,7 +43,7 @@ class Checkpoint:
     tensors: Mapping[str, Tensor]
 
     def shape(self, suffix: str) -> tuple[int, ...] | None:
-        """The shape of the one tensor with this name under any prefix; None if it isn't one."""
+        """The shape of the only tensor with this name, under any prefix; else None."""
         shapes = [
             tensor.shape
             for name, tensor in self.tensors.items()

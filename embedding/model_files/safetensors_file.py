@@ -1,4 +1,4 @@
-"""The safetensors format: where each tensor of a file lies, and the tensors themselves."""
+"""Reads the safetensors format: a file's header, or all of its tensors."""
 
 import contextlib
 import io

@@ -22,6 +22,21 @@ BERT_CLASSES = {
 }  # fmt: skip
 BERT_TYPES = {"bert", "distilbert", "electra", "funnel", "mobilebert", "mpnet", "nomic_bert"}
 
+# What differs between two saves of one tokenizer, or doesn't change the ids: nothing decodes ids,
+# and truncation and padding are done elsewhere.
+NOT_IDENTITY = ("version", "truncation", "padding", "decoder")
+
+# Newer versions of the tokenizers library write these, older ones leave them out; "" is no affix.
+MODEL_DEFAULTS: Mapping[str, object] = {
+    "dropout": None,
+    "unk_token": None,
+    "continuing_subword_prefix": None,
+    "end_of_word_suffix": None,
+    "fuse_unk": False,
+    "byte_fallback": False,
+    "ignore_merges": False,
+}
+
 
 @dataclass(frozen=True)
 class TokenizerFiles:
@@ -119,22 +134,6 @@ def _highest_id(file: Path, definition: Mapping[str, Any]) -> int:
         return int(max(chain(ids, added)))
     except (KeyError, TypeError, ValueError) as exc:
         raise errors.ModelInvalid(file, f"has a token without a numeric id: {exc!r}") from exc
-
-
-# What differs between two saves of one tokenizer, or doesn't change the ids: nothing decodes ids,
-# and truncation and padding are done elsewhere.
-NOT_IDENTITY = ("version", "truncation", "padding", "decoder")
-
-# Newer versions of the tokenizers library write these, older ones leave them out; "" is no affix.
-MODEL_DEFAULTS: Mapping[str, object] = {
-    "dropout": None,
-    "unk_token": None,
-    "continuing_subword_prefix": None,
-    "end_of_word_suffix": None,
-    "fuse_unk": False,
-    "byte_fallback": False,
-    "ignore_merges": False,
-}
 
 
 def canonical(definition: Mapping[str, Any]) -> dict[str, space.Json]:

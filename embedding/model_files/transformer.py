@@ -12,6 +12,26 @@ from embedding.model_files import tokenizer as model_tokenizer
 
 TABLE = 2
 
+# Tokenizers without a limit say 1e30; no real limit is this high.
+NO_LIMIT = 10_000_000
+
+# In the library's order; only the first has been written since its first year.
+FILES = (
+    "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_albert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+)
+TEXT = {"method": "forward", "method_output_name": "last_hidden_state"}
+
+# These change where and how fast a model runs, never its vectors.
+HARMLESS_ARGUMENTS = {
+    "attn_implementation", "device_map", "dtype", "low_cpu_mem_usage", "torch_dtype",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class TransformerInfo:
@@ -98,10 +118,6 @@ def _check_vocabulary(
         )
 
 
-# Tokenizers without a limit say 1e30; no real limit is this high.
-NO_LIMIT = 10_000_000
-
-
 def effective_max_tokens(
     setting: int | None,
     *,
@@ -133,24 +149,6 @@ def _check_limit(tokens: int, what: str, positions: int | None) -> int:
             f" set max_tokens to {positions} or less"
         )
     return tokens
-
-
-# In the library's order; only the first has been written since its first year.
-FILES = (
-    "sentence_bert_config.json",
-    "sentence_roberta_config.json",
-    "sentence_distilbert_config.json",
-    "sentence_camembert_config.json",
-    "sentence_albert_config.json",
-    "sentence_xlm-roberta_config.json",
-    "sentence_xlnet_config.json",
-)
-TEXT = {"method": "forward", "method_output_name": "last_hidden_state"}
-
-# These change where and how fast a model runs, never its vectors.
-HARMLESS_ARGUMENTS = {
-    "attn_implementation", "device_map", "dtype", "low_cpu_mem_usage", "torch_dtype",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)

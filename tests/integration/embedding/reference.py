@@ -115,18 +115,18 @@ def ours(name: str, directory: str, prompt: str) -> np.ndarray:
     described = description.describe(name, Path(directory), options=options)
     tokenizer = text_tokenizer.load(described)
     prepared = chunking.prepare(TEXTS, tokenizer, chunking.Chunking("none"), prompt=prompt)
-    rows = [one.chunks[0].ids for one in prepared if isinstance(one, chunking.Prepared)]
+    rows = [text.chunks[0].ids for text in prepared if isinstance(text, chunking.Prepared)]
     start = 0 if described.space.include_prompt else tokenizer.pooled_from(prompt)
     return torch_encoder.TorchEncoder(described, device="cpu", dtype="f32").bulk(rows, start)
 
 
 def main() -> None:
     warnings.simplefilter("ignore")
-    output, *given = sys.argv[1:]
+    output, *arguments = sys.argv[1:]
     work = {"ours": ours, "theirs": theirs}
     vectors = {
         name: work[kind](name, directory, prompt)
-        for kind, name, directory, prompt in zip(*[iter(given)] * 4, strict=True)
+        for kind, name, directory, prompt in zip(*[iter(arguments)] * 4, strict=True)
     }
     np.savez(output, **vectors)  # type: ignore[arg-type]
 

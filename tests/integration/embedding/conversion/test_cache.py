@@ -19,8 +19,8 @@ from pathlib import Path
 from embedding import loading
 from embedding.model_files import description
 
-found = description.describe("minilm", Path(sys.argv[1]))
-loading.load(found, cache_dir=Path(sys.argv[2]), device="cpu").close()
+model = description.describe("minilm", Path(sys.argv[1]))
+loading.load(model, cache_dir=Path(sys.argv[2]), device="cpu").close()
 heavy = {"torch", "sentence_transformers", "transformers"} & set(sys.modules)
 sys.exit(f"imported {sorted(heavy)}" if heavy else 0)
 """

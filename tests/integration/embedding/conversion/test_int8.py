@@ -32,7 +32,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.directory(tmp_path_factory.mktemp("tiny") / "whole")
 
 
-def wish(
+def add_request(
     directory: Path, name: str, texts: tuple[str, ...] | None = TEXTS
 ) -> registry_added.AddModel:
     options = description.ModelOptions(precision="int8", max_tokens=64)
@@ -43,7 +43,7 @@ def wish(
 
 @pytest.fixture(scope="module")
 def added(whole: Path, models_dir: Path) -> description.ModelDescription:
-    return registry_added.add(wish(whole, "tiny8"), models_dir).model
+    return registry_added.add(add_request(whole, "tiny8"), models_dir).model
 
 
 async def test_the_int8_encoder_serves_with_its_own_vectors_as_reference(added, tmp_path):
@@ -72,12 +72,12 @@ def test_how_near_it_is_to_fp32_is_recorded(added):
 
 def test_a_copy_elsewhere_is_the_same_space_and_brings_its_graph(added, models_dir, tmp_path):
     copied = shutil.copytree(added.directory, tmp_path / "other machine" / "tiny8")
-    there = registry_added.add(wish(copied, "mine", None), tmp_path / "models").model
+    there = registry_added.add(add_request(copied, "mine", None), tmp_path / "models").model
     assert there.space == added.space
-    assert not registry_added.add(wish(copied, "tiny8", None), models_dir).new
-    assert not registry_added.add(wish(copied, "tiny8", TEXTS), models_dir).new
+    assert not registry_added.add(add_request(copied, "tiny8", None), models_dir).new
+    assert not registry_added.add(add_request(copied, "tiny8", TEXTS), models_dir).new
     with pytest.raises(errors.ModelRefused, match="tiny8 already exists"):
-        registry_added.add(wish(copied, "tiny8", TEXTS[:5]), models_dir)
+        registry_added.add(add_request(copied, "tiny8", TEXTS[:5]), models_dir)
 
 
 async def test_another_result_on_this_cpu_is_noticed(added, tmp_path):
@@ -90,9 +90,9 @@ async def test_another_result_on_this_cpu_is_noticed(added, tmp_path):
     with pytest.raises(errors.ModelInvalid, match=r"reference\.npy"):
         sources.descriptions.get(source)
     int8_graph.write(folder, dataclasses.asdict(added.int8))
-    found = sources.descriptions.get(source)
-    assert found.space == added.space
-    loaded = loading.load(found, cache_dir=tmp_path / "cache")
+    model = sources.descriptions.get(source)
+    assert model.space == added.space
+    loaded = loading.load(model, cache_dir=tmp_path / "cache")
     report = await loaded.check_canaries()
     loaded.close()
     assert report.level == "refuse"
@@ -116,9 +116,9 @@ def test_weights_that_transformers_would_make_up_are_refused(tmp_path):
     tensors = tiny.tensors()
     del tensors["embeddings.token_type_embeddings.weight"]
     models.save_tensors(directory, tensors)
-    found = description.describe("lacking", directory)
+    model = description.describe("lacking", directory)
     with pytest.raises(errors.ModelInvalid, match="token_type_embeddings"):
-        loading.load(found, cache_dir=tmp_path / "cache", device="cpu")
+        loading.load(model, cache_dir=tmp_path / "cache", device="cpu")
 
 
 def test_nothing_is_reported_to_the_makers_of_the_libraries(tmp_path):

@@ -40,8 +40,8 @@ async def test_half_precision_is_used_if_the_canaries_agree(on_gpu):
 async def test_concurrent_batches_return_each_request_its_own_vectors(on_gpu):
     texts = [f"{no} {TEXT * (no % 12)}" for no in range(600)]
     parts = [texts[start : start + 100] for start in range(0, 600, 100)]
-    found = await asyncio.gather(*(on_gpu.encode_texts(part, truncate=True) for part in parts))
-    for part, encoded in zip(parts, found, strict=True):
+    results = await asyncio.gather(*(on_gpu.encode_texts(part, truncate=True) for part in parts))
+    for part, encoded in zip(parts, results, strict=True):
         alone = await on_gpu.encode_texts(part[7:8], truncate=True)
         assert float((encoded.vectors[7] * alone.vectors[0]).sum()) > 0.999
         assert np.isfinite(encoded.vectors).all()

@@ -39,8 +39,8 @@ def directory(whole: Path, tmp_path: Path) -> Path:
 
 def add(directory: Path, models_dir: Path, name: str | None = None) -> added.Added:
     options = description.ModelOptions()
-    wish = added.AddModel(source=str(directory), name=name, options=options)
-    return added.add(wish, models_dir)
+    request = added.AddModel(source=str(directory), name=name, options=options)
+    return added.add(request, models_dir)
 
 
 def pointer(content: bytes) -> bytes:

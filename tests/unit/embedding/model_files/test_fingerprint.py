@@ -38,13 +38,13 @@ def test_bundled_weights_are_the_published_ones() -> None:
 
 
 def test_bundled_model_is_described_in_full() -> None:
-    found = description.describe("bundled", models.minilm_directory())
-    assert found.space.dimensions == 384
-    assert found.space.max_tokens == 256
-    assert found.space.lower_case
-    assert found.space.include_prompt
-    assert [module.kind for module in found.modules] == ["Transformer", "Pooling", "Normalize"]
-    assert found.warnings == ()
+    model = description.describe("bundled", models.minilm_directory())
+    assert model.space.dimensions == 384
+    assert model.space.max_tokens == 256
+    assert model.space.lower_case
+    assert model.space.include_prompt
+    assert [module.kind for module in model.modules] == ["Transformer", "Pooling", "Normalize"]
+    assert model.warnings == ()
 
 
 def test_fingerprint_of_the_bundled_model_never_changes() -> None:
@@ -255,12 +255,12 @@ def test_an_unknown_precision_is_refused() -> None:
 
 
 def test_cut_dimensions_warn_where_the_model_was_not_trained_for_it() -> None:
-    found = description.describe(
+    model = description.describe(
         "m", models.minilm_directory(), options=description.ModelOptions(dimensions=64)
     )
-    assert found.space.dimensions == 64
-    assert found.native_dimensions == 384
-    assert any("Matryoshka" in warning for warning in found.warnings)
+    assert model.space.dimensions == 64
+    assert model.native_dimensions == 384
+    assert any("Matryoshka" in warning for warning in model.warnings)
 
 
 def test_describing_a_model_imports_no_torch() -> None:

@@ -54,17 +54,17 @@ def write(
 
 def test_int8_is_a_space_of_its_own_known_by_its_graph(directory: Path, tmp_path: Path) -> None:
     in_float = description.describe("x", directory)
-    found = description.describe("x", directory, options=INT8)
-    assert found.space.precision == "int8"
-    assert found.space.fingerprint != in_float.space.fingerprint
-    assert found.int8 is not None
-    assert "0.9900 on average" in found.int8.describe()
+    model = description.describe("x", directory, options=INT8)
+    assert model.space.precision == "int8"
+    assert model.space.fingerprint != in_float.space.fingerprint
+    assert model.int8 is not None
+    assert "0.9900 on average" in model.int8.describe()
     assert in_float.int8 is None
 
     copied = shutil.copytree(directory, tmp_path / "elsewhere")
-    assert description.describe("y", copied, options=INT8).space == found.space
+    assert description.describe("y", copied, options=INT8).space == model.space
     write(copied, weights=b"calibrated with other texts")
-    assert description.describe("y", copied, options=INT8).space != found.space
+    assert description.describe("y", copied, options=INT8).space != model.space
 
 
 def test_a_model_without_a_graph_says_how_to_make_one(whole: Path) -> None:
@@ -117,8 +117,8 @@ def test_a_graph_that_changes_is_noticed(directory: Path) -> None:
 def test_the_files_of_an_int8_space_are_found(directory: Path, tmp_path: Path) -> None:
     wanted = description.describe("x", directory, options=INT8).space
     options = description.options_of(wanted)
-    found = sources.find_space(
+    model = sources.find_space(
         wanted.fingerprint, options, roots=[tmp_path], models_dir=tmp_path / "none"
     )
-    assert found.directory == directory
-    assert found.space == wanted
+    assert model.directory == directory
+    assert model.space == wanted

@@ -42,8 +42,8 @@ def test_the_first_source_with_a_limit_decides(
 
 
 def limit(directory: Path, **options: Any) -> int | None:
-    found = description.describe("m", directory, options=description.ModelOptions(**options))
-    return found.space.max_tokens
+    model = description.describe("m", directory, options=description.ModelOptions(**options))
+    return model.space.max_tokens
 
 
 def test_a_setting_beyond_the_positions_is_refused_naming_both() -> None:

@@ -143,10 +143,10 @@ def test_a_folder_outside_the_model_is_refused(tmp_path: Path) -> None:
 
 def test_a_transformer_alone_is_pooled_by_its_mean_with_a_warning(tmp_path: Path) -> None:
     directory = models.variant(tmp_path / "m", remove=("modules.json",))
-    found = description.describe("m", directory)
+    model = description.describe("m", directory)
     whole = description.describe("m", models.minilm_directory())
-    assert found.space.fingerprint == whole.space.fingerprint
-    assert any("no modules.json" in warning for warning in found.warnings)
+    assert model.space.fingerprint == whole.space.fingerprint
+    assert any("no modules.json" in warning for warning in model.warnings)
 
 
 def test_a_language_model_alone_is_refused(tmp_path: Path) -> None:
@@ -218,11 +218,11 @@ def test_a_model_made_for_dot_product_is_taken_with_a_warning(tmp_path: Path) ->
 
 
 def test_wordllama_has_no_limit(tmp_path: Path) -> None:
-    found = description.describe("w", models.wordllama_directory(tmp_path / "w"))
-    assert found.space.max_tokens is None
-    assert found.space.dimensions == 256
-    assert not found.space.lower_case
-    assert found.warnings == ()
+    model = description.describe("w", models.wordllama_directory(tmp_path / "w"))
+    assert model.space.max_tokens is None
+    assert model.space.dimensions == 256
+    assert not model.space.lower_case
+    assert model.warnings == ()
 
 
 def test_a_static_table_under_model2vecs_name_is_the_same(tmp_path: Path) -> None:

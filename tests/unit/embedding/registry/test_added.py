@@ -46,10 +46,10 @@ def test_a_directory_is_copied_so_that_nothing_that_happens_to_it_counts(
     added = add(models_dir, directory)
     assert added.new
     shutil.rmtree(directory)
-    found = resolve(models_dir, "mine")
-    assert found.directory == models_dir / "mine"
-    assert description.describe("x", found.directory).space == added.model.space
-    names = {file.name for file in found.directory.rglob("*")}
+    source = resolve(models_dir, "mine")
+    assert source.directory == models_dir / "mine"
+    assert description.describe("x", source.directory).space == added.model.space
+    names = {file.name for file in source.directory.rglob("*")}
     assert not names & {"pytorch_model.bin", "custom.py"}
     assert [file.name for file in models_dir.iterdir()] == ["mine"]
 
@@ -215,9 +215,9 @@ def test_a_model_says_if_fewer_dimensions_do(
     content = json.loads((directory / "config.json").read_text())
     models.write_json(directory / "config.json", content | config)
     options = description.ModelOptions(dimensions=16)
-    found = description.describe("x", directory, options=options)
-    assert found.matryoshka is expected
-    assert any("Matryoshka" in warning for warning in found.warnings) is not expected
+    model = description.describe("x", directory, options=options)
+    assert model.matryoshka is expected
+    assert any("Matryoshka" in warning for warning in model.warnings) is not expected
 
 
 def test_a_folder_that_was_put_there_by_hand_stays(directory: Path, models_dir: Path) -> None:

@@ -182,7 +182,7 @@ def test_a_finished_download_appears_whole(tmp_path: Path) -> None:
     target.mkdir()  # what a copy that stopped left behind
     (target / "half").touch()
     hub.publish(part, target, {"id": "org/name", "revision": COMMIT, "asked": "main"})
-    found = sources.resolve("org/name@main", roots=[], models_dir=tmp_path)
-    assert found.directory == target
+    source = sources.resolve("org/name@main", roots=[], models_dir=tmp_path)
+    assert source.directory == target
     assert not (target / "half").exists()
     assert not part.exists()

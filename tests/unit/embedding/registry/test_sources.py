@@ -38,9 +38,9 @@ def downloaded(models_dir: Path, commit: str, asked: str | None = None, **config
     "name", ["bundled", "all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"]
 )
 def test_the_bundled_model_has_three_names(name: str, root: Path, models_dir: Path) -> None:
-    found = sources.resolve(name, roots=[root], models_dir=models_dir)
-    assert found.name == "sentence-transformers/all-MiniLM-L6-v2"
-    assert found.directory == models.minilm_directory()
+    source = sources.resolve(name, roots=[root], models_dir=models_dir)
+    assert source.name == "sentence-transformers/all-MiniLM-L6-v2"
+    assert source.directory == models.minilm_directory()
 
 
 def test_a_path_is_taken_as_it_stands(
@@ -49,9 +49,9 @@ def test_a_path_is_taken_as_it_stands(
     directory = models.variant(tmp_path / "model_files")
     monkeypatch.chdir(tmp_path)
     for name in (str(directory), "./model_files", "../" + tmp_path.name + "/model_files"):
-        found = sources.resolve(name, roots=[], models_dir=models_dir)
-        assert found.directory.resolve() == directory
-        assert found.directory.is_absolute()
+        source = sources.resolve(name, roots=[], models_dir=models_dir)
+        assert source.directory.resolve() == directory
+        assert source.directory.is_absolute()
     with pytest.raises(errors.ModelNotFound, match=r"no directory .*/absent"):
         sources.resolve("./absent", roots=[], models_dir=models_dir)
 
@@ -64,8 +64,8 @@ def test_a_bare_name_is_a_directory_under_a_root_only(
     models.variant(tmp_path / "outside")
     monkeypatch.chdir(tmp_path)
     for name in ("mine", "org/theirs"):
-        found = sources.resolve(name, roots=[root], models_dir=models_dir)
-        assert found == sources.ModelSource(name, root / name)
+        source = sources.resolve(name, roots=[root], models_dir=models_dir)
+        assert source == sources.ModelSource(name, root / name)
     for name in ("outside", "mine/../../outside", "org/../../outside"):
         with pytest.raises(errors.ModelNotFound):
             sources.resolve(name, roots=[root], models_dir=models_dir)
@@ -95,8 +95,8 @@ def test_a_hub_id_that_is_absent_says_where_and_what_to_run(root: Path, models_d
 def test_a_downloaded_model_is_found_by_id_branch_and_commit(models_dir: Path) -> None:
     folder = downloaded(models_dir, COMMIT, "main")
     for revision in ("", "@main", f"@{COMMIT}", f"@{COMMIT[:8]}"):
-        found = sources.resolve(f"org/name{revision}", roots=[], models_dir=models_dir)
-        assert (found.directory, found.revision) == (folder, COMMIT)
+        source = sources.resolve(f"org/name{revision}", roots=[], models_dir=models_dir)
+        assert (source.directory, source.revision) == (folder, COMMIT)
     for revision in ("@v2", "@c9", f"@{OTHER}"):
         with pytest.raises(errors.ModelNotFound):
             sources.resolve(f"org/name{revision}", roots=[], models_dir=models_dir)
@@ -107,8 +107,8 @@ def test_two_revisions_need_one_to_be_named(models_dir: Path) -> None:
     folder = downloaded(models_dir, OTHER)
     with pytest.raises(errors.ModelNotFound, match=f"{OTHER}, {COMMIT}"):
         sources.resolve("org/name", roots=[], models_dir=models_dir)
-    found = sources.resolve(f"org/name@{OTHER}", roots=[], models_dir=models_dir)
-    assert found.directory == folder
+    source = sources.resolve(f"org/name@{OTHER}", roots=[], models_dir=models_dir)
+    assert source.directory == folder
 
 
 def test_half_a_download_is_no_model(models_dir: Path) -> None:
@@ -138,13 +138,13 @@ def test_every_directory_that_could_hold_a_model_is_a_candidate_once(
 def test_the_files_of_a_space_are_found_wherever_they_are(root: Path, models_dir: Path) -> None:
     folder = downloaded(models_dir, COMMIT, max_seq_length=99)
     wanted = description.describe("x", folder).space
-    found = sources.find_space(wanted.fingerprint, roots=[root], models_dir=models_dir)
-    assert found.directory == folder
-    assert found.revision == COMMIT
+    model = sources.find_space(wanted.fingerprint, roots=[root], models_dir=models_dir)
+    assert model.directory == folder
+    assert model.revision == COMMIT
     moved = root / "moved"
     folder.rename(moved)
-    found = sources.find_space(wanted.fingerprint, roots=[root], models_dir=models_dir)
-    assert found.directory == moved
+    model = sources.find_space(wanted.fingerprint, roots=[root], models_dir=models_dir)
+    assert model.directory == moved
 
 
 def test_a_broken_neighbour_hides_no_model(root: Path, models_dir: Path) -> None:
@@ -169,10 +169,10 @@ def test_options_of_the_space_lead_to_its_files(root: Path, models_dir: Path) ->
     wanted = description.describe("x", models.minilm_directory(), options=options).space
     with pytest.raises(errors.ModelNotFound):
         sources.find_space(wanted.fingerprint, roots=[root], models_dir=models_dir)
-    found = sources.find_space(
+    model = sources.find_space(
         wanted.fingerprint, description.options_of(wanted), roots=[root], models_dir=models_dir
     )
-    assert found.space == wanted
+    assert model.space == wanted
 
 
 def test_a_model_swapped_behind_its_path_is_another_space(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ def job(*lengths, urgency=Urgency.WRITE, pooled_from=0, on_done=lambda _: None):
 
 
 def queue(clock=None, **settings):
-    given = {"batch_tokens": 1024, "max_rows": 4, **settings}
-    return WorkQueue(**given, clock=clock or Clock())
+    options = {"batch_tokens": 1024, "max_rows": 4, **settings}
+    return WorkQueue(**options, clock=clock or Clock())
 
 
 def taken(waiting):
@@ -41,8 +41,8 @@ LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=12)
 def test_every_row_is_taken_once_within_the_budget(wanted):
     waiting = queue()
     jobs = [job(*lengths, urgency=kind, pooled_from=start) for lengths, kind, start in wanted]
-    for one in jobs:
-        waiting.add(one)
+    for added in jobs:
+        waiting.add(added)
     batches = taken(waiting)
     found = [(one, place) for batch in batches for one, place in batch]
     assert len(found) == len(set(found)) == sum(len(one.rows) for one in jobs)
@@ -80,8 +80,8 @@ def test_the_oldest_request_is_in_every_batch_until_it_is_done():
 def test_requests_of_like_texts_are_done_in_their_order():
     waiting = queue()
     jobs = [job(*[64] * 10) for _ in range(3)]
-    for one in jobs:
-        waiting.add(one)
+    for added in jobs:
+        waiting.add(added)
     order = [jobs.index(one) for batch in taken(waiting) for one, _ in batch]
     assert order[:8] == [0] * 8
     assert order[-8:] == [2] * 8
