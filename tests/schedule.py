@@ -12,8 +12,32 @@ TOGETHER = (
     "tests/integration/embedding",
     "tests/unit/embedding/model_files",
 )
-# Seconds of the slowest groups on two cores, with an empty model cache. Only their order matters.
-SECONDS: dict[str, int] = {}
+# The slowest groups and about how many seconds they take. Only the order matters: the first two
+# start with different models, so that neither worker waits for a conversion of the other.
+SECONDS = {
+    "tests/acceptance/embeddings": 90,
+    "tests/acceptance/test_kill.py": 80,
+    "tests/integration/embedding": 75,
+    "tests/integration/migrations/test_spaces.py": 60,
+    "tests/migration/test_fire.py": 45,
+    "tests/integration/migrations/test_plan.py": 45,
+    "tests/integration/migrations/test_verification.py": 45,
+    "tests/acceptance/cli/test_adopt.py": 40,
+    "tests/acceptance/cli/test_model_registry.py": 34,
+    "tests/acceptance/cli/test_models.py": 30,
+    "tests/acceptance/test_migrations.py": 28,
+    "tests/acceptance/cli/test_add.py": 25,
+    "tests/acceptance/test_health.py": 25,
+    "tests/acceptance/cli/test_serve.py": 24,
+    "tests/integration/adoption/test_importing.py": 24,
+    "tests/acceptance/test_documents.py": 20,
+    "tests/acceptance/test_missing_model.py": 20,
+    "tests/acceptance/test_start.py": 20,
+    "tests/unit/embedding/model_files": 20,
+    "tests/integration/adoption/test_matching.py": 15,
+    "tests/integration/embedded/test_crashes.py": 15,
+    "tests/integration/indexing/models/test_memory.py": 15,
+}
 
 
 def group(nodeid: str) -> str:
