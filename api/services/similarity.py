@@ -45,9 +45,8 @@ async def embed(
     if request.text is not None:
         as_text = dataclasses.replace(options, role=request.input_type)
         text = await embeddings.embed_texts(loaded, [request.text], as_text, embeddings.text_field)
-    return text, await embeddings.embed_texts(
-        loaded, request.texts, options, embeddings.texts_field
-    )
+    texts = await embeddings.embed_texts(loaded, request.texts, options, embeddings.texts_field)
+    return text, texts
 
 
 async def compare(
