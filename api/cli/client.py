@@ -134,9 +134,9 @@ PROBE_TIMEOUT_S = 2
 
 @contextlib.asynccontextmanager
 async def open_service(settings: Settings, *, works: bool = False) -> AsyncIterator[ServiceClient]:
-    """The running service; if there is none, this process runs one on a private socket meanwhile.
+    """The running service; if there is none, one on a private socket, run by this process.
 
-    Its own service builds indexes and runs migrations only if the command `works`.
+    Such a private service builds indexes and runs migrations only if the command `works`.
     """
     url = await find_running(settings)
     if url is not None:

@@ -13,7 +13,7 @@ from storage.embedded import postgres
 
 @contextlib.contextmanager
 def open_database(settings: Settings) -> Iterator[str]:
-    """Its URL; the embedded PostgreSQL runs meanwhile. Raises Failure if it can't be used."""
+    """Its URL; runs the embedded PostgreSQL while open. Raises Failure if it can't be used."""
     with contextlib.ExitStack() as stack:
         if settings.database_url is not None:
             url = engine.psycopg_url(settings.database_url)

@@ -29,7 +29,7 @@ COMMANDS = {
 def migrate(context: click.Context) -> None:
     """Move collections to another model or chunking, online.
 
-    Searches and writes continue meanwhile. Without a subcommand, lists all migrations.
+    Searches and writes keep working. Without a subcommand, lists all migrations.
 
     \b
     Exit codes, mainly of `start`, `watch`, `status` and `cutover`:

@@ -50,8 +50,8 @@ def plan(
 ) -> None:
     """Measure what a migration would take.
 
-    Shows time, disk, memory, and how much slower writes get meanwhile. Takes some seconds and
-    changes nothing.
+    Shows time, disk, memory, and how much slower writes become. Takes some seconds and changes
+    nothing.
     """
     body = target_fields(model, chunking, chunk_size, chunk_overlap)
 
@@ -106,7 +106,7 @@ def _costs(plan: migration_schemas.Plan) -> Iterator[tuple[str, object]]:
     yield (
         "writes",
         f"each document takes {cost.encode_ms_per_document:.1f} ms longer to encode and "
-        f"{cost.insert_ms_per_document:.1f} ms longer to store meanwhile",
+        f"{cost.insert_ms_per_document:.1f} ms longer to store until the old index is dropped",
     )
 
 

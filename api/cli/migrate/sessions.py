@@ -122,7 +122,7 @@ async def run_for_each(
 ) -> int:
     """Do the work for each collection of the scope, one after another; the highest exit code.
 
-    `works`: if no service is running, this process runs migrations meanwhile.
+    `works`: if no service is running, this process runs migrations until the work is done.
     """
     async with client.open_service(settings, works=works) as service:
         session = Session(service, as_json)

@@ -155,7 +155,7 @@ def start(
 ) -> None:
     """Start a migration and watch it.
 
-    Searches and writes continue meanwhile. Shows the migration until its cutover; Ctrl+C leaves it
+    Searches and writes keep working. Shows the migration until its cutover; Ctrl+C leaves it
     running. --all migrates the collections one after another, with --detach all at once. See
     `vecmark migrate --help` for the exit codes.
     """

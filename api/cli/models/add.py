@@ -30,7 +30,7 @@ CALIBRATION_TEXTS = 300
 @click.option(
     "--max-tokens",
     type=click.IntRange(3),
-    help="Maximum tokens per text.",
+    help="Maximum tokens, special ones included.",
 )
 @click.option("--query-prompt", help="Prefix for every query; empty means none.")
 @click.option("--document-prompt", help="Prefix for every document; empty means none.")

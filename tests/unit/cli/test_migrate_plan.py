@@ -25,7 +25,8 @@ def test_a_plan_says_what_it_takes():
         "1.3 GB at the peak (vectors 150 MB, HNSW 230 MB, write-ahead log 900 MB); 20 GB free"
     )
     assert labels["writes"] == (
-        "each document takes 4.2 ms longer to encode and 1.8 ms longer to store meanwhile"
+        "each document takes 4.2 ms longer to encode and 1.8 ms longer to store "
+        "until the old index is dropped"
     )
     assert labels["memory"] == "400 MB with the new model (90 MB), of 4 GB for models"
 
