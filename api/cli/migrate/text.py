@@ -1,10 +1,10 @@
 """A migration in words: the lines of `status`, and the parts that the live view shows."""
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from api.cli import output, tables
-from api.schemas.migrations import Migration, MigrationSide, StateChange
+from api.schemas.common import Chunking
+from api.schemas.migrations import Migration, MigrationSide, PlannedChunking, StateChange
 from api.schemas.reports import Gate
 
 # States in which texts are being embedded or an index is being built.
@@ -12,19 +12,6 @@ WORKING = frozenset({"planned", "backfilling", "building", "verifying", "cutting
 REASON_LENGTH = 100
 # The limits of the other gates are minimum values.
 MAXIMUM_GATES = frozenset({"ndcg_drop"})
-
-
-class Chunking(Protocol):
-    """How texts are split, as a migration and a plan have it."""
-
-    @property
-    def strategy(self) -> str: ...
-
-    @property
-    def size(self) -> int | None: ...
-
-    @property
-    def overlap(self) -> int | None: ...
 
 
 def describe(migration: Migration) -> list[str]:
@@ -67,7 +54,7 @@ def _side(side: MigrationSide) -> str:
     return f"{side.space.model}, index {side.index}, {chunking(side.chunking)}{suffix}"
 
 
-def chunking(options: Chunking) -> str:
+def chunking(options: Chunking | PlannedChunking) -> str:
     """`chunking sentence, size 254, overlap 32`."""
     if options.strategy == "none":
         return "chunking none"
