@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 from litestar import Request
-from litestar._openapi.schema_generation import SchemaCreator
 from litestar.datastructures import State
 from litestar.dto import AbstractDTO, DTOFieldDefinition
 from litestar.openapi.spec import Schema
@@ -66,7 +65,7 @@ class JsonBody(AbstractDTO[Any]):
 
     @classmethod
     def create_openapi_schema(
-        cls, field_definition: FieldDefinition, handler_id: str, schema_creator: SchemaCreator
+        cls, field_definition: FieldDefinition, handler_id: str, schema_creator: object
     ) -> Schema:
         return schema(field_definition.annotation)
 
