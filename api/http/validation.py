@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from storage import names
 
-_AT = re.compile(r"^(?P<reason>.*) - at `\$\.?(?P<field>.*)`$", re.DOTALL)
+_AT = re.compile(r"^(?P<reason>.*) - at (?:`key` in )?`\$\.?(?P<field>.*)`$", re.DOTALL)
 _TYPES = {
     "array": "a list",
     "bool": "true or false",

@@ -160,7 +160,7 @@ async def roll_back(
 def _command(
     name: Literal["pause", "resume", "cancel", "retire"], summary: str
 ) -> HTTPRouteHandler:
-    """A route for an order that has nothing more to say."""
+    """The route of a command without options."""
 
     @post(
         f"{ONE}/{name}",
