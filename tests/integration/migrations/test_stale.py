@@ -94,7 +94,7 @@ async def test_a_document_is_shown_though_the_former_index_is_gone(service: Serv
 async def test_nothing_is_written_under_the_keys_of_a_collection_that_was_deleted(
     service: Service, slow: Catalog
 ):
-    """Made again under the same name, it is another one: the old keys would be swept away."""
+    """Created again, it is another collection: the sweeper would delete rows under old keys."""
     await write(service, texts(5))
     former = (await slow.find(NAME)).row
     await service.catalog.delete(NAME)
