@@ -80,10 +80,10 @@ async def test_a_shorter_limit_is_named(source, adopt, embed):
 async def test_a_longer_limit_is_told_from_texts_that_match(source, adopt, embed, roots):
     mixed = [*some_texts(150), *some_texts(150, words=150)]
     source.table(rows(embed(mixed), mixed))
-    flags = {"model": str(roots / "original"), "max_tokens": 64}
+    flags = {"model": str(roots / "original"), "max_tokens": 32}
     with pytest.raises(errors.AdoptionRefused, match="embedded with a longer limit") as refused:
         await adopt(flags=flags, claimed=(flags["model"],))
-    assert "texts of up to 64 tokens match (100.0% of" in str(refused.value)
+    assert "texts of up to 32 tokens match (100.0% of" in str(refused.value)
 
 
 async def test_many_changed_texts_are_told_from_another_model(source, adopt, embed):

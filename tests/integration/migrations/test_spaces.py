@@ -41,7 +41,7 @@ def add(
 
 @pytest.mark.parametrize(
     "options",
-    [{"max_tokens": 16}, {"document_prompt": "about: "}],
+    [{"max_tokens": 32}, {"document_prompt": "the text is about: "}],
     ids=lambda options: next(iter(options)),
 )
 async def test_equal_weights_and_dimensions_are_not_enough(
