@@ -38,8 +38,8 @@ def create_app(
 ) -> Litestar:
     """The service as an ASGI application; `announce` is called with the steps of a long start.
 
-    `loading` is the default model, if its loading has begun already (`embedding.loading`). A
-    service that is not `public` is for its own process only; the command line does not find it.
+    `loading` is the default model, if it is being loaded already (`embedding.loading`). A service
+    that is not `public` is for its own process only; the command line does not find it.
     """
     logs.configure(settings.log_level)
     app = Litestar(

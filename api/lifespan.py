@@ -48,7 +48,7 @@ async def app_lifespan(
 ) -> AsyncIterator[None]:
     """The lifespan of the app; `announce` is called with each step that can take long.
 
-    `loading` is the default model, if its loading has begun already.
+    `loading` is the default model, if it is being loaded already.
     """
     async with open_service(settings, announce, loading=loading, serves=True) as service:
         app.state.service = service
@@ -208,7 +208,7 @@ def _report_death(dead_tasks: dict[str, str], task: asyncio.Task[None]) -> None:
 
 @contextlib.contextmanager
 def _advertise(service: Service) -> Iterator[None]:
-    """Write down where this service runs, for the command line, as long as it does."""
+    """Announce where this service runs, for the command line, as long as it does."""
     settings = service.settings
     path = settings.data_dir / "service.json"
     settings.data_dir.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the routes work with: opened by `api.lifespan`, kept as `app.state.service`."""
+"""The parts that the routes work with, opened by `api.lifespan` as `app.state.service`."""
 
 import asyncio
 import contextlib

@@ -46,7 +46,7 @@ def load(
 def _build(
     model: description.ModelDescription, result: convert.Conversion, device: str
 ) -> dict[str, space.Json]:
-    """What else made the vectors beside the space: equal builds need no second full check."""
+    """What produced the vectors, besides the space: equal builds need no second full check."""
     return {
         "backend": result.backend,
         "dtype": result.dtype,

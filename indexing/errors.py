@@ -8,7 +8,7 @@ IndexingError
 ├── NoMemory             the model does not fit next to those that must stay loaded
 ├── LinkRefused          two fingerprints were not shown to be the same space
 ├── AdoptionRefused      a table cannot become a collection as it is
-└── Busy                 the database stayed away, or other writes kept winning
+└── Busy                 the database was unavailable, or other writes kept getting in first
 """
 
 from collections.abc import Sequence
@@ -57,9 +57,9 @@ class NoMemory(IndexingError):
 
     def __init__(self, name: str, *, needs: str, limit: str, taken: Sequence[str]) -> None:
         super().__init__(
-            f"there is no memory for the model {name}: it needs about {needs}, all models together "
+            f"not enough memory for the model {name}: it needs about {needs}, all models together "
             f"may take {limit}, and none of the loaded ones can be unloaded now "
-            f"({', '.join(taken) or 'there is none'}). Raise "
+            f"({', '.join(taken) or 'none is loaded'}). Raise "
             "VECMARK_MODEL_MEMORY, or delete collections that keep a model loaded"
         )
 

@@ -1,4 +1,4 @@
-"""Trying work again: the database was away, another transaction won, an encoder was full."""
+"""Retries: the database was unavailable, another transaction won, an encoder was full."""
 
 import asyncio
 import random
@@ -26,12 +26,12 @@ _ATTEMPTS = 10
 
 
 async def reading(work: Callable[[], Awaitable[T]]) -> T:
-    """Raises Busy if the database stays away for four seconds."""
+    """Raises Busy if the database is unavailable for four seconds."""
     return await _retry(work, READ_PATIENCE_S)
 
 
 async def writing(work: Callable[[], Awaitable[T]]) -> T:
-    """Raises Busy if the database stays away for a minute.
+    """Raises Busy if the database is unavailable for a minute.
 
     `work` is one whole transaction that may be repeated even if its COMMIT got through.
     """
@@ -71,7 +71,7 @@ def _reason(error: Exception) -> str:
 
 
 async def read(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    """Read over a connection of its own. Raises Busy if the database stays away.
+    """Read over a separate connection. Raises Busy if the database stays unavailable.
 
     As patient as a write: a verification takes a minute or more on a busy machine, and has to
     start again if it is interrupted.

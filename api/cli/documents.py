@@ -15,13 +15,13 @@ from storage.names import DEFAULT_COLLECTION
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="FILE|DIR|-...")
 @flags.collection_option("Collection name.")
-@click.option("--text-field", multiple=True, help="Field that holds the text; several are joined.")
+@click.option("--text-field", multiple=True, help="Field that holds the text. Repeatable.")
 @click.option("--id-field", help="Field that holds the id.  [default: id, else _id]")
 @click.option(
     "--root",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=Path(),
-    help="Directory from which file paths become ids.  [default: the current directory]",
+    help="Directory that ids made from file paths are relative to.  [default: the current one]",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Don't show progress.")
 @flags.options(flags.CONNECTION)

@@ -5,7 +5,7 @@ from click import ClickException, echo
 
 
 class Failure(ClickException):
-    """A command could not do its work: exit code 1. `problem_type`: the service's, if it said."""
+    """A command could not do its work: exit code 1. `problem_type`: the service's, if any."""
 
     def __init__(self, message: str, *, problem_type: str = "") -> None:
         super().__init__(message)
@@ -16,7 +16,7 @@ class Failure(ClickException):
 
 
 class Unavailable(Failure):
-    """The service doesn't answer now, or answers 5xx or no JSON: it may be restarting."""
+    """The service doesn't answer, or with a 5xx or without JSON: it may be restarting."""
 
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)

@@ -41,7 +41,7 @@ async def _report_ready(service: client.ServiceClient, settings: Settings) -> No
 
 
 async def _show_sample(service: client.ServiceClient) -> None:
-    """The service runs on if this fails, as it does if the sample's model has gone."""
+    """If this fails, for example because the model is gone, the service keeps running."""
     try:
         await samples.show_sample(service)
     except errors.Failure as error:

@@ -28,7 +28,7 @@ async def show_sample(service: client.ServiceClient) -> None:
     answer = await service.request("GET", path, search_schemas.SearchResponse, params=query)
     output.line(f'\n{output.command()} search --collection {COLLECTION} "{QUERY}"\n')
     search.show_results(answer.value)
-    output.line(f"\nTry your own words on {service.url}/  (Ctrl+C stops the service)")
+    output.line(f"\nSearch with your own words at {service.url}/  (Ctrl+C stops the service)")
 
 
 async def _is_added(service: client.ServiceClient, file: Path) -> bool:

@@ -51,7 +51,7 @@ async def _search(
         return
     show_results(answer.value)
     if not answer.value.complete:
-        output.line("The search stopped before it had looked at all documents.", err=True)
+        output.line("The search stopped before it had checked all documents.", err=True)
 
 
 def show_results(response: search_schemas.SearchResponse) -> None:

@@ -15,7 +15,7 @@ from embedding import loading as model_loading
 
 @click.command()
 @flags.options(flags.SERVE)
-@click.option("--sample", is_flag=True, help="First add the sample documents, if missing.")
+@click.option("--sample", is_flag=True, help="Add the sample documents first, if missing.")
 def serve(sample: bool, **flag_values: Any) -> None:
     """Run the service until it is interrupted."""
     settings = flags.load(flag_values)

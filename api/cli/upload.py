@@ -20,7 +20,7 @@ DONE = ("created", "updated", "unchanged", "superseded")
 
 @dataclass
 class Tally:
-    """What became of the records; the first failures and warnings with their places."""
+    """Counts of the records by outcome; the first failures and warnings with their places."""
 
     statuses: collections.Counter[str] = field(default_factory=collections.Counter)
     failures: list[str] = field(default_factory=list)

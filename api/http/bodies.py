@@ -31,8 +31,8 @@ class BodiesFull(Exception):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"the requests in progress hold {limit:,} bytes of bodies, which is the limit; try "
-            "again when some are answered, or send less at once"
+            f"the bodies of all requests in progress would exceed {limit:,} bytes; try again in a "
+            "few seconds, or send less at once"
         )
 
 

@@ -4,6 +4,8 @@ import base64
 
 from api.http import bodies
 
+INVALID = "invalid; send the `next_cursor` of the previous page"
+
 
 def encode_cursor(value: str) -> str:
     """The cursor after the last `value` of a page."""
@@ -19,6 +21,4 @@ def decode_cursor(cursor: str | None) -> str | None:
         bodies.check_text(value, "cursor")
         return value
     except ValueError as error:
-        raise bodies.BodyInvalid(
-            "invalid; send the `next_cursor` of the previous page", field="cursor"
-        ) from error
+        raise bodies.BodyInvalid(INVALID, field="cursor") from error

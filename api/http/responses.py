@@ -18,7 +18,7 @@ class Stopping(Exception):
     """The service stops before the request is finished."""
 
     def __init__(self) -> None:
-        super().__init__("the service is stopping; send it again when it is back")
+        super().__init__("the service is stopping; send the request again when it is back")
 
 
 async def cancel_on_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

@@ -1,4 +1,4 @@
-"""What msgspec says about a value that does not fit, in plain sentences."""
+"""Rewords msgspec's validation errors as plain sentences that name the field."""
 
 import re
 from collections.abc import Callable

@@ -21,7 +21,7 @@ from migrations.reembed import migration as reembed
 PATH = "/v1/collections/{collection:str}/migrations"
 ONE = PATH + "/{migration_id:str}"
 
-# No body is a body without options.
+# A missing body means no options.
 _CUTOVER = migration_schemas.CutoverRequest()
 _ROLLBACK = migration_schemas.RollbackRequest()
 
@@ -228,7 +228,7 @@ ROUTES = [
     _command("pause", "Pause a migration until it is resumed"),
     _command("resume", "Resume a paused, failed or blocked migration"),
     _command("cancel", "Cancel a migration; the collection stays as it was"),
-    _command("retire", "Give up the rollback and drop the old index"),
+    _command("retire", "Drop the old index and end the retention period"),
     report,
     events,
 ]

@@ -32,7 +32,7 @@ async def list_all(service: NamedDependency[Service]) -> model_schemas.ModelList
 async def get_one(
     service: NamedDependency[Service], model_id: FromPath[Path]
 ) -> model_schemas.Model:
-    """By id, alias or space; the id may hold `/`, encoded or not."""
+    """By id, alias or space; the id may contain `/`, encoded or not."""
     return await model_services.find(service, str(model_id).removeprefix("/"))
 
 

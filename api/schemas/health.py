@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """The state in one word."""
+    """The short form of readiness."""
 
     status: Literal["ok", "unavailable"]
 

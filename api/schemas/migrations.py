@@ -23,7 +23,7 @@ Reason = Annotated[str, Meta(min_length=3, max_length=500)]
 class GateOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`ndcg_drop`: how much nDCG@10 may fall over the golden queries.
 
-    `overlap`: the least mean share of the ten nearest that both spaces find.
+    `overlap`: the minimum mean share of the ten nearest that both spaces find.
     """
 
     recall: Share = defaults.RECALL
@@ -62,7 +62,7 @@ class NewMigration(PlanRequest, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class ThrottleRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is left out stays; null removes a limit."""
+    """Omitted fields stay as they are; null removes a limit."""
 
     max_rate: Rate | UnsetType | None = UNSET
     query_p95_ms: Milliseconds | UnsetType | None = UNSET
@@ -100,7 +100,7 @@ class FailedText(Struct, frozen=True, kw_only=True):
 class Gates(Struct, frozen=True, kw_only=True):
     """The limits that the target must reach; null: not required.
 
-    `ndcg_drop`: by how much nDCG@10 may fall at most. `overlap`: the least mean share of the ten
+    `ndcg_drop`: how much nDCG@10 may fall. `overlap`: the minimum mean share of the ten
     nearest that both spaces find. All documents must be covered in any case.
     """
 

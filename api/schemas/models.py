@@ -8,7 +8,7 @@ from api.schemas import common as common_schemas
 
 
 class QueueStatus(Struct, frozen=True, kw_only=True):
-    """Tokens waiting for a model, and the limit; `problem`: why it gives no vectors at present."""
+    """Tokens waiting for a model, and the limit; `problem`: why it can't encode now."""
 
     waiting_tokens: int
     capacity_tokens: int
@@ -77,7 +77,7 @@ class NewLink(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class SpaceLink(Struct, frozen=True, kw_only=True):
-    """The recorded link; `worst_cosine`: the least similarity of the two over all canaries."""
+    """The recorded link; `worst_cosine`: the lowest similarity of the two over all canaries."""
 
     fingerprint: str
     space: common_schemas.SpaceName

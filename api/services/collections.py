@@ -26,7 +26,7 @@ async def create(
 async def list_page(
     service: Service, cursor: str | None, limit: int
 ) -> collection_schemas.CollectionList:
-    """Raises BodyInvalid for a cursor that is not ours."""
+    """Raises BodyInvalid for an invalid cursor."""
     collections_ = await service.catalog.page(pagination.decode_cursor(cursor), limit)
     last = collections_[-1].row.name if len(collections_) == limit else None
     return collection_schemas.CollectionList(
@@ -96,5 +96,5 @@ def _path(
     elif chunks < min_rows:
         reason = f"with {chunks:,} vectors (under {min_rows:,}) an exact scan is fast enough"
     else:
-        reason = "the HNSW index is built as soon as no bulk load runs"
+        reason = "the HNSW index will be built once no bulk load is running"
     return collection_schemas.SearchPath(path="exact", reason=reason)

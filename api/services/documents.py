@@ -58,7 +58,7 @@ def _invalid(result: results.WriteResult) -> problems.Invalid:
 async def list_page(
     service: Service, name: str, cursor: str | None, limit: int
 ) -> document_schemas.DocumentList:
-    """Raises CollectionNotFound, BodyInvalid for a cursor that is not ours."""
+    """Raises CollectionNotFound, BodyInvalid for an invalid cursor."""
     collection = await service.collection(name)
     after = _parse_cursor(cursor)
     async with service.engine.connect() as conn:
@@ -75,7 +75,9 @@ def _parse_cursor(cursor: str | None) -> UUID | None:
     try:
         return None if after is None else UUID(after)
     except ValueError as error:
-        raise bodies.BodyInvalid("is not the cursor of a document list", field="cursor") from error
+        raise bodies.BodyInvalid(
+            "invalid; send the `next_cursor` of the previous page", field="cursor"
+        ) from error
 
 
 async def get(service: Service, name: str, document_id: str) -> document_schemas.Document:

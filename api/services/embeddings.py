@@ -131,7 +131,7 @@ def _expected_space(loaded: Loaded, options: EmbedOptions) -> SpaceName:
 def _embedded(space: SpaceName, encoded: Encoded, options: EmbedOptions, field: Field) -> Embedded:
     if encoded.failures:
         no, reason = min(encoded.failures.items())
-        detail = f"the encoder gives no vector for this text: {reason}"
+        detail = f"the encoder has no vector for this text: {reason}"
         raise problems.Invalid(field(no), detail, "text-failed")
     vectors = encoded.vectors
     if options.dimensions is not None and options.dimensions < vectors.shape[1]:

@@ -52,10 +52,10 @@ def _check_replica(service: Service) -> str:
     """Whether other processes know this one, and it has loaded what they expect of it."""
     replica = service.replica
     if not replica.is_registered:
-        return "not registered with the database for some seconds: searches wait"
+        return "has not been registered in the database for some seconds; searches are waiting"
     loading = replica.lacking - service.models.given_up
     if loading:
-        return f"{len(loading)} model(s) that collections are searched with are being loaded"
+        return f"{len(loading)} model(s) that searches need are still being loaded"
     return "ok"
 
 
@@ -67,7 +67,7 @@ async def _check_database(service: Service) -> dict[str, str]:
     await asyncio.wait({query}, timeout=CHECK_TIMEOUT_S)
     if not query.done():
         query.cancel()
-        reason = f"gives no answer within {CHECK_TIMEOUT_S:.0f} s"
+        reason = f"does not answer within {CHECK_TIMEOUT_S:.0f} s"
         return {"database": reason, "schema": "unknown"}
     try:
         revision = query.result()
@@ -105,5 +105,5 @@ async def _check_model(service: Service) -> str:
     except Overloaded:
         return "ok"  # it encodes all the time
     except Exception as error:
-        return f"gives no vector: {error or type(error).__name__}"
+        return f"encoding fails: {error or type(error).__name__}"
     return "ok"

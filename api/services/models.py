@@ -15,7 +15,7 @@ from storage.spaces import SpaceRow
 
 
 async def list_all(service: Service) -> model_schemas.ModelList:
-    """Every model that was ever used, and the names of those that can be."""
+    """Every model used so far, and the names of the available ones."""
     return model_schemas.ModelList(
         data=await _read_all(service),
         available=await embeddings.available_models(service),

@@ -12,18 +12,19 @@ from api.schemas.reports import (
     Report,
     ShownResult,
     Translation,
-    Verdict,
 )
 
 _WIDTH = 100
 _LABEL = 14
 _COLUMN = (_WIDTH - 3) // 2
+# The gates that say how good the results are; the others say that the index is complete.
+_QUALITY_GATES = {"ndcg_drop", "overlap"}
 
 
 def render(title: str, report: Report) -> str:
     parts = [
         [clean(title), "=" * _WIDTH],
-        _verdict(report.verdict),
+        _verdict(report),
         _facts(report),
         ["Translation of score thresholds", *_translation(report)],
         ["Queries that changed most", *_changed(report)],
@@ -33,10 +34,17 @@ def render(title: str, report: Report) -> str:
     return "\n".join(lines)
 
 
-def _verdict(verdict: Verdict) -> list[str]:
-    failed = [gate.name for gate in verdict.gates if not gate.passed]
-    outcome = f"NOT PASSED: {', '.join(failed)}" if failed else "PASSED"
-    return [f"Verdict: {outcome}", *(line for gate in verdict.gates for line in _gate(gate))]
+def _verdict(report: Report) -> list[str]:
+    gates = report.verdict.gates
+    failed = [gate.name for gate in gates if not gate.passed]
+    if failed:
+        outcome = f"NOT PASSED: {', '.join(failed)}"
+    elif _QUALITY_GATES.isdisjoint(gate.name for gate in gates):
+        why = "no golden queries" if report.ndcg is None else "no gate was set for it"
+        outcome = f"complete; quality was not judged ({why})"
+    else:
+        outcome = "PASSED"
+    return [f"Verdict: {outcome}", *(line for gate in gates for line in _gate(gate))]
 
 
 def _gate(gate: Gate) -> list[str]:
@@ -58,7 +66,7 @@ def _facts(report: Report) -> list[str]:
         "Latency, new": _latency(report, report.latency.new),
     }
     lines = [line for label, fact in facts.items() for line in _fact(label, fact)]
-    # These reasons stand in the places of their figures.
+    # These reasons are shown in place of the figures.
     inline = {"overlap", "ndcg", "ndcg.old", "latency.old", "translation"}
     notes = [fact for name, fact in report.unavailable.items() if name not in inline]
     return lines + [line for note in notes for line in _fact("Note", note)]

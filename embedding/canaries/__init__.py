@@ -1,1 +1,1 @@
-"""Fixed texts whose vectors show whether an encoder still makes the space that it claims."""
+"""Fixed texts whose vectors show whether an encoder still produces its space's vectors."""

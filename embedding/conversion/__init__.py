@@ -1,1 +1,1 @@
-"""Converts, quantises and compares models in child processes, and caches what they make."""
+"""Converts, quantises and compares models in child processes, and caches the results."""

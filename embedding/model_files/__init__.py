@@ -1,1 +1,1 @@
-"""Reads a model's files, without torch, and says which space the model makes."""
+"""Reads a model's files, without torch, and identifies the model's space."""

@@ -126,7 +126,7 @@ def _first_number(file: Path, config: Mapping[str, Any], *keys: str) -> int | No
 
 
 def _positions(file: Path, config: Mapping[str, Any], model_type: str) -> int | None:
-    """How many tokens, special ones included, the model has positions for; None if unlimited."""
+    """How many tokens, including special tokens, the model has positions for; None if unlimited."""
     if model_type in RELATIVE_POSITIONS:
         return None
     default = config_identity.DEFAULTS.get(model_type, {}).get("max_position_embeddings")

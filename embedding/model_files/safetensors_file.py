@@ -29,7 +29,7 @@ NUMPY_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<
 
 @dataclass(frozen=True)
 class Entry:
-    """A tensor as the header describes it; `start` and `end` in bytes behind the header."""
+    """A tensor as the header describes it; `start` and `end` in bytes after the header."""
 
     name: str
     dtype: str
@@ -102,7 +102,7 @@ def load(file: Path) -> dict[str, NDArray[np.generic]]:
 
 
 def _read_json(file: Path, handle: io.FileIO, size: int) -> tuple[dict[str, object], int]:
-    """The header and the place of the first byte behind it."""
+    """The header and the offset of the first byte after it."""
     if size < LENGTH_BYTES:
         raise errors.ModelInvalid(file, f"only {size} bytes long; copy or download it again")
     json_files.refuse_pointer(file, handle.read(len(json_files.LFS_POINTER)))

@@ -126,7 +126,7 @@ def effective_max_tokens(
     positions: int | None,
     tokenizer: int | None,
 ) -> int | None:
-    """How many tokens, special ones and prompt included, are embedded at most; None if unlimited.
+    """Maximum tokens embedded, including special tokens and prompt; None if unlimited.
 
     A setting comes first, then sentence-transformers' own file (`stated`), then the tokenizer's
     limit. LimitTooLong if the model has fewer positions.

@@ -47,7 +47,7 @@ class AddModel:
 def add(request: AddModel, models_dir: Path) -> Added:
     """Add a complete, checked model or nothing; never replaces what already has that name.
 
-    A hub model without a name and options keeps its hub id; anything else gets a name of ours.
+    A hub model without a name and options keeps its hub id; anything else gets a local name.
     Raises ModelRefused for a name that can't be used, and what `describe`, `hub.download` and
     `quantization.quantise` do.
     """

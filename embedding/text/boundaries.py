@@ -30,7 +30,7 @@ class TextBoundaries:
     def chunk_end(self, start: int, max_tokens: int) -> int:
         """Where a chunk of at most `max_tokens` from `start` ends.
 
-        Behind a sentence if possible, else behind a word, else anywhere.
+        After a sentence if possible, else after a word, else anywhere.
         """
         next_token = int(np.searchsorted(self.ends, start, side="right")) + max_tokens
         latest = min(len(self.text), start + CHARS_PER_TOKEN * max_tokens)
@@ -38,7 +38,7 @@ class TextBoundaries:
             latest = min(latest, max(start + 1, int(self.starts[next_token])))
         if latest == len(self.text):
             return latest
-        # Some tokenizers count a space to the word behind it; here it belongs to the word before.
+        # Some tokenizers count a space to the word after it; here it belongs to the word before.
         latest += len(self.text[latest : latest + 1]) - len(self.text[latest : latest + 1].lstrip())
         earliest = start + (latest - start) // 2
         for pattern in (SENTENCE, WORD):
@@ -48,7 +48,7 @@ class TextBoundaries:
         return latest
 
     def include_blank_rest(self, end: int) -> int:
-        """The end of the text if no token starts behind `end`, else `end` itself."""
+        """The end of the text if no token starts after `end`, else `end` itself."""
         is_blank = len(self.starts) == 0 or int(self.starts[-1]) < end
         return len(self.text) if is_blank else end
 

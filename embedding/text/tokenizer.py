@@ -19,7 +19,7 @@ PIECE_CHARS = 8192
 # Tokenizer.encode holds the GIL (0.6 s/MB), encode_batch doesn't; up to this many characters
 # releasing the GIL costs more than it helps.
 GIL_CHARS = 512
-# Cutting a text behind one of these changes no token on either side, with any tokenizer here. Other
+# Cutting a text after one of these changes no token on either side, with any tokenizer here. Other
 # white space may be dropped by a normalizer before words are separated.
 SPACES = " \t\r\n"
 
@@ -113,7 +113,7 @@ class Tokenizer:
         """
         chars = max(PIECE_CHARS // 2, 8 * limit)
         while True:
-            end = _behind_space(text, chars)
+            end = _after_space(text, chars)
             part = text[:end]
             encoding = self._encode(prompt + part)
             if end == len(text) or self._is_final(encoding, len(prompt) + len(part), limit):
@@ -151,7 +151,7 @@ class Tokenizer:
         return 0 if self._unknown_id is None else int((ids == self._unknown_id).sum())
 
     def _is_final(self, encoding: tokenizers.Encoding, chars: int, limit: int) -> bool:
-        """Whether no text behind this part of it can change the tokens that are kept."""
+        """Whether no text after this part of it can change the tokens that are kept."""
         kept = limit - len(self.prefix) - len(self.suffix)
         offsets = encoding.offsets[len(self.prefix) :]
         return (
@@ -172,7 +172,7 @@ class Tokenizer:
         return Beginning(Tokens(ids, content, self._count_unknown(ids)), True, max(0, *ends, 0))
 
     def _special_affixes(self) -> tuple[list[int], list[int]]:
-        """The special tokens before and behind every text."""
+        """The special tokens before and after every text."""
         if not self._special_tokens:
             return [], []
         encoding = self._tokenizer.encode("a", add_special_tokens=True)
@@ -204,8 +204,8 @@ def _unknown_id(model: Mapping[str, Any]) -> int | None:
     return None if id_ is None else int(id_)
 
 
-def _behind_space(text: str, chars: int) -> int:
-    """Where the first part of a text may end: behind a space if its second half has one."""
+def _after_space(text: str, chars: int) -> int:
+    """Where the first part of a text may end: after a space if its second half has one."""
     if len(text) <= chars:
         return len(text)
     last_space = max(text.rfind(space, chars // 2, chars) for space in SPACES)
@@ -215,7 +215,7 @@ def _behind_space(text: str, chars: int) -> int:
 def _pieces(text: str) -> list[tuple[int, int]]:
     pieces, start = [], 0
     while start < len(text):
-        end = start + _behind_space(text[start : start + PIECE_CHARS + 1], PIECE_CHARS)
+        end = start + _after_space(text[start : start + PIECE_CHARS + 1], PIECE_CHARS)
         pieces.append((start, end))
         start = end
     return pieces

@@ -51,7 +51,7 @@ class Backlog:
         self._noted = False
 
     async def run(self) -> None:
-        """Until cancelled. What a crash left unnoted is found by a query at the start."""
+        """Until cancelled. A query at the start finds what a crash left unrecorded."""
         await tasks.every(_EVERY_S, self._note_and_tick, name="backlog", ignore=(IndexChanged,))
 
     async def _note_and_tick(self) -> bool:
@@ -78,7 +78,7 @@ class Backlog:
                     break
 
     async def tick(self) -> int:
-        """Embed one batch of each index that lacks some; returns the number of documents."""
+        """Embed one batch of each index with pending texts; returns the number of documents."""
         async with self._engine.connect() as conn:
             due = await indexes.with_due_texts(conn, *_FILLED)
         documents = 0

@@ -1,4 +1,4 @@
-"""Decides when an index gets its HNSW index, and takes abandoned builds back."""
+"""Decides when an index gets its HNSW index, and releases abandoned builds."""
 
 import asyncio
 import time

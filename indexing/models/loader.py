@@ -29,8 +29,8 @@ _LEAVING_GRACE_S = 10.0
 class ModelLoader:
     """Adds to the loaded models those that may write and serve.
 
-    `describe`, `find` and `open` are for those who only compare a model, too: what `open` returns
-    is the caller's to close.
+    `describe`, `find` and `open` also serve callers that only compare a model; the caller closes
+    what `open` returns.
     """
 
     def __init__(

@@ -79,7 +79,7 @@ class MemoryBudget:
         self._engine = engine
         self._loaded = loaded
         self.limit = int(host.available_memory() * SHARE) if limit is None else limit
-        # New live indexes, which a look at the database begun before may have missed.
+        # New live indexes, which a query that started earlier may have missed.
         self._announced: set[int] = set()
 
     def keep(self, space_id: int) -> None:

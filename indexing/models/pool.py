@@ -166,7 +166,7 @@ class ModelPool:
             try:
                 await self._loader.by_row(row, links, on_demand=False)
             except (EmbeddingError, errors.IndexingError) as error:
-                if not isinstance(error, errors.Busy):  # the database was away: tried again
+                if not isinstance(error, errors.Busy):  # the database was unavailable: tried again
                     self._given_up.add(row.id)
                 self.problems[row.fingerprint] = str(error)
                 missing = isinstance(error, errors.ModelMissing)

@@ -1,4 +1,4 @@
-"""What the names in requests stand for: a loaded model, or files that are loaded on demand."""
+"""Resolves the model names in requests: to a loaded model, or to files loaded on demand."""
 
 import asyncio
 import concurrent.futures

@@ -1,4 +1,4 @@
-"""What people can tell a migration to do: pause, resume, cut over, roll back and so on."""
+"""Commands that people give a migration: pause, resume, cut over, roll back and so on."""
 
 import asyncio
 import contextlib

@@ -48,7 +48,7 @@ async def catch_up(
     to_few: bool = False,
     until: float = math.inf,
 ) -> int:
-    """Embed what the index lacks, migration by the coverage query; returns how many documents.
+    """Embed what the coverage query shows the index lacks; returns the number of documents.
 
     With `to_few`, stop when few are left, since every write adds another; `until` is by
     time.monotonic().

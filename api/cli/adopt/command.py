@@ -53,7 +53,7 @@ SETTINGS = (*flags.MODELS, "device")
     type=click.FloatRange(0.5, 1),
     default=report.Request.least_share,
     show_default=True,
-    help="Minimum share of the sampled rows that must reach it.",
+    help="Minimum share of the sampled rows that must reach --least-cosine.",
 )
 @click.option("--dry-run", is_flag=True, help="Only compare; create nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")

@@ -1,4 +1,4 @@
-"""What an adoption found and did: printed step by step, or as one JSON object at its end."""
+"""The results of an adoption: printed step by step, or as one JSON object at the end."""
 
 import dataclasses
 import shlex
@@ -115,7 +115,7 @@ class AdoptReport:
             output.line(f"Trying other limits and prompts with {candidate.name} ...", err=True)
 
     def show_match(self, match: Match, sample: TableSample) -> None:
-        """The model is known; rows that differ all the same are listed."""
+        """Name the model, and list the rows that differ."""
         described = match.candidate.described
         fingerprint = "" if described is None else described.space.fingerprint
         self._results["model"] = {"name": match.candidate.name, "space": fingerprint}
@@ -148,20 +148,19 @@ class AdoptReport:
         else:
             bound = output.percent(judging.bound(match, self.counts))
             self._line(
-                f"{self.counts.vectors - len(match.cosines):,} rows were not compared. Up to"
-                f" {bound} of them may have the vector of another text (95 % confidence), and keep"
-                " it."
+                f"{self.counts.vectors - len(match.cosines):,} rows were not compared: up to"
+                f" {bound} of them may keep the vector of another text (95 % confidence)."
             )
 
     def show_other_match(self, candidate: Candidate, *, linked: bool) -> None:
         matching_too = self._results.setdefault("matching_too", [])
         matching_too.append({"name": candidate.name, "linked": linked})
         if linked:
-            self._line(f"{candidate.name} matches, too: it is linked to the same space.")
+            self._line(f"{candidate.name} also matches: it is linked to the same space.")
         else:
             space = self._results["model"]["space"]
             self._line(
-                f"{candidate.name} matches, too, as a space of its own; if it is the same model,"
+                f"{candidate.name} also matches, as a separate space; if it is the same model,"
                 f" `vecmark models link {shlex.quote(candidate.name)} {space}` records that."
             )
 

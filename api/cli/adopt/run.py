@@ -99,7 +99,7 @@ async def _find_match(
     if nearest is None or not report.hints:
         raise errors.AdoptionRefused(_explain_no_match(verdicts, report.label))
     raise errors.AdoptionRefused(
-        f"{nearest.candidate.name} nearly makes the vectors of {report.label}, but not quite: "
+        f"{nearest.candidate.name} nearly matches {report.label}, but not quite: "
         + "; ".join(report.hints)
     )
 
@@ -108,13 +108,13 @@ def _explain_no_match(verdicts: Sequence[AdoptionVerdict], label: str) -> str:
     names = ", ".join(verdict.candidate.name for verdict in verdicts[:_NAMES])
     more = f" and {len(verdicts) - _NAMES} more" if len(verdicts) > _NAMES else ""
     return (
-        f"the vectors of {label} were made by none of these models: {names}{more}. Add the model"
+        f"none of these models made the vectors of {label}: {names}{more}. Add the model"
         " that made them (`vecmark models add`), then adopt again with its name as --model"
     )
 
 
 async def _report_other_matches(engine: AsyncEngine, match: Match, report: AdoptReport) -> None:
-    """Other models that match, too: linked to the same space, or possible to link."""
+    """Report other models that match: already linked to the same space, or linkable."""
     others = [
         verdict.candidate
         for verdict in report.verdicts

@@ -42,7 +42,7 @@ cancel = _command(
 )
 retire = _command(
     "retire",
-    "Drop the old index; ends the rollback period.\n\nAfter that, there is no rollback.",
+    "Drop the old index; ends the retention period.\n\nAfter that, there is no rollback.",
 )
 
 

@@ -1,4 +1,4 @@
-"""What a migration came to: when a command stops waiting, its exit code, and what it prints."""
+"""The outcome of a migration: when a command stops waiting, its exit code, what it prints."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the `migrate` commands ask the service for: migrations, commands to them, reports."""
+"""The requests of the `migrate` commands: migrations, commands to them, reports."""
 
 from typing import Any
 from urllib.parse import quote

@@ -51,7 +51,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one collection: the service's answer for --json, and the exit code."""
+    """The outcome for one collection: the service's answer for --json, and the exit code."""
 
     answer: bytes | None = None
     code: int = 0

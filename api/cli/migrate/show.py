@@ -28,7 +28,7 @@ COLUMNS = ("migration", "collection", "state", "from", "to", "documents", "faile
     type=click.Choice(get_args(outcome.Until)),
     default="cutover",
     show_default=True,
-    help="When to stop: at the cutover, or at the end of the rollback period.",
+    help="When to stop: at the cutover, or at the end of the retention period.",
 )
 @sessions.options(every=False)
 def watch(
@@ -126,7 +126,7 @@ async def follow(
     is_over: Callable[[Migration], bool],
     exit_code: Callable[[Migration], int] = outcome.exit_code,
 ) -> sessions.Result:
-    """Show a migration until it is over, then print what it came to."""
+    """Show a migration until it is over, then print its outcome."""
     migration = answer.value
     if session.is_private and not is_over(migration):
         output.line("No running service was found: this command does the work itself.", err=True)

@@ -30,11 +30,11 @@ CALIBRATION_TEXTS = 300
 @click.option(
     "--max-tokens",
     type=click.IntRange(3),
-    help="Maximum tokens, special ones included.",
+    help="Maximum tokens per text, including special tokens.",
 )
 @click.option("--query-prompt", help="Prefix for every query; empty means none.")
 @click.option("--document-prompt", help="Prefix for every document; empty means none.")
-@click.option("--dimensions", type=click.IntRange(1), help="Dimensions to keep of each vector.")
+@click.option("--dimensions", type=click.IntRange(1), help="Number of dimensions to keep.")
 @flags.options(("data_dir",))
 def add(
     source: str,
@@ -84,7 +84,7 @@ def _calibration_texts(source: str, file: Path | None) -> Sequence[str] | None:
         return None
     texts = _read_texts(file or samples.sample_file())
     if not texts:
-        raise errors.Failure(f"{file}: contains no text")
+        raise errors.Failure(f"{file}: contains no texts")
     # More texts don't make it better; evenly spaced ones represent a sorted file, too.
     step = max(1.0, len(texts) / CALIBRATION_TEXTS)
     return [texts[int(no * step)] for no in range(min(len(texts), CALIBRATION_TEXTS))]

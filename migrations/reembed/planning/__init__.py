@@ -1,1 +1,1 @@
-"""What a migration would take before it starts: time, disk, memory, and warnings."""
+"""Plans a migration before it starts: time, disk and memory, by measurement, and warnings."""

@@ -1,1 +1,1 @@
-"""Whether a target index is good enough to replace its source: measurements, gates, report."""
+"""Checks whether a target index can replace its source: measurements, gates, report."""

@@ -169,7 +169,7 @@ def test_a_refusal_is_one_message(home, own_database, static_model):
     refused = services.run(home, *arguments, model=static_model)
     assert refused.returncode == 1
     assert "\tnot its vectors" in refused.stdout
-    assert "Error: the vectors of public.mixed were made by none of these models" in refused.stderr
+    assert "Error: none of these models made the vectors of public.mixed" in refused.stderr
     assert "Traceback" not in refused.stderr
     as_json = services.run(home, *arguments, "--json", model=static_model)
     assert as_json.returncode == 1

@@ -68,6 +68,6 @@ async def test_work_is_cancelled_when_the_service_stops():
     waiting = asyncio.create_task(responses.cancel_on_disconnect(client.receive, work.run()))
     await client.listened.wait()
     waiting.cancel()
-    with pytest.raises(responses.Stopping, match="send it again"):
+    with pytest.raises(responses.Stopping, match="send the request again"):
         await waiting
     assert isinstance(work.ended_by, asyncio.CancelledError)

@@ -95,11 +95,25 @@ def test_the_verdict_comes_first():
     assert lines[0] == "texts: old to new"
     verdict = next(line for line in lines[1:] if line.strip("= "))
     assert verdict == "Verdict: NOT PASSED: ndcg_drop"
-    assert "Verdict: PASSED" in render("texts", EMPTY)
 
 
-def test_every_part_is_told():
-    shown = render("texts", FULL)
+@pytest.mark.parametrize(
+    ("gates", "ndcg", "verdict"),
+    [
+        (["coverage", "recall"], None, "complete; quality was not judged (no golden queries)"),
+        (["coverage"], FULL.ndcg, "complete; quality was not judged (no gate was set for it)"),
+        (["coverage", "overlap"], None, "PASSED"),
+        (["coverage", "ndcg_drop"], FULL.ndcg, "PASSED"),
+    ],
+)
+def test_it_passes_only_if_quality_was_judged(gates: list[str], ndcg: Ndcg | None, verdict: str):
+    passed = [Gate(name=name, limit=1, value=1, passed=True, detail="enough") for name in gates]
+    report = msgspec.structs.replace(FULL, ndcg=ndcg, verdict=Verdict(passed=True, gates=passed))
+    assert f"Verdict: {verdict}" in render("texts", report).splitlines()
+
+
+def test_every_part_is_shown():
+    page = render("texts", FULL)
     for part in (
         "pass  coverage     1.0000  (at least 1)",
         "FAIL  ndcg_drop    0.0500  (at most 0.01)",
@@ -112,14 +126,14 @@ def test_every_part_is_told():
         "2 of 202 queries have no vector",
         "2026-11-27 08:30",
     ):
-        assert part in shown
+        assert part in page
 
 
 def test_the_translation_is_a_table():
-    shown = render("texts", FULL)
-    assert "0.3000          0.4100         0.0120" in shown
-    assert "Of 15,000 pairs" in shown
-    assert "17.3% pass only one" in shown
+    page = render("texts", FULL)
+    assert "0.3000          0.4100         0.0120" in page
+    assert "Of 15,000 pairs" in page
+    assert "17.3% pass only one" in page
 
 
 def test_changed_queries_are_side_by_side():
@@ -134,22 +148,22 @@ def test_changed_queries_are_side_by_side():
 
 
 def test_what_is_not_available_says_why():
-    shown = render("texts", SOURCE_GONE)
-    lines = shown.splitlines()
+    page = render("texts", SOURCE_GONE)
+    lines = page.splitlines()
     for label in ("Overlap@10", "Latency, old"):
         assert f"{label:<14}{GONE}" in lines
-    assert f"new 0.6610 over 50 golden queries; old {GONE}" in " ".join(shown.split())
+    assert f"new 0.6610 over 50 golden queries; old {GONE}" in " ".join(page.split())
     for head in ("Translation of score thresholds", "Queries that changed most"):
         assert lines[lines.index(head) + 1] == f"  {GONE}"
-    assert "unknown  (at least 0.5)" in shown
-    assert "Note" not in shown
+    assert "unknown  (at least 0.5)" in page
+    assert "Note" not in page
 
 
 def test_texts_cannot_command_the_terminal():
     evil = ShownResult(id="\x1b[2Jid", score=0.5, text="a\nb\x1b]0;title\x07\u202ec")
     changed = msgspec.structs.replace(FULL.most_changed[0], old=[evil], q="\x1b[31mred\r\n")
-    shown = render("\x1b[31mtexts", msgspec.structs.replace(FULL, most_changed=[changed]))
-    assert all(one.isprintable() or one == "\n" for one in shown)
+    page = render("\x1b[31mtexts", msgspec.structs.replace(FULL, most_changed=[changed]))
+    assert all(character.isprintable() or character == "\n" for character in page)
 
 
 @pytest.mark.parametrize("text", ["wide \u6f22\u5b57 letters", "e\u0301a", "short", "x" * 50])
