@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from indexing import percentile as indexing_percentile
+from indexing import figures
 from migrations.reembed.verifying import comparison as quality
 
 Vectors = NDArray[np.float32]
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 # The same definitions as in a migration's report.
 ndcg = quality.ndcg
-percentile = indexing_percentile.nearest_rank
+percentile = figures.nearest_rank
 
 
 def cosines(vectors: Vectors, expected: Vectors) -> NDArray[np.float64]:

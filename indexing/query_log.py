@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from indexing import percentile, tasks
+from indexing import figures, tasks
 from storage import query_samples
 
 # Long enough to hold some searches, short enough that a backfill slows down in time.
@@ -57,7 +57,7 @@ class QueryLog:
         recent = [seconds for at, seconds in list(self._times) if at >= since]
         if len(recent) < _MIN_SEARCHES:
             return None
-        return 1e3 * percentile.nearest_rank(recent, 95)
+        return 1e3 * figures.nearest_rank(recent, 95)
 
     async def run(self, engine: AsyncEngine) -> None:
         """Store the sample regularly, until cancelled."""

@@ -20,6 +20,7 @@ from api.settings import Settings
 from embedding import errors as embedding_errors
 from embedding import loading
 from embedding.model_files import description
+from indexing import figures
 from migrations import schema
 from storage import engine as storage_engine
 from storage import errors as storage_errors
@@ -100,7 +101,7 @@ def _check_data_dir(data_dir: Path) -> Finding:
 
 def _check_disk(data_dir: Path) -> Finding:
     free = shutil.disk_usage(_existing(data_dir)).free
-    message = f"{output.size(free)} free for {data_dir}"
+    message = f"{figures.format_bytes(free)} free for {data_dir}"
     if free >= LOW_DISK_BYTES:
         return Finding("ok", "disk", message)
     advice = "free some space, or set VECMARK_DATA_DIR to a larger disk"

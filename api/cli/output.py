@@ -70,14 +70,6 @@ def seconds(value: float) -> str:
 _UNITS = ((100, 1, "s"), (6_000, 60, "min"), (172_800, 3_600, "h"), (float("inf"), 86_400, "d"))
 
 
-def size(count: int) -> str:
-    """`850 kB`, `1.2 GB`: decimal units, as disks are sold."""
-    for unit, length in (("GB", 1e9), ("MB", 1e6)):
-        if count >= length:
-            return f"{_number(count / length)} {unit}"
-    return f"{count / 1e3:,.0f} kB"
-
-
 def span(low: float, likely: float, high: float) -> str:
     """`about 12 min (9 to 16)`."""
     if high < 1:

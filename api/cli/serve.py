@@ -28,8 +28,12 @@ def serve(sample: bool, **flag_values: Any) -> None:
 
 async def _serve(settings: Settings, listening: socket.socket, *, sample: bool) -> None:
     announce = output.start_clock()
-    # Begun first: most of it runs outside Python while the rest of the program is imported.
-    loading = model_loading.begin_loading(model_settings.from_settings(settings))
+    loading = None
+    if settings.database_url is None:
+        # Begun first: most of it runs outside Python while the rest of the program is imported.
+        # Not with a server's database, which may refuse the start within milliseconds: native
+        # threads that are still loading then abort the process (exit code 134 in 2 of 6 runs).
+        loading = model_loading.begin_loading(model_settings.from_settings(settings))
     from api import app  # noqa: PLC0415 - it takes a second, while the model is loading
 
     application = app.create_app(settings, announce=announce, loading=loading)

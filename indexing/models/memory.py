@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from embedding.model_files import description
-from indexing import errors, retries
+from indexing import errors, figures, retries
 from indexing.models.loaded import Loaded, LoadedModels
 from storage import host, spaces
 
@@ -47,13 +47,6 @@ def trim() -> None:
     """Let the C library return what it keeps after a model was closed: 46 of MiniLM's 277 MB."""
     with contextlib.suppress(OSError, AttributeError):  # glibc alone has it
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def format_bytes(count: int) -> str:
-    """Bytes for a person: `1.2 GB`, `340 MB`."""
-    if count >= 1000 * _MEGABYTE:
-        return f"{count / 1000 / _MEGABYTE:,.1f} GB"
-    return f"{count / _MEGABYTE:,.0f} MB"
 
 
 def _parameters(modules: object) -> int:
@@ -131,8 +124,8 @@ class MemoryBudget:
     def _full(self, name: str, needs: int, kept: set[int]) -> errors.NoMemory:
         return errors.NoMemory(
             name,
-            needs=format_bytes(needs),
-            limit=format_bytes(self.limit),
+            needs=figures.format_bytes(needs),
+            limit=figures.format_bytes(self.limit),
             taken=list(self._taken(kept)),
         )
 
@@ -144,4 +137,4 @@ class MemoryBudget:
                 why = "collections need it"
             else:
                 why = "requests use it" if loaded.use.pins else "not enough by itself"
-            yield f"{loaded.name} ({format_bytes(loaded.memory_bytes)}, {why})"
+            yield f"{loaded.name} ({figures.format_bytes(loaded.memory_bytes)}, {why})"

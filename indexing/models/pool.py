@@ -12,8 +12,8 @@ from embedding.errors import EmbeddingError
 from embedding.model import LoadedModel
 from embedding.model_files import description
 from embedding.registry import sources
-from indexing import errors, retries, tasks
-from indexing.models import memory, verification
+from indexing import errors, figures, retries, tasks
+from indexing.models import verification
 from indexing.models.loaded import Loaded, LoadedModels
 from indexing.models.loader import ModelLoader
 from indexing.models.memory import MemoryBudget
@@ -81,8 +81,8 @@ class ModelPool:
         if self.memory_bytes <= self.memory_limit:
             return []
         return [
-            f"models take {memory.format_bytes(self.memory_bytes)}, VECMARK_MODEL_MEMORY is "
-            f"{memory.format_bytes(self.memory_limit)}: the default and those that collections "
+            f"models take {figures.format_bytes(self.memory_bytes)}, VECMARK_MODEL_MEMORY is "
+            f"{figures.format_bytes(self.memory_limit)}: the default and those that collections "
             "need are loaded all the same, others only if there is room"
         ]
 

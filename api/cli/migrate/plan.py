@@ -8,6 +8,7 @@ import click
 from api.cli import flags, output, tables
 from api.cli.migrate import requests, sessions, text
 from api.schemas import migrations as migration_schemas
+from indexing import figures
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -121,16 +122,19 @@ def _disk(disk: migration_schemas.PlannedDisk) -> str:
         ("HNSW", disk.hnsw_bytes),
         ("write-ahead log", disk.wal_bytes),
     )
-    sizes = ", ".join(f"{name} {output.size(count)}" for name, count in parts if count)
+    sizes = ", ".join(f"{name} {figures.format_bytes(count)}" for name, count in parts if count)
     free = "free space unknown"
     if disk.free_bytes is not None:
-        free = f"{output.size(disk.free_bytes)} free"
+        free = f"{figures.format_bytes(disk.free_bytes)} free"
     suffix = ": NOT ENOUGH" if disk.fits is False else ""
-    return f"{output.size(disk.peak_bytes)} at the peak ({sizes}); {free}{suffix}"
+    return f"{figures.format_bytes(disk.peak_bytes)} at the peak ({sizes}); {free}{suffix}"
 
 
 def _memory(memory: migration_schemas.PlannedMemory) -> str:
-    models = f"{output.size(memory.models_bytes)} with the new model"
-    target, limit = output.size(memory.target_bytes), output.size(memory.limit_bytes)
+    models = f"{figures.format_bytes(memory.models_bytes)} with the new model"
+    target, limit = (
+        figures.format_bytes(memory.target_bytes),
+        figures.format_bytes(memory.limit_bytes),
+    )
     suffix = "" if memory.fits else ": NOT ENOUGH"
     return f"{models} ({target}), of {limit} for models{suffix}"

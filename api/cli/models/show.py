@@ -13,6 +13,7 @@ from api.settings import Settings
 from embedding import errors
 from embedding.model_files import description
 from embedding.registry import sources
+from indexing import figures
 
 COLUMNS = ("model", "dimensions", "tokens", "precision", "state", "collections", "space")
 FINGERPRINT_LENGTH = 16
@@ -56,7 +57,7 @@ def show(name: str | None, **flag_values: Any) -> None:
     rows = [
         ("model", model.name),
         ("directory", model.directory),
-        ("disk", output.size(_disk_bytes(model.directory))),
+        ("disk", figures.format_bytes(_disk_bytes(model.directory))),
         ("revision", model.revision or "none"),
         ("space", model.space.fingerprint),
         ("precision", model.space.precision),

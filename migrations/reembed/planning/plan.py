@@ -7,8 +7,7 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from embedding.text.chunking import CHUNKER_VERSION, Chunking
-from indexing import catalog
-from indexing.models import memory
+from indexing import catalog, figures
 from indexing.models.loaded import Loaded
 from indexing.models.pool import ModelPool
 from migrations.reembed.planning import footprint, measurement, model_warnings
@@ -267,15 +266,15 @@ def _warnings(
     warnings = list(model_warnings.model_warnings(subject.target, subject.chunking, measured))
     if disk.fits is False:
         warnings.append(
-            f"the database's disk has {memory.format_bytes(disk.free_bytes or 0)} free, but up to"
-            f" {memory.format_bytes(disk.peak_bytes)} may be needed: the new vectors, their HNSW"
+            f"the database's disk has {figures.format_bytes(disk.free_bytes or 0)} free, but up to"
+            f" {figures.format_bytes(disk.peak_bytes)} may be needed: the new vectors, their HNSW"
             " index and the WAL, while the old index stays"
         )
     if not models.fits:
         warnings.append(
-            f"the target's model needs {memory.format_bytes(models.target_bytes)}, and with the"
+            f"the target's model needs {figures.format_bytes(models.target_bytes)}, and with the"
             " models that collections need this exceeds VECMARK_MODEL_MEMORY"
-            f" ({memory.format_bytes(models.limit_bytes)}):"
+            f" ({figures.format_bytes(models.limit_bytes)}):"
             " raise it, or this machine may run out of memory while both are loaded"
         )
     return warnings

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from embedding.errors import NoTokens, TextFailed
-from indexing import percentile, retries
+from indexing import figures, retries
 from indexing.models.loaded import Loaded
 from migrations.reembed.verifying import report
 from migrations.reembed.verifying.comparison import AT
@@ -85,7 +85,7 @@ class SideResults:
     milliseconds: list[float] = field(default_factory=list)
 
     def latency(self) -> report.Latency:
-        p50, p95 = (percentile.nearest_rank(self.milliseconds, percent) for percent in (50, 95))
+        p50, p95 = (figures.nearest_rank(self.milliseconds, percent) for percent in (50, 95))
         return report.Latency(p50_ms=p50, p95_ms=p95)
 
 

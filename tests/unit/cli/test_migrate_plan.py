@@ -78,14 +78,6 @@ def test_a_span_of_time(low, likely, high, expected):
     assert output.span(low, likely, high) == expected
 
 
-@pytest.mark.parametrize(
-    ("count", "expected"),
-    [(0, "0 kB"), (850_000, "850 kB"), (1_250_000, "1.2 MB"), (12_345_000_000, "12 GB")],
-)
-def test_sizes(count, expected):
-    assert output.size(count) == expected
-
-
 def test_all_is_only_done_when_it_is():
     assert output.share(9_999, 10_000) == "99 %"
     assert output.share(10_000, 10_000) == "100 %"
