@@ -16,6 +16,7 @@ COPY README.md ./
 COPY api api
 COPY embedding embedding
 COPY indexing indexing
+COPY host host
 COPY migrations migrations
 COPY storage storage
 COPY examples examples

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.settings import Settings
-from embedding.encoders import devices
 from embedding.text.chunking import Chunking
+from host import cpu
 from indexing.catalog import Catalog, Collection
 from indexing.documents.backlog import Backlog
 from indexing.documents.indexer import Indexer
@@ -140,7 +140,7 @@ def _worker_tasks(service: Service) -> list[Coroutine[Any, Any, None]]:
         service.engine,
         service.models,
         target_recall=settings.target_recall,
-        workers=max(0, devices.cpu_count() - 1),
+        workers=max(0, cpu.count() - 1),
     )
     keeper = HnswKeeper(service.engine, builder, service.indexer, min_rows=settings.hnsw_min_rows)
     worker = MigrationWorker(

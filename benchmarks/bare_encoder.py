@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from benchmarks import child_process, metrics
 from embedding import loading, model
-from embedding.encoders import devices, encoder
+from embedding.encoders import encoder
 from embedding.model_files import description
 from embedding.registry import sources
 from embedding.text import chunking
+from host import cpu
 
 BATCH_ROWS = (8, 16, 32)
 WARM_TEXTS = 128
@@ -111,7 +112,7 @@ def encode(
     options = chunking.Chunking(strategy)
     parts = [texts[start : start + PART] for start in range(0, len(texts), PART)]
     started, used = time.perf_counter(), time.process_time()
-    with concurrent.futures.ThreadPoolExecutor(devices.cpu_count()) as threads:
+    with concurrent.futures.ThreadPoolExecutor(cpu.count()) as threads:
         prepared = list(threads.map(lambda part: loaded.prepare_blocking(part, options), parts))
     tokenized = time.perf_counter()
     rows = [

@@ -9,6 +9,7 @@ import psycopg
 
 from benchmarks import service
 from embedding.encoders import devices
+from host import cpu
 
 LIBRARIES = ("openvino", "tokenizers", "torch", "sentence-transformers", "litestar", "psycopg")
 
@@ -22,7 +23,7 @@ def describe(running: service.RunningService) -> str:
     native = "bf16 in hardware" if devices.has_bf16() else "no bf16 in hardware"
     return "\n".join(
         [
-            f"machine    {_cpu_name()}, {devices.cpu_count()} CPUs, {devices.cpu_kind()}, "
+            f"machine    {_cpu_name()}, {cpu.count()} CPUs, {devices.cpu_kind()}, "
             f"{native}; load {load}",
             f"model      {default['id']}, {default['dimensions']} dimensions, at most "
             f"{default['max_tokens']} tokens, {default['backend']} (canaries: "

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from embedding import errors
 from embedding.canaries import check as canary_check
-from embedding.encoders import devices
 from embedding.encoders import encoder as encoding
 from embedding.encoders.encoder import Encoded
 from embedding.model_files import description, prompts
@@ -21,6 +20,7 @@ from embedding.scheduling import executor
 from embedding.scheduling.queue import Urgency
 from embedding.text import chunking, reader
 from embedding.text import tokenizer as text_tokenizer
+from host import cpu
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -72,7 +72,7 @@ class LoadedModel:
         self._check = check
         self._reader = reader.Reader(model, tokenizer)
         self._text_threads = concurrent.futures.ThreadPoolExecutor(
-            max(1, devices.cpu_count() // 2), "tokenize"
+            max(1, cpu.count() // 2), "tokenize"
         )
         self._executor = executor.Executor(
             encoder,

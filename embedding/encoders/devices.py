@@ -36,13 +36,6 @@ def has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return not _flags(cpuinfo).isdisjoint(NATIVE_BF16)
 
 
-def cpu_count() -> int:
-    """CPUs that this process may use: its affinity counts, not the machine's size."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def lower_priority() -> None:
     """Let the calling thread, and those it starts, run only when nothing else needs the CPU.
 

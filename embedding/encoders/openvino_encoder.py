@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from embedding import errors
 from embedding.encoders import devices, encoder
+from host import cpu
 
 MODEL = "model.xml"
 QUERY_STEP = 8  # a query is encoded alone, so padding costs it more than a batch
@@ -23,7 +24,7 @@ class OpenVINOEncoder:
 
     def __init__(self, folder: Path, *, dtype: str, limit: int | None) -> None:
         self.dtype = dtype
-        self.parallel_batches = devices.cpu_count()
+        self.parallel_batches = cpu.count()
         # On 2 CPUs 8 rows are as fast as 16 (1.0 to 1.05 times), and the last batches end sooner.
         self.batch_rows = 8
         self.batch_tokens = 8 * 256
@@ -41,7 +42,7 @@ class OpenVINOEncoder:
                 "NUM_STREAMS": "1",
                 # On 2 CPUs one thread is as fast as two if nothing else runs (3.0 ms), and beside
                 # bulk it waits for one CPU only. Not pinned: it takes whichever CPU is free.
-                "INFERENCE_NUM_THREADS": str(max(1, min(4, devices.cpu_count() // 2))),
+                "INFERENCE_NUM_THREADS": str(max(1, min(4, cpu.count() // 2))),
                 "ENABLE_CPU_PINNING": "NO",
             },
         )
@@ -125,7 +126,7 @@ def _bulk_requests(
                     "PERFORMANCE_HINT": "THROUGHPUT",
                     "INFERENCE_PRECISION_HINT": dtype,
                     "NUM_STREAMS": str(count),
-                    "INFERENCE_NUM_THREADS": str(devices.cpu_count()),
+                    "INFERENCE_NUM_THREADS": str(cpu.count()),
                 },
             )
             for _ in range(count):

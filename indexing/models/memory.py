@@ -11,9 +11,10 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from embedding.model_files import description
+from host import memory as host_memory
 from indexing import errors, figures, retries
 from indexing.models.loaded import Loaded, LoadedModels
-from storage import host, spaces
+from storage import spaces
 
 log = structlog.get_logger()
 
@@ -71,7 +72,7 @@ class MemoryBudget:
     def __init__(self, engine: AsyncEngine, loaded: LoadedModels, limit: int | None) -> None:
         self._engine = engine
         self._loaded = loaded
-        self.limit = int(host.available_memory() * SHARE) if limit is None else limit
+        self.limit = int(host_memory.available() * SHARE) if limit is None else limit
         # New live indexes, which a query that started earlier may have missed.
         self._announced: set[int] = set()
 

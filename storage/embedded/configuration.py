@@ -1,9 +1,10 @@
 """PostgreSQL's settings for this machine, as the file that postgresql.conf includes."""
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+
+from host import cpu
 
 PORT = 5432  # only part of the socket's name: nothing listens on the network
 _MIB = 1 << 20
@@ -22,7 +23,7 @@ def settings(socket_dir: Path, *, memory: int, overrides: Mapping[str, str]) -> 
         "shared_buffers": _megabytes(max(64 * _MIB, min(256 * _MIB, memory // 16))),
         # HNSW builds are many times faster in memory: 120,000 x 384 halfvec needs about 250 MB.
         "maintenance_work_mem": _megabytes(build_memory),
-        "max_parallel_maintenance_workers": str(max(1, min(4, os.cpu_count() or 1))),
+        "max_parallel_maintenance_workers": str(max(1, min(4, cpu.count()))),
         "dynamic_shared_memory_type": _dynamic_shared_memory(build_memory),
         "random_page_cost": "1.1",
         "jit": "off",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from storage import host
+from host import memory
 from storage.embedded import accounts, children, configuration, errors, layout, postmaster, programs
 
 Report = Callable[[str], None]
@@ -111,7 +111,7 @@ def _configure(
     socket_dir: Path,
     overrides: Mapping[str, str],
 ) -> None:
-    values = configuration.settings(socket_dir, memory=host.available_memory(), overrides=overrides)
+    values = configuration.settings(socket_dir, memory=memory.available(), overrides=overrides)
     layout.write(place.cluster / "vecmark.conf", configuration.render(values), account)
 
 

@@ -16,7 +16,7 @@ import pytest
 from tests import databases
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ["api", "embedding", "indexing", "migrations", "storage"]
+PACKAGES = ["api", "embedding", "host", "indexing", "migrations", "storage"]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MAP = ROOT / "docs/architecture.md"
 PAGES = (MAP, ROOT / "CONTRIBUTING.md")
-PACKAGES = ("api", "embedding", "indexing", "migrations", "storage")
+PACKAGES = ("api", "embedding", "host", "indexing", "migrations", "storage")
 # In backticks, with a slash: a path of the repository.
 PATH = re.compile(r"`([a-z_]+/[\w./-]*)`")
 

@@ -1,4 +1,4 @@
-"""The machine that this process runs on: how much of its memory the process may use."""
+"""The memory that this process may use."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 
 
-def available_memory(
+def available(
     membership: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
 ) -> int:
     """Bytes that this process may use: the physical memory, or less if a cgroup limits it.

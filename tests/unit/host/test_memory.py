@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from storage import host
+from host import memory
 
 MACHINE = psutil.virtual_memory().total
 # What cgroup v1 shows for "no limit": the largest multiple of a page below 2^63.
@@ -25,7 +25,7 @@ def available(root: Path, membership: str, limits: Mapping[str, object]) -> int:
     for path, limit in limits.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(f"{limit}\n")
-    return host.available_memory(file, root)
+    return memory.available(file, root)
 
 
 def test_the_lowest_limit_on_the_way_up_counts(root: Path) -> None:
@@ -75,4 +75,4 @@ def test_without_a_limit_it_is_the_machines(
 
 
 def test_without_cgroups_it_is_the_machines(root: Path) -> None:
-    assert host.available_memory(root / "missing", root) == MACHINE
+    assert memory.available(root / "missing", root) == MACHINE
