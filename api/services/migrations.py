@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import re
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 from uuid import UUID
 
@@ -270,10 +270,6 @@ async def _describe(
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
-
-
-def _verdict(stored: Mapping[str, object] | None) -> report_schemas.Verdict | None:
-    return None if stored is None else report_schemas.verdict(Report.from_stored(stored).verdict)
 
 
 def _side(service: Service, side: reembed.IndexSummary) -> schemas.MigrationSide:
