@@ -191,12 +191,15 @@ def _bytes(raw: str, origin: str) -> int:
 
 
 def _convert(values: dict[str, object], origin: dict[str, str]) -> Settings:
-    known = {name: value for name, value in values.items() if value is not None}
-    if isinstance(size := known.get("model_memory"), str):
-        known["model_memory"] = _bytes(size, origin["model_memory"])
+    overrides = {name: value for name, value in values.items() if value is not None}
+    if isinstance(size := overrides.get("model_memory"), str):
+        overrides["model_memory"] = _bytes(size, origin["model_memory"])
     try:
         settings = msgspec.convert(
-            known, Settings, strict=False, dec_hook=lambda kind, raw: kind(Path(raw).expanduser())
+            overrides,
+            Settings,
+            strict=False,
+            dec_hook=lambda kind, raw: kind(Path(raw).expanduser()),
         )
     except msgspec.ValidationError as error:
         path, reason = validation.split(str(error))

@@ -99,7 +99,7 @@ def begin_loading(
 
     def load_default() -> model_runtime.LoadedModel:
         source = settings.source(settings.default)
-        options = settings.options.over(source.options)
+        options = settings.options.with_defaults(source.options)
         return load_with(settings, sources.descriptions.get(source, options))
 
     return on_thread(load_default)

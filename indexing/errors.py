@@ -53,13 +53,13 @@ class LoadRefused(IndexingError):
 
 
 class NoMemory(IndexingError):
-    """No loaded model can be unloaded for `name`; `taken` describes the loaded ones."""
+    """No loaded model can be unloaded for `name`; `loaded` describes the loaded ones."""
 
-    def __init__(self, name: str, *, needs: str, limit: str, taken: Sequence[str]) -> None:
+    def __init__(self, name: str, *, needs: str, limit: str, loaded: Sequence[str]) -> None:
         super().__init__(
             f"not enough memory for the model {name}: it needs about {needs}, all models together "
             f"may take {limit}, and none of the loaded ones can be unloaded now "
-            f"({', '.join(taken) or 'none is loaded'}). Raise "
+            f"({', '.join(loaded) or 'none is loaded'}). Raise "
             "VECMARK_MODEL_MEMORY, or delete collections that keep a model loaded"
         )
 

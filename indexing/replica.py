@@ -83,7 +83,7 @@ class Replica:
 
     async def heartbeat(self) -> None:
         """Register, or stay registered."""
-        begun = time.monotonic()
+        started = time.monotonic()
         space_ids = sorted({loaded.space_id for loaded in self._models.loaded})
         facts = {**self.facts, "query_p95_ms": self._query_log.p95_ms()}
         row = replicas.ReplicaRow(self._id, self.name, self._serves, space_ids, facts)
@@ -94,5 +94,5 @@ class Replica:
         self.lacking = served - set(space_ids)
         if self.lacking:
             self._models.wake()
-        self._until = begun + _TTL_S - _MARGIN_S
+        self._until = started + _TTL_S - _MARGIN_S
         self._renewed.set()

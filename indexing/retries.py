@@ -77,8 +77,8 @@ async def read(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[
     start again if it is interrupted.
     """
 
-    async def once() -> T:
+    async def attempt() -> T:
         async with engine.connect() as conn:
             return await work(conn)
 
-    return await writing(once)
+    return await writing(attempt)

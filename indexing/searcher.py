@@ -120,7 +120,7 @@ class Searcher:
 
     async def _encode(self, collection: Collection, text: str) -> Encoded:
         active = collection.active
-        with self._models.held(active) as loaded:
+        with self._models.for_index(active) as loaded:
             encoded = await loaded.model.encode_query(text)
         if loaded.space_of(encoded) != active.space_id:
             raise IndexChanged(active.table)

@@ -79,9 +79,9 @@ def check(url: str) -> None:
 
 
 def _state(connection: Connection) -> SchemaState:
-    known = connection.execute(text("SELECT to_regclass('alembic_version') IS NOT NULL"))
+    has_table = connection.execute(text("SELECT to_regclass('alembic_version') IS NOT NULL"))
     current = None
-    if known.scalar_one():
+    if has_table.scalar_one():
         rows = connection.execute(text("SELECT version_num FROM alembic_version"))
         current = rows.scalar_one_or_none()
     connection.commit()

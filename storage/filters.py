@@ -103,16 +103,16 @@ def _operation(
     if operator in {"$in", "$nin"}:
         if not isinstance(operand, Sequence) or isinstance(operand, str):
             raise errors.FilterInvalid(where, "must be a list of values")
-        among = func.coalesce(stored.in_([_json(value) for value in operand]), no_match)
-        return among if operator == "$in" else not_(among)
+        is_in = func.coalesce(stored.in_([_json(value) for value in operand]), no_match)
+        return is_in if operator == "$in" else not_(is_in)
     if operator == "$exists":
         if not isinstance(operand, bool):
             raise errors.FilterInvalid(where, "must be true or false")
         return stored.is_not(None) if operand else stored.is_(None)
     if operator in _COMPARE:
         return _comparison(stored, operator, operand, where)
-    known = "$eq, $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists"
-    raise errors.FilterInvalid(where, f"unknown operator; use one of {known}")
+    operators = "$eq, $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists"
+    raise errors.FilterInvalid(where, f"unknown operator; use one of {operators}")
 
 
 def _comparison(

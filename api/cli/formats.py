@@ -49,7 +49,7 @@ def find(path: Path) -> list[Path]:
         raise errors.Failure(f"{path}: no such file or directory")
     if path.suffix.lower() not in SUFFIXES:
         kinds = ", ".join(sorted(SUFFIXES))
-        raise errors.Failure(f"{path}: unknown file type; known: {kinds} (or - for JSON Lines)")
+        raise errors.Failure(f"{path}: unknown file type; use one of {kinds} (or - for JSON Lines)")
     return [path]
 
 

@@ -68,8 +68,12 @@ def main() -> None:
 def _to_click(error: Exception) -> click.ClickException:
     if isinstance(error, click.ClickException):
         return error
-    known = (embedding_errors.EmbeddingError, storage_errors.StorageError, settings.SettingsError)
-    if isinstance(error, known):
+    expected = (
+        embedding_errors.EmbeddingError,
+        storage_errors.StorageError,
+        settings.SettingsError,
+    )
+    if isinstance(error, expected):
         return errors.Failure(str(error))
     if isinstance(error, OSError):
         return errors.Failure(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))

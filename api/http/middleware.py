@@ -38,9 +38,9 @@ async def refuse_unknown_parameters(request: Request[Any, Any, Any]) -> None:
     """Litestar's `before_request`. Raises Invalid naming the query parameter."""
     if not request.query_params or not request.url.path.startswith(_STRICT):
         return
-    known = _query_parameters(request.route_handler)
+    allowed = _query_parameters(request.route_handler)
     for name in request.query_params:
-        if name not in known:
+        if name not in allowed:
             raise problems.Invalid(name, "unknown query parameter; /docs lists those of this route")
 
 

@@ -125,8 +125,8 @@ def describe(error: Exception) -> Problem:
             return build(422, "validation", str(error), FieldError(error.field, error.reason))
         case HTTPException():
             return _of_http(error)
-    known = next(((status, slug) for kind, status, slug in _TABLE if isinstance(error, kind)), None)
-    return _of_database(error) if known is None else build(*known, str(error))
+    entry = next(((status, slug) for kind, status, slug in _TABLE if isinstance(error, kind)), None)
+    return _of_database(error) if entry is None else build(*entry, str(error))
 
 
 def _of_database(error: Exception) -> Problem:

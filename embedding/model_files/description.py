@@ -27,7 +27,7 @@ class ModelOptions:
     dimensions: int | None = None
     precision: str = "float"
 
-    def over(self, added: "ModelOptions | None") -> "ModelOptions":
+    def with_defaults(self, added: "ModelOptions | None") -> "ModelOptions":
         """These options, and for those not set, the ones that the model was added with."""
         if added is None:
             return self
@@ -79,7 +79,7 @@ def describe(
     dimensions, rest = _read_rest(directory, steps, first.dimensions)
     steps = (first.module, *steps[1:])
     space = _float_space(
-        first, rest, dimensions, prompt=model_prompts.document.text, kept=options.dimensions
+        first, rest, dimensions, prompt=model_prompts.document.text, requested=options.dimensions
     )
     int8 = None
     if options.precision == "int8":
@@ -201,10 +201,10 @@ def _float_space(
     dimensions: int,
     *,
     prompt: str,
-    kept: int | None,
+    requested: int | None,
 ) -> model_space.Space:
-    """The space in float; `kept`: the requested dimensions, None for all."""
-    kept = dimensions if kept is None else kept
+    """The space in float; `requested`: dimensions, None for all."""
+    kept = dimensions if requested is None else requested
     if not 1 <= kept <= dimensions:
         raise errors.DimensionsRefused(
             f"{kept} dimensions were requested, but the model has {dimensions}"

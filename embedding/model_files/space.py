@@ -27,8 +27,8 @@ class Space:
     def truncated(self, dimensions: int) -> "Space":
         """The space of the same vectors, cut to their first `dimensions` and normalised again."""
         entry = self.manifest["dimensions"]
-        kept = {**entry, "kept": dimensions} if isinstance(entry, Mapping) else dimensions
-        manifest = {**self.manifest, "dimensions": kept}
+        reduced = {**entry, "kept": dimensions} if isinstance(entry, Mapping) else dimensions
+        manifest = {**self.manifest, "dimensions": reduced}
         return replace(
             self,
             fingerprint=fingerprint(manifest),

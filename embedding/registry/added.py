@@ -62,11 +62,11 @@ def add(request: AddModel, models_dir: Path) -> Added:
         model = description.describe(
             name, part, revision=revision, options=_in_float(request.options)
         )
-        existing = sources.find_added(name, models_dir)
-        if existing is not None:
-            known = sources.descriptions.get(existing)
-            _require_same(known, model, request)
-            return Added(known, new=False)
+        source = sources.find_added(name, models_dir)
+        if source is not None:
+            existing = sources.descriptions.get(source)
+            _require_same(existing, model, request)
+            return Added(existing, new=False)
         _finish(model, request, part)
         record = sources.AddedRecord(name, request.source, request.options, revision)
         hub.publish(part, models_dir / name, dataclasses.asdict(record), sources.ADDED_RECORD)
@@ -144,29 +144,31 @@ def _finish(model: description.ModelDescription, request: AddModel, part: Path) 
 
 
 def _require_same(
-    known: description.ModelDescription, model: description.ModelDescription, request: AddModel
+    existing: description.ModelDescription, model: description.ModelDescription, request: AddModel
 ) -> None:
     """Raises ModelRefused if what has the name already is not what would be added."""
-    in_float = description.describe(known.name, known.directory, options=_in_float(known.options))
+    in_float = description.describe(
+        existing.name, existing.directory, options=_in_float(existing.options)
+    )
     is_same = (
         in_float.space.fingerprint == model.space.fingerprint
         and in_float.query_prompt.text == model.query_prompt.text
-        and known.options == request.options
-        and (known.int8 is None or _is_same_graph(known.int8, model, request))
+        and existing.options == request.options
+        and (existing.int8 is None or _is_same_graph(existing.int8, model, request))
     )
     if not is_same:
         raise errors.ModelRefused(
-            f"{known.name} already exists with other content or options; remove it first"
-            f" (`vecmark models remove {known.name}`), or choose another name with --name"
+            f"{existing.name} already exists with other content or options; remove it first"
+            f" (`vecmark models remove {existing.name}`), or choose another name with --name"
         )
 
 
 def _is_same_graph(
-    known: int8_graph.Int8Graph, model: description.ModelDescription, request: AddModel
+    existing: int8_graph.Int8Graph, model: description.ModelDescription, request: AddModel
 ) -> bool:
     if request.calibration is not None:
-        return quantization.calibration_digest(request.calibration) == known.calibration
-    return int8_graph.read(model.directory, of=model.space.fingerprint).sha256 == known.sha256
+        return quantization.calibration_digest(request.calibration) == existing.calibration
+    return int8_graph.read(model.directory, of=model.space.fingerprint).sha256 == existing.sha256
 
 
 def _require_added(name: str, models_dir: Path) -> sources.ModelSource:

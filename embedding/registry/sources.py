@@ -71,7 +71,7 @@ def resolve(name: str, *, roots: Sequence[Path], models_dir: Path) -> ModelSourc
     added = find_added(name, models_dir)
     if added is not None:
         return added
-    rooted = _under(name, roots)
+    rooted = _find_under_roots(name, roots)
     if rooted is not None:
         return ModelSource(name, rooted)
     match = HUB_ID.fullmatch(name)
@@ -166,7 +166,7 @@ class Descriptions:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[
+        self._cache: dict[
             tuple[ModelSource, description.ModelOptions], tuple[Stamp, description.ModelDescription]
         ] = {}
 
@@ -175,13 +175,13 @@ class Descriptions:
     ) -> description.ModelDescription:
         key = (source, options or source.options or description.ModelOptions())
         stamp = stamp_of(source.directory)
-        kept = self._kept.get(key)
-        if kept is not None and kept[0] == stamp:
-            return kept[1]
+        cached = self._cache.get(key)
+        if cached is not None and cached[0] == stamp:
+            return cached[1]
         model = description.describe(
             source.name, source.directory, revision=source.revision, options=key[1]
         )
-        self._kept[key] = (stamp, model)
+        self._cache[key] = (stamp, model)
         return model
 
 
@@ -201,7 +201,7 @@ def _is_path(name: str) -> bool:
     return name in (".", "..") or name.startswith(("./", "../", "~")) or Path(name).is_absolute()
 
 
-def _under(name: str, roots: Sequence[Path]) -> Path | None:
+def _find_under_roots(name: str, roots: Sequence[Path]) -> Path | None:
     """The directory of this name under a root; never one outside it."""
     for root in (path.resolve() for path in roots):
         directory = (root / name).resolve()

@@ -116,8 +116,8 @@ class Reader:
     def _truncate(self, row: Sequence[int]) -> list[int]:
         """As a text is truncated: the special tokens at the end stay."""
         suffix = self._tokenizer.suffix
-        kept = (self._tokenizer.limit or len(row)) - len(suffix)
-        return [*row[:kept], *suffix]
+        room = (self._tokenizer.limit or len(row)) - len(suffix)
+        return [*row[:room], *suffix]
 
     def pooled_from(self, prompt: str) -> int:
         """How many tokens at the start pooling leaves out."""

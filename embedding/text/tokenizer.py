@@ -152,10 +152,10 @@ class Tokenizer:
 
     def _is_final(self, encoding: tokenizers.Encoding, chars: int, limit: int) -> bool:
         """Whether no text after this part of it can change the tokens that are kept."""
-        kept = limit - len(self.prefix) - len(self.suffix)
+        room = limit - len(self.prefix) - len(self.suffix)
         offsets = encoding.offsets[len(self.prefix) :]
         return (
-            len(offsets) > kept + len(self.suffix) and offsets[kept][1] < chars - PIECE_CHARS // 8
+            len(offsets) > room + len(self.suffix) and offsets[room][1] < chars - PIECE_CHARS // 8
         )
 
     def _truncate(
@@ -165,9 +165,9 @@ class Tokenizer:
         if len(ids) <= limit:
             content = self._count_content(encoding, len(ids), prompt)
             return Beginning(Tokens(ids, content, self._count_unknown(ids)), False, chars)
-        kept = max(0, limit - len(self.suffix))
-        ends = [end - len(prompt) for _, end in encoding.offsets[len(self.prefix) : kept]]
-        ids = np.concatenate([ids[:kept], np.array(self.suffix, dtype=np.int32)])
+        room = max(0, limit - len(self.suffix))
+        ends = [end - len(prompt) for _, end in encoding.offsets[len(self.prefix) : room]]
+        ids = np.concatenate([ids[:room], np.array(self.suffix, dtype=np.int32)])
         content = sum(end > 0 for end in ends)
         return Beginning(Tokens(ids, content, self._count_unknown(ids)), True, max(0, *ends, 0))
 

@@ -46,7 +46,7 @@ def _source(settings: ModelSettings, name: str) -> ModelSource:
     if name != settings.default:
         return source
     # The default's own options belong to it, also when it is named.
-    return dataclasses.replace(source, options=settings.options.over(source.options))
+    return dataclasses.replace(source, options=settings.options.with_defaults(source.options))
 
 
 def _merged(models: Iterable[ModelSource]) -> list[Candidate]:
@@ -59,10 +59,10 @@ def _merged(models: Iterable[ModelSource]) -> list[Candidate]:
         except EmbeddingError as error:
             by_space[name] = Candidate(name, problem=str(error))
             continue
-        known = by_space.get(described.space.fingerprint)
-        if known is None:
+        candidate = by_space.get(described.space.fingerprint)
+        if candidate is None:
             by_space[described.space.fingerprint] = Candidate(name, described)
-        elif name not in (known.name, *known.also):
-            renamed = dataclasses.replace(known, also=(*known.also, name))
+        elif name not in (candidate.name, *candidate.also):
+            renamed = dataclasses.replace(candidate, also=(*candidate.also, name))
             by_space[described.space.fingerprint] = renamed
     return list(by_space.values())

@@ -98,8 +98,8 @@ async def _tried(
 
 
 def _agree(match: Match, cosines: NDArray[np.float64]) -> bool:
-    known = cosines[~np.isnan(cosines)]
-    return len(known) > 0 and float((known >= match.bounds.least_cosine).mean()) >= _EXPLAINED
+    computed = cosines[~np.isnan(cosines)]
+    return len(computed) > 0 and float((computed >= match.bounds.least_cosine).mean()) >= _EXPLAINED
 
 
 def _longer_limit(model: LoadedModel, match: Match) -> str:

@@ -110,13 +110,13 @@ async def _begin(
         ) from error
 
 
-async def _finish(conn: AsyncConnection, half: StagedCollection, target: Target) -> None:
+async def _finish(conn: AsyncConnection, staged: StagedCollection, target: Target) -> None:
     try:
-        await staging.finish(conn, half, target.evidence)
+        await staging.finish(conn, staged, target.evidence)
         await conn.commit()
     except IntegrityError as error:
         raise errors.AdoptionRefused(
-            f"a collection {half.name} was created meanwhile; delete it or choose another name"
+            f"a collection {staged.name} was created meanwhile; delete it or choose another name"
         ) from error
 
 
@@ -128,14 +128,14 @@ async def _clear(engine: AsyncEngine, name: str) -> None:
     try:
         async with engine.begin() as conn:
             abandoned = await staging.clear(conn, name)
-        for half in abandoned:
+        for staged in abandoned:
             async with engine.begin() as conn:
-                await vector_tables.drop(conn, half.index_id)
-                await indexes.remove(conn, half.index_id)
+                await vector_tables.drop(conn, staged.index_id)
+                await indexes.remove(conn, staged.index_id)
             swept = _ROWS_PER_SWEEP
             while swept == _ROWS_PER_SWEEP:
                 async with engine.begin() as conn:
-                    swept = await staging.sweep(conn, half, _ROWS_PER_SWEEP)
+                    swept = await staging.sweep(conn, staged, _ROWS_PER_SWEEP)
     except database.FAILURES as error:
         log.warning("half_made_collection_left", collection=name, reason=type(error).__name__)
 

@@ -129,7 +129,7 @@ class Backlog:
     async def _work(self, index: IndexRow, claims: Sequence[Claim], urgency: Urgency) -> int:
         """Encode and write the claims, batch by batch; returns the number of chunks."""
         count = 0
-        with self._models.held(index) as loaded:
+        with self._models.for_index(index) as loaded:
             texts = [claim.text for claim in claims]
             cut = await loaded.model.prepare(texts, catalog.chunking_of(index))
             for batch in text_vectors.batches(list(zip(claims, cut, strict=True))):

@@ -96,7 +96,7 @@ class Batch:
             if not new:
                 continue
             texts = [document.text for document in new]
-            with self._models.held(index) as loaded:
+            with self._models.for_index(index) as loaded:
                 results = await embed_texts(loaded, texts, catalog.chunking_of(index))
             for document, result in zip(new, results, strict=True):
                 self._results[index.id, document.text_hash] = result

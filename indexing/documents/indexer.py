@@ -71,7 +71,7 @@ class Indexer:
         """Raises Overloaded if the collection's encoder takes no more texts at the moment."""
         active = (await self._catalog.find(name)).active
         if self._models.has(active.space_id):
-            with self._models.held(active) as loaded:
+            with self._models.for_index(active) as loaded:
                 loaded.model.require_room()
 
     async def remove(self, name: str, document_id: str) -> None:

@@ -100,7 +100,7 @@ class HnswBuilder:
 
     async def _encode(self, index: IndexRow, texts: list[str]) -> list[NDArray[np.float32]]:
         encoded = []
-        with self._models.held(index) as loaded:
+        with self._models.for_index(index) as loaded:
             for query in texts:
                 work = functools.partial(loaded.model.encode_query, query)
                 with contextlib.suppress(NoTokens, TextFailed):

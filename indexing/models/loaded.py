@@ -95,7 +95,7 @@ class LoadedModels:
         ]
 
     def holds(self, loaded: Loaded) -> bool:
-        return any(known.model is loaded.model for known in self) or self.is_default(loaded)
+        return any(other.model is loaded.model for other in self) or self.is_default(loaded)
 
     def is_default(self, loaded: Loaded) -> bool:
         return self.default is not None and self.default.model is loaded.model
@@ -108,19 +108,19 @@ class LoadedModels:
         self._by_space[loaded.space_id] = loaded
 
     def remove(self, loaded: Loaded) -> None:
-        for key, known in list(self._by_space.items()):
-            if known.model is loaded.model:
+        for key, other in list(self._by_space.items()):
+            if other.model is loaded.model:
                 del self._by_space[key]
         if self.is_default(loaded):
             self.default = None
 
     def replace(self, loaded: Loaded, **changes: Any) -> Loaded | None:
         """Change the record of this model; None if it was unloaded meanwhile."""
-        known = next((known for known in self if known.model is loaded.model), None)
-        if known is None:
+        record = next((other for other in self if other.model is loaded.model), None)
+        if record is None:
             return None
-        changed = dataclasses.replace(known, **changes)
-        del self._by_space[known.space_id]
+        changed = dataclasses.replace(record, **changes)
+        del self._by_space[record.space_id]
         self._by_space.setdefault(changed.space_id, changed)
         if self.is_default(loaded):
             self.default = changed

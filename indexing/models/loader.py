@@ -127,17 +127,17 @@ class ModelLoader:
         """One at a time: what each takes is measured, and leaves the next so much less room."""
         fingerprint = described.space.fingerprint
         async with self._loading:
-            known = self._loaded.by_fingerprint(fingerprint)
-            if known is not None:
-                return known
+            existing = self._loaded.by_fingerprint(fingerprint)
+            if existing is not None:
+                return existing
             if fingerprint in self._refused:
                 raise errors.LoadRefused(self._refused[fingerprint])
             await self._make_room(described, on_demand=on_demand)
             before = memory.resident()
             loaded = await self._take(await self.open(described), options)
-            taken = memory.resident() - before
-            loaded.use.memory_bytes = max(loaded.memory_bytes, taken)
-            log.info("model_loaded", model=loaded.name, bytes=loaded.memory_bytes, grown_by=taken)
+            growth = memory.resident() - before
+            loaded.use.memory_bytes = max(loaded.memory_bytes, growth)
+            log.info("model_loaded", model=loaded.name, bytes=loaded.memory_bytes, grown_by=growth)
             if on_demand:
                 with self._loaded.pinned(loaded), contextlib.suppress(errors.NoMemory):
                     # It may have taken more than was estimated.

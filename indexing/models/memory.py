@@ -84,36 +84,36 @@ class MemoryBudget:
         """Unload models until `needs` bytes are free for `name`. Raises NoMemory, Busy."""
         deadline = time.monotonic() + patience_s
         while (excess := self._loaded.memory_bytes + needs - self.limit) > 0:
-            kept = await self._kept()
-            movable = [loaded for loaded in self._loaded if not self._stays(loaded, kept)]
-            if sum(loaded.memory_bytes for loaded in movable) < excess:
-                raise self._full(name, needs, kept)
-            free = [loaded for loaded in movable if not loaded.use.pins]
+            needed = await self._needed_spaces()
+            unloadable = [loaded for loaded in self._loaded if not self._must_stay(loaded, needed)]
+            if sum(loaded.memory_bytes for loaded in unloadable) < excess:
+                raise self._no_memory(name, needs, needed)
+            free = [loaded for loaded in unloadable if not loaded.use.pins]
             if free:
                 await self._unload(min(free, key=lambda loaded: loaded.last_used), name)
             else:
-                names = [loaded.name for loaded in movable]
+                names = [loaded.name for loaded in unloadable]
                 log.info("load_waits", model=name, for_requests_of=names)
                 try:
                     async with asyncio.timeout(deadline - time.monotonic()):
                         await self._loaded.unpinned()
                 except TimeoutError:
-                    raise self._full(name, needs, kept) from None
+                    raise self._no_memory(name, needs, needed) from None
 
-    async def _kept(self) -> set[int]:
+    async def _needed_spaces(self) -> set[int]:
         """Spaces that live indexes need."""
-        known = frozenset(self._announced)
-        kept = {*await retries.reading(self._in_use), *self._announced}
+        announced = frozenset(self._announced)
+        needed = {*await retries.reading(self._in_use), *self._announced}
         # What was announced before the query is part of its result from now on.
-        self._announced -= known
-        return kept
+        self._announced -= announced
+        return needed
 
     async def _in_use(self) -> list[int]:
         async with self._engine.connect() as conn:
             return list(await spaces.in_use(conn))
 
-    def _stays(self, loaded: Loaded, kept: set[int]) -> bool:
-        return loaded.space_id in kept or self._loaded.is_default(loaded)
+    def _must_stay(self, loaded: Loaded, needed: set[int]) -> bool:
+        return loaded.space_id in needed or self._loaded.is_default(loaded)
 
     async def _unload(self, loaded: Loaded, name: str) -> None:
         self._loaded.remove(loaded)
@@ -122,19 +122,19 @@ class MemoryBudget:
             "model_unloaded", model=loaded.name, bytes=loaded.memory_bytes, to_make_room_for=name
         )
 
-    def _full(self, name: str, needs: int, kept: set[int]) -> errors.NoMemory:
+    def _no_memory(self, name: str, needs: int, needed: set[int]) -> errors.NoMemory:
         return errors.NoMemory(
             name,
             needs=figures.format_bytes(needs),
             limit=figures.format_bytes(self.limit),
-            taken=list(self._taken(kept)),
+            loaded=list(self._describe_loaded(needed)),
         )
 
-    def _taken(self, kept: set[int]) -> Iterator[str]:
+    def _describe_loaded(self, needed: set[int]) -> Iterator[str]:
         for loaded in self._loaded:
             if self._loaded.is_default(loaded):
                 why = "the default"
-            elif loaded.space_id in kept:
+            elif loaded.space_id in needed:
                 why = "collections need it"
             else:
                 why = "requests use it" if loaded.use.pins else "not enough by itself"

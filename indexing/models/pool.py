@@ -62,7 +62,7 @@ class ModelPool:
 
     @property
     def memory_bytes(self) -> int:
-        """What the loaded models take."""
+        """The memory of all loaded models."""
         return self._loaded.memory_bytes
 
     @property
@@ -77,20 +77,20 @@ class ModelPool:
 
     @property
     def warnings(self) -> list[str]:
-        """What a person should know beside `problems`."""
+        """Warnings for people, besides `problems`."""
         if self.memory_bytes <= self.memory_limit:
             return []
         return [
             f"models take {figures.format_bytes(self.memory_bytes)}, VECMARK_MODEL_MEMORY is "
             f"{figures.format_bytes(self.memory_limit)}: the default and those that collections "
-            "need are loaded all the same, others only if there is room"
+            "need are loaded anyway, others only if there is room"
         ]
 
     def has(self, space_id: int) -> bool:
         return self._loaded.get(space_id) is not None
 
     @contextlib.contextmanager
-    def held(self, index: IndexRow) -> Iterator[Loaded]:
+    def for_index(self, index: IndexRow) -> Iterator[Loaded]:
         """The model of a live index, not closed while in the block. Raises ModelMissing."""
         loaded = self._loaded.get(index.space_id)
         if loaded is None:

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 _PREFIX = "fp1:"
 _FINGERPRINT = re.compile(r"fp1:[0-9a-f]{64}")
 # Files that are replaced behind a name are noticed after this.
-_BELIEVED_S = 1.0
+_CACHED_S = 1.0
 # A model that can't be loaded is tried again after this, or as soon as its files change.
 _FAILED_S = 30.0
 _MAX_NAME_CHARS = 256
@@ -41,7 +41,7 @@ class ModelFiles:
 
 
 @dataclasses.dataclass
-class _Meaning:
+class _Resolution:
     files: ModelFiles
     fingerprint: str
     checked: float
@@ -55,7 +55,7 @@ class _Failure:
 
 
 class ModelResolver:
-    """Remembers names of models that could be loaded, and failures for 30 s.
+    """Finds or loads the model of a name; remembers successes, and failures for 30 s.
 
     `on_load` is called with each model that a name or a fingerprint had loaded.
     """
@@ -74,9 +74,9 @@ class ModelResolver:
         self._loaded = loaded
         self._loader = loader
         self._on_load = on_load
-        self._meanings: dict[str, _Meaning] = {}
+        self._resolutions: dict[str, _Resolution] = {}
         self._failures: dict[str, _Failure] = {}
-        self._under_way: dict[str, asyncio.Task[Loaded]] = {}
+        self._loads: dict[str, asyncio.Task[Loaded]] = {}
         # Not the loop's own threads: loads and hashing may have taken all of them.
         self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="model-names")
 
@@ -86,48 +86,48 @@ class ModelResolver:
         Raises EmbeddingError, ModelUnknown, ModelMissing, LoadRefused, NoMemory, Busy.
         """
         if name.startswith(_PREFIX):
-            known = self._loaded.by_fingerprint(name)
-            return known or await self._shared(name, self._by_fingerprint)
-        fingerprint = self.fresh(name)
-        known = None if fingerprint is None else self._loaded.by_fingerprint(fingerprint)
-        return known or await self._shared(name, self._by_name)
+            loaded = self._loaded.by_fingerprint(name)
+            return loaded or await self._shared(name, self._by_fingerprint)
+        fingerprint = self.cached_fingerprint(name)
+        loaded = None if fingerprint is None else self._loaded.by_fingerprint(fingerprint)
+        return loaded or await self._shared(name, self._by_name)
 
     async def describe(self, name: str) -> description.ModelDescription:
         """What the name stands for now, by its files. Raises as `resolve` does."""
         if name.startswith(_PREFIX):
             return (await self._shared(name, self._by_fingerprint)).model.description
-        files = await self.locate(name)
+        files = await self.find_files(name)
         return await self._loader.describe(files.source)
 
     def _shared(
         self, name: str, load: Callable[[str], Coroutine[Any, Any, Loaded]]
     ) -> Awaitable[Loaded]:
         """One load for all who wait for the name; it goes on when they have left."""
-        task = self._under_way.get(name)
+        task = self._loads.get(name)
         if task is None:
             task = asyncio.create_task(load(name), name=f"model {name}")
-            self._under_way[name] = task
+            self._loads[name] = task
             task.add_done_callback(functools.partial(self._forget_load, name))
         return asyncio.shield(task)
 
     def _forget_load(self, name: str, task: asyncio.Task[Loaded]) -> None:
-        del self._under_way[name]
+        del self._loads[name]
         if not task.cancelled():
             task.exception()  # retrieved: raised to those who still wait
 
     async def _by_name(self, name: str) -> Loaded:
         try:
-            files = await self.locate(name)
+            files = await self.find_files(name)
         except (ModelNotFound, errors.ModelUnknown):
             # What collections need is listed, and served whatever became of its files.
             listed = [loaded for loaded in self._loaded.serving if loaded.name == name]
             if len(listed) == 1:
                 return listed[0]
             raise
-        fingerprint = self.recall(name, files)
-        known = None if fingerprint is None else self._loaded.by_fingerprint(fingerprint)
-        if known is not None:
-            return known
+        fingerprint = self.look_up(name, files)
+        existing = None if fingerprint is None else self._loaded.by_fingerprint(fingerprint)
+        if existing is not None:
+            return existing
         try:
             loaded = await self._loader.by_source(files.source)
         except (EmbeddingError, errors.LoadRefused) as error:
@@ -139,7 +139,7 @@ class ModelResolver:
         return loaded
 
     async def _by_fingerprint(self, fingerprint: str) -> Loaded:
-        self.recall(fingerprint, None)
+        self.look_up(fingerprint, None)
         row, links = await retries.reading(functools.partial(self._stored, fingerprint))
         if row is None:
             raise errors.ModelUnknown(
@@ -161,44 +161,44 @@ class ModelResolver:
             row = linked or await spaces.by_fingerprint(conn, fingerprint)
             return row, await spaces.links(conn)
 
-    def fresh(self, name: str) -> str | None:
+    def cached_fingerprint(self, name: str) -> str | None:
         """The fingerprint that the name stood for within the last second."""
-        known = self._meanings.get(name)
-        if known is None or time.monotonic() - known.checked > _BELIEVED_S:
+        resolution = self._resolutions.get(name)
+        if resolution is None or time.monotonic() - resolution.checked > _CACHED_S:
             return None
-        return known.fingerprint
+        return resolution.fingerprint
 
-    async def locate(self, name: str) -> ModelFiles:
+    async def find_files(self, name: str) -> ModelFiles:
         """Find the files now. Raises ModelUnknown if it can't be a name, ModelNotFound."""
         refuse_paths(name)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._locate, name)
+        return await loop.run_in_executor(self._thread, self._find_files, name)
 
-    def _locate(self, name: str) -> ModelFiles:
+    def _find_files(self, name: str) -> ModelFiles:
         try:
             source = self._settings.source(name)
             return ModelFiles(source, sources.stamp_of(source.directory))
         except OSError as error:
             raise ModelNotFound(f"no model {name!r}: {error.strerror}") from error
 
-    def recall(self, name: str, files: ModelFiles | None) -> str | None:
+    def look_up(self, name: str, files: ModelFiles | None) -> str | None:
         """The fingerprint of these very files. Raises the error of their last load, if recent."""
         failure = self._failures.get(name)
         if failure is not None and failure.files == files and failure.until > time.monotonic():
             raise failure.error.with_traceback(None)
-        known = self._meanings.get(name)
-        if known is None or known.files != files:
+        resolution = self._resolutions.get(name)
+        if resolution is None or resolution.files != files:
             return None
-        known.checked = time.monotonic()
-        return known.fingerprint
+        resolution.checked = time.monotonic()
+        return resolution.fingerprint
 
     def remember(self, name: str, files: ModelFiles, fingerprint: str) -> None:
         self._failures.pop(name, None)
-        self._meanings[name] = _Meaning(files, fingerprint, time.monotonic())
+        self._resolutions[name] = _Resolution(files, fingerprint, time.monotonic())
 
     def remember_failure(self, name: str, files: ModelFiles | None, error: Exception) -> None:
         now = time.monotonic()
-        self._meanings.pop(name, None)
+        self._resolutions.pop(name, None)
         self._failures = {
             key: failure for key, failure in self._failures.items() if failure.until > now
         }
@@ -206,7 +206,7 @@ class ModelResolver:
 
     async def close(self) -> None:
         """Cancel the loads under way."""
-        loads = list(self._under_way.values())
+        loads = list(self._loads.values())
         for load in loads:
             load.cancel()
         await asyncio.gather(*loads, return_exceptions=True)

@@ -117,9 +117,9 @@ async def follow_prompts(engine: AsyncEngine, models: LoadedModels) -> None:
         prompts = await spaces.query_prompts(conn)
     for loaded in models:
         prompt = prompts.get(loaded.fingerprint)
-        known = loaded.model.description.query_prompt.text
+        current = loaded.model.description.query_prompt.text
         # A model that is only linked to the space keeps its own prompt.
         is_own = loaded.fingerprint == loaded.model.space.fingerprint
-        if is_own and prompt is not None and prompt != known:
+        if is_own and prompt is not None and prompt != current:
             loaded.model.set_query_prompt(prompt)
             log.info("query_prompt_set", model=loaded.name, space=loaded.fingerprint)

@@ -83,10 +83,10 @@ class Backfill:
 
     async def drain_pending(self, migration: Migration, throttle: Throttle) -> bool:
         """Embed some of what was written meanwhile, throttled as the ranges are."""
-        begun = time.monotonic()
+        started = time.monotonic()
         done = await self._backlog.embed_batch(migration.target_index)
         if done.documents:
-            throttle.record_batch(done.chunks, time.monotonic() - begun)
+            throttle.record_batch(done.chunks, time.monotonic() - started)
             await throttle.wait_for_turn(done.chunks)
         return done.documents > 0
 
@@ -116,7 +116,7 @@ class Backfill:
         A lost lease is ignored: another worker continues that range.
         """
         target = migration.target_index
-        with self._models.held(target) as loaded:
+        with self._models.for_index(target) as loaded:
             run = _Run(migration, target, loaded, throttle)
             async with asyncio.TaskGroup() as group:
                 lanes = [group.create_task(self._lane(run), name="backfill") for _ in range(LANES)]
@@ -217,7 +217,7 @@ class Backfill:
         await run.throttle.wait_for_turn(chunks)
         if run.throttle.stopped:
             return
-        begun = time.monotonic()
+        started = time.monotonic()
         fields = {
             "migration": str(run.migration.id),
             "chunks": chunks,
@@ -233,7 +233,7 @@ class Backfill:
         ]
         await retries.writing(lambda: self._write(run, claimed, embedded))
         log.info("backfill_written", **fields)
-        run.throttle.record_batch(chunks, time.monotonic() - begun)
+        run.throttle.record_batch(chunks, time.monotonic() - started)
 
     async def _write(self, run: _Run, claimed: Range, embedded: Sequence[WrittenVectors]) -> None:
         """Raises LeaseLost and writes nothing if the lease was lost, say by a suspended worker."""

@@ -99,11 +99,11 @@ class MigrationCommands:
     async def _transact(self, work: Callable[[AsyncConnection], Awaitable[None]]) -> None:
         """Run `work` in one transaction, again after a conflict with another one."""
 
-        async def again() -> None:
+        async def transaction() -> None:
             async with self._engine.begin() as conn:
                 await work(conn)
 
-        await retries.reading(again)
+        await retries.reading(transaction)
 
     async def cut_over(
         self, migration: Migration, *, force: str | None, waive_failed: bool

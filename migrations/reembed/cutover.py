@@ -200,7 +200,7 @@ async def run_fenced(engine: AsyncEngine, work: Work) -> None:
     """
     wait_ms = _FIRST_WAIT_MS
     while True:
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
             async with engine.begin() as conn:
                 await fence.close(conn, wait_ms=wait_ms)
@@ -212,5 +212,5 @@ async def run_fenced(engine: AsyncEngine, work: Work) -> None:
             log.info("fence_retried", next_wait_ms=wait_ms)
             await asyncio.sleep(_PAUSE_S)
         else:
-            log.info("fence_held", ms=round(1e3 * (time.monotonic() - begun), 1))
+            log.info("fence_held", ms=round(1e3 * (time.monotonic() - started), 1))
             return

@@ -57,11 +57,11 @@ def processes(cluster: Path) -> list[psutil.Process]:
 
 def process(cluster: Path) -> psutil.Process | None:
     """The process that postmaster.pid names, if it is this cluster's PostgreSQL and alive."""
-    known = record(cluster)
-    if known is None:
+    recorded = record(cluster)
+    if recorded is None:
         return None
     try:
-        candidate = psutil.Process(known.pid)
+        candidate = psutil.Process(recorded.pid)
     except (psutil.Error, ValueError):
         return None
     return candidate if _belongs(candidate, cluster) else None

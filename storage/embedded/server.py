@@ -78,8 +78,8 @@ def stop(place: layout.Layout) -> None:
 
 
 def _sockets(place: layout.Layout) -> list[Path]:
-    known = postmaster.record(place.cluster)
-    folders = [known.socket_dir] if known and known.socket_dir else []
+    recorded = postmaster.record(place.cluster)
+    folders = [recorded.socket_dir] if recorded and recorded.socket_dir else []
     return [*folders, place.socket_dir]
 
 

@@ -63,8 +63,8 @@ def parse_gates(
     for gate in values:
         name, value = [*gate.split("=", 1), ""][:2]
         if name not in GATES:
-            known = ", ".join(GATES)
-            raise click.BadParameter(f"unknown gate {name!r}; known: {known}", param=option)
+            names = ", ".join(GATES)
+            raise click.BadParameter(f"unknown gate {name!r}; use one of {names}", param=option)
         gates[name] = _parse_number(value)
         if not GATES[name] <= gates[name] <= 1:
             message = f"{gate!r} is not {name}= and a number from {GATES[name]} to 1"

@@ -101,7 +101,7 @@ def describe_model(settings: Settings, name: str | None) -> description.ModelDes
         query_prompt=settings.query_prompt,
         document_prompt=settings.document_prompt,
     )
-    return sources.descriptions.get(source, own.over(source.options))
+    return sources.descriptions.get(source, own.with_defaults(source.options))
 
 
 async def read_models(settings: Settings) -> client.Answer[model_schemas.ModelList]:
@@ -129,8 +129,8 @@ def _row(model: model_schemas.Model) -> tuple[object, ...]:
 
 
 def _dimensions(model: description.ModelDescription) -> str:
-    kept = model.space.dimensions
-    return str(kept) if kept == model.native_dimensions else f"{kept} of {model.native_dimensions}"
+    dimensions, native = model.space.dimensions, model.native_dimensions
+    return str(dimensions) if dimensions == native else f"{dimensions} of {native}"
 
 
 def _disk_bytes(directory: Path) -> int:
@@ -138,11 +138,11 @@ def _disk_bytes(directory: Path) -> int:
 
 
 def _unused_rows(settings: Settings, models: model_schemas.ModelList) -> list[tuple[object, ...]]:
-    """Models that no stored space uses yet; of another machine's only the names are known."""
-    known = {name for model in models.data for name in (model.id, *model.aliases)}
+    """Models that no stored space uses yet; for another machine, only their names."""
+    listed = {name for model in models.data for name in (model.id, *model.aliases)}
     rows: dict[str, tuple[object, ...]] = {}
     for name in models.available:
-        if name not in known:
+        if name not in listed:
             rows[name] = ("  " + name, "", "", "", "added", "", "")
     if settings.url is None:
         rows |= _added_rows(settings, {model.space for model in models.data})

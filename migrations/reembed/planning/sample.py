@@ -110,7 +110,7 @@ def _too_long(pairs: Sequence[tuple[Prepared | NoTokens, SampledText]], loaded: 
     if limit is None:
         return 0.0
 
-    def over(prepared: Prepared | NoTokens, text: SampledText) -> bool:
+    def is_too_long(prepared: Prepared | NoTokens, text: SampledText) -> bool:
         if isinstance(prepared, NoTokens):
             return False
         if len(prepared.chunks) == 1 and not prepared.cut:  # what was read fits
@@ -119,7 +119,7 @@ def _too_long(pairs: Sequence[tuple[Prepared | NoTokens, SampledText]], loaded: 
             tokens = tokenizer.count(text.beginning, prompt)
         return tokens * text.size / max(1, len(text.beginning.encode())) > limit
 
-    return _share(over(*pair) for pair in pairs)
+    return _share(is_too_long(*pair) for pair in pairs)
 
 
 def _share(flags: Iterable[bool]) -> float:

@@ -78,7 +78,7 @@ async def verify(subject: Subject) -> report.Report:
 @contextlib.contextmanager
 def _open_side(subject: Subject, index: IndexRow) -> Iterator[ComparedSide]:
     engine = subject.engine.execution_options(isolation_level="AUTOCOMMIT")
-    with subject.models.held(index) as loaded:
+    with subject.models.for_index(index) as loaded:
         yield ComparedSide(engine, index, loaded)
 
 

@@ -69,7 +69,7 @@ async def read(service: Service, migration: Migration, claimed: Range) -> list[S
 async def encode(
     service: Service, index: IndexRow, sources: list[SourceDocument]
 ) -> list[text_vectors.WrittenVectors]:
-    with service.models.held(index) as loaded:
+    with service.models.for_index(index) as loaded:
         done = await text_vectors.embed_texts(
             loaded, [source.text for source in sources], chunking_of(index)
         )

@@ -62,7 +62,7 @@ async def bundled(world: World, *, without: tuple[str, ...] = ()) -> IndexRow:
 async def first(world: World, index: IndexRow) -> dict[str, str]:
     """The nearest document of each search, by an exact search in one of the indexes."""
     engine = world.engine.execution_options(isolation_level="AUTOCOMMIT")
-    with world.models.held(index) as loaded:
+    with world.models.for_index(index) as loaded:
         side = ComparedSide(engine, index, loaded)
         nearest = {}
         for query in SEARCHES:

@@ -21,7 +21,7 @@ async def test_scores_are_those_of_a_search_by_the_best_chunk(service: Service):
     )
     collection = await service.collection("default")
     index = collection.active
-    with service.models.held(index) as loaded:
+    with service.models.for_index(index) as loaded:
         vector = (await loaded.model.encode_query("bread from the oven")).vectors[0]
     keys = {id_: documents.key(collection.row.id, id_) for id_ in ("long", "short", "x", "gone")}
     async with autocommit(service) as conn:

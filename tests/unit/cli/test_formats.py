@@ -118,8 +118,8 @@ def test_a_directory_is_searched_for_known_kinds_that_are_not_hidden(tmp_path):
     assert files == ["a.md", "b.txt", "sub/c.JSONL"]
 
 
-def test_an_unknown_kind_names_the_known_ones(tmp_path):
-    with pytest.raises(errors.Failure, match=r"unknown file type; known: \.csv, \.jsonl"):
+def test_an_unknown_kind_names_the_supported_ones(tmp_path):
+    with pytest.raises(errors.Failure, match=r"unknown file type; use one of \.csv, \.jsonl"):
         formats.find(write(tmp_path, "a.pdf", "x"))
 
 

@@ -66,7 +66,7 @@ def test_options_stay_with_the_name(directory: Path, models_dir: Path) -> None:
     assert (added.space.max_tokens, added.space.dimensions) == (64, 16)
     assert added.query_prompt.text == "q: "
     # What is set beside it comes first; the rest stays.
-    own = description.ModelOptions(query_prompt="").over(source.options)
+    own = description.ModelOptions(query_prompt="").with_defaults(source.options)
     found = sources.descriptions.get(source, own)
     assert (found.query_prompt.text, found.space) == ("", added.space)
 
