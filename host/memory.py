@@ -33,7 +33,7 @@ def _limits_upwards(root: Path, path: str, filename: str) -> Iterator[int]:
     # limit is then at the root.
     cgroup = root / path.lstrip("/")
     for folder in (cgroup, *cgroup.parents):
-        with contextlib.suppress(OSError, ValueError):  # ValueError: "max", which is no limit
+        with contextlib.suppress(OSError, ValueError):  # ValueError: "max" means no limit
             yield int((folder / filename).read_text())
         if folder == root:
             return

@@ -1,4 +1,4 @@
-"""Figures as all parts of the product give them: percentiles, and sizes for people."""
+"""Percentiles, and sizes as text: the same everywhere."""
 
 import math
 from collections.abc import Sequence

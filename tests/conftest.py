@@ -37,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(stack.close)
         parent = Path(tempfile.gettempdir()).resolve()
         # The processes among which pytest-xdist divides the tests inherit it.
-        os.environ[_MODEL_CACHE] = str(stack.enter_context(model_cache.kept(parent)))
+        os.environ[_MODEL_CACHE] = str(stack.enter_context(model_cache.open_folder(parent)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -25,7 +25,7 @@ _LOCK = "in-use.lock"
 
 
 @contextlib.contextmanager
-def kept(parent: Path) -> Iterator[Path]:
+def open_folder(parent: Path) -> Iterator[Path]:
     """A folder for converted models that the next run finds again; several runs may share it.
 
     While this user's folders exceed MOST_BYTES, those that no run uses are deleted, the longest

@@ -38,10 +38,10 @@ def free_port() -> int:
 
 def environment(data_dir: Path, **settings: object) -> dict[str, str]:
     """The environment of a child: only these settings, none of the machine's."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("VECMARK_")}
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("VECMARK_")}
     values = {"data_dir": data_dir, **settings}
     named = {f"VECMARK_{key.upper()}": str(value) for key, value in values.items()}
-    return {**kept, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", **named}
+    return {**inherited, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", **named}
 
 
 def run(data_dir: Path, *arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
@@ -74,20 +74,20 @@ class Service:
     def client(self, timeout: float = 120) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=timeout, trust_env=False)
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text(errors="replace")
 
     def wait_ready(self, path: str = "/readyz") -> None:
         """Wait until the route succeeds; fails with the log if the process ends."""
 
         def ready() -> bool:
-            assert self.process.poll() is None, self.said()
+            assert self.process.poll() is None, self.output()
             try:
                 return httpx.get(f"{self.url}{path}", timeout=10, trust_env=False).is_success
             except httpx.TransportError:
                 return False
 
-        waiting.until(ready, _START_S, said=self.said)
+        waiting.until(ready, _START_S, details=self.output)
 
     def stop(self) -> int:
         """Stop it as a terminal or a container would; returns its exit status."""

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 
 def until(
-    condition: Callable[[], object], within_s: float = 90.0, *, said: Callable[[], str] = str
+    condition: Callable[[], object], within_s: float = 90.0, *, details: Callable[[], str] = str
 ) -> None:
-    """Check repeatedly; after the deadline, fail with what `said` returns."""
+    """Check repeatedly; after the deadline, fail with what `details` returns."""
     deadline = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < deadline, f"not met within {within_s:g} s. {said()}"
+        assert time.monotonic() < deadline, f"not met within {within_s:g} s. {details()}"
         time.sleep(0.02)

@@ -109,7 +109,7 @@ class ServiceClient:
 @contextlib.asynccontextmanager
 async def connect(url: str, socket: Path | None = None) -> AsyncIterator[ServiceClient]:
     """A client of the service at `url`."""
-    # The environment's proxies are not for a service that runs beside us.
+    # An explicit transport: the environment's proxies don't apply to a local service.
     transport = httpx.AsyncHTTPTransport(uds=str(socket) if socket else None)
     async with httpx.AsyncClient(base_url=url, transport=transport, timeout=TIMEOUT) as http:
         yield ServiceClient(http, url, socket)

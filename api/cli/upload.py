@@ -149,7 +149,7 @@ async def post(
 def _start_sending(
     work: Coroutine[None, None, None], writer: asyncio.StreamWriter
 ) -> "asyncio.Task[None]":
-    """Send beside the reading; hangs up if the input breaks off."""
+    """Send while another task reads; hangs up if the input breaks off."""
     sending = asyncio.create_task(work, name="ndjson upload")
 
     def hang_up(_: object) -> None:

@@ -95,7 +95,7 @@ class Rules:
     cut_elsewhere: bool
 
     def refusal(self, row: SourceRow) -> Reason | None:
-        """Why the row can't become a document, as far as can be told without a model."""
+        """Why the row can't become a document, as far as it shows without a model."""
         if not row.id:
             return "no id"
         if len(row.id.encode()) > self.limits.id_bytes:

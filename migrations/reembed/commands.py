@@ -17,7 +17,8 @@ from migrations.reembed.verifying.report import Report
 from storage import migration_states, migrations, pending
 
 # A rollback first embeds what is pending: a few texts, unless the old model was unavailable. After
-# this time it is left to the workers, to be asked for again: nobody expects a switch much later.
+# this time the workers do that and the rollback must be requested again: nobody expects a switch
+# much later.
 _DRAIN_S = 60.0
 _LOOK_EVERY_S = 0.25
 

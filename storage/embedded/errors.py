@@ -12,7 +12,7 @@ class ProgramsMissing(EmbeddedError):
 
 
 class AccountMissing(EmbeddedError):
-    """We are root, and there is no other account to run PostgreSQL as."""
+    """We are root, and no other account can run PostgreSQL."""
 
 
 class DirectoryUnreachable(EmbeddedError):

@@ -30,7 +30,7 @@ def shared(shared_url: str, model_cache: Path) -> Iterator[services.Service]:
     ):
         yield service
         # Whatever the tests sent caused no unexpected error and logged no document's text.
-        log = service.said()
+        log = service.output()
         assert "request_failed" not in log, log
         assert "task_died" not in log, log
         assert "a boat" not in log

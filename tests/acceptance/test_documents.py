@@ -25,7 +25,7 @@ def write(
     return found
 
 
-def one(collection: str, id_: str) -> str:
+def document_path(collection: str, id_: str) -> str:
     return f"/v1/collections/{collection}/documents/{quote(id_, safe='')}"
 
 
@@ -64,12 +64,12 @@ def test_new_metadata_keeps_the_vectors(
     before = rows(sql, collection, "a")
     new = {"kind": "bridge", "of": {"deep": [1, None, "ü"]}}
     if by_patch:
-        client.patch(one(collection, "a"), json={"metadata": new}).raise_for_status()
+        client.patch(document_path(collection, "a"), json={"metadata": new}).raise_for_status()
     else:
         (updated,) = write(client, collection, {"id": "a", "text": LONG, "metadata": new})
         assert (updated["status"], updated["version"]) == ("updated", 2)
     assert rows(sql, collection, "a") == before
-    stored = client.get(one(collection, "a")).json()
+    stored = client.get(document_path(collection, "a")).json()
     assert (stored["metadata"], stored["version"], stored["text"]) == (new, 2, LONG)
     answer = client.get(f"/v1/collections/{collection}/search", params={"q": "boats"}).json()
     assert answer["results"][0]["metadata"] == new
@@ -88,9 +88,9 @@ def test_lost_vectors_are_recreated(client: httpx.Client, collection: str, sql: 
 
 def test_deleted_and_created_again(client: httpx.Client, collection: str, sql: psycopg.Connection):
     write(client, collection, {"id": "a", "text": LONG})
-    assert client.delete(one(collection, "a")).status_code == 204
-    assert client.delete(one(collection, "a")).status_code == 404
-    assert client.get(one(collection, "a")).status_code == 404
+    assert client.delete(document_path(collection, "a")).status_code == 204
+    assert client.delete(document_path(collection, "a")).status_code == 404
+    assert client.get(document_path(collection, "a")).status_code == 404
     assert truths.orphans(sql, collection) == 0
     search = f"/v1/collections/{collection}/search"
     assert client.get(search, params={"q": "boats", "exact": True}).json()["results"] == []
@@ -109,7 +109,7 @@ def test_the_last_document_with_an_id_wins(client: httpx.Client, collection: str
         {"id": "a", "text": "third"},
     )
     assert [r["status"] for r in results] == ["superseded", "failed", "superseded", "created"]
-    assert client.get(one(collection, "a")).json()["text"] == "third"
+    assert client.get(document_path(collection, "a")).json()["text"] == "third"
 
 
 def test_without_an_id_equal_texts_are_one_document(client: httpx.Client, collection: str):
@@ -117,7 +117,7 @@ def test_without_an_id_equal_texts_are_one_document(client: httpx.Client, collec
     (second,) = write(client, collection, {"text": "a boat"})
     assert (first["status"], second["status"]) == ("created", "unchanged")
     assert first["id"] == second["id"]
-    assert client.get(one(collection, first["id"])).json()["text"] == "a boat"
+    assert client.get(document_path(collection, first["id"])).json()["text"] == "a boat"
 
 
 IDS = [
@@ -146,7 +146,7 @@ def test_any_characters_in_an_id(client: httpx.Client, collection: str, id_: str
     (created,) = write(client, collection, {"id": id_, "text": "a boat"})
     assert (created["status"], created["id"]) == ("created", id_)
     # Clients remove a plain `.` or `..` before sending a URL.
-    raw = one(collection, id_).replace("/.", "/%2E").replace("%2E.", "%2E%2E").encode()
+    raw = document_path(collection, id_).replace("/.", "/%2E").replace("%2E.", "%2E%2E").encode()
     where = httpx.URL(str(client.base_url)).copy_with(raw_path=raw)
     assert client.get(where).json()["id"] == id_
     patched = client.patch(where, json={"metadata": {"n": 1}})
@@ -205,7 +205,7 @@ def test_many_clients_change_the_same_documents(
             for step in range(12):
                 ids = rng.sample(range(6), 3)
                 if rng.random() < 0.25:
-                    status = mine.delete(one(collection, f"d{ids[0]}")).status_code
+                    status = mine.delete(document_path(collection, f"d{ids[0]}")).status_code
                     assert status in {204, 404}
                     continue
                 size = 40 if rng.random() < 0.3 else 1
@@ -222,7 +222,7 @@ def test_many_clients_change_the_same_documents(
     assert truths.half_documents(sql, collection) == []
     assert truths.orphans(sql, collection) == 0
     for item in client.get(f"/v1/collections/{collection}/documents").json()["items"]:
-        stored = client.get(one(collection, item["id"])).json()
+        stored = client.get(document_path(collection, item["id"])).json()
         assert stored["text"] in texts
         assert stored["searchable"]
 
@@ -256,14 +256,14 @@ def test_one_client_sees_its_own_last_write(client: httpx.Client, collection: st
     for step in range(40):
         id_ = f"d{rng.randint(0, 4)}"
         if rng.random() < 0.3:
-            status = client.delete(one(collection, id_)).status_code
+            status = client.delete(document_path(collection, id_)).status_code
             assert status == (204 if expected.get(id_) else 404)
             expected[id_] = None
         else:
             expected[id_] = f"step {step} about boats"
             write(client, collection, {"id": id_, "text": expected[id_]})
     for id_, text in expected.items():
-        answer = client.get(one(collection, id_))
+        answer = client.get(document_path(collection, id_))
         assert (answer.json()["text"] if answer.is_success else None) == text
 
 

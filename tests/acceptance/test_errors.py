@@ -119,8 +119,8 @@ BAD_DOCUMENTS: list[tuple[bytes, str]] = [
 def test_bad_documents(client: httpx.Client, collection: str, body: bytes, field: str):
     where = f"/v1/collections/{collection}/documents"
     problem = truths.is_problem(client.post(where, content=body), 422)
-    said = problem["detail"] + " ".join(error["field"] for error in problem.get("errors", []))
-    assert field in said
+    message = problem["detail"] + " ".join(error["field"] for error in problem.get("errors", []))
+    assert field in message
     assert client.get(f"/v1/collections/{collection}").json()["documents"] == 0
 
 
@@ -240,4 +240,4 @@ def test_an_invalid_content_length(small: services.Service, length: str):
         sock.sendall(head.encode())
         status = sock.recv(4096).split(b" ")[1:2]
     assert not status or status[0].startswith(b"4")
-    assert "request_failed" not in small.said()
+    assert "request_failed" not in small.output()

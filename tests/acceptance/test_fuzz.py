@@ -57,9 +57,9 @@ def test_documents_of_any_shape(client: httpx.Client, collection: str, documents
 
 
 @FUZZ
-@given(wish=SEARCH | JSON)
-def test_searches_of_any_shape(client: httpx.Client, filtered_by_anything: str, wish: Any):
-    send(client, f"/v1/collections/{filtered_by_anything}/search", wish)
+@given(body=SEARCH | JSON)
+def test_searches_of_any_shape(client: httpx.Client, filtered_by_anything: str, body: Any):
+    send(client, f"/v1/collections/{filtered_by_anything}/search", body)
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ def test_postgres_stops_and_comes_back(
         assert write(client, "after").status_code == 200
         answer = client.get("/v1/search", params={"q": "boat", "exact": True}).json()
         assert {hit["id"] for hit in answer["results"]} == {"before", "after"}
-    assert "Traceback" not in service.said()
+    assert "Traceback" not in service.output()
     assert service.stop() == 0
     # The service doesn't manage it, so it keeps running.
     assert services.postgres_processes(home.parent / "elsewhere")

@@ -57,8 +57,8 @@ def check(
 class Feed:
     """A stream under way: what was sent, and what was acknowledged so far.
 
-    It goes on until it is told to `end`, some lines ahead of what was acknowledged; with a `count`
-    it then says no more, and does not end by itself either.
+    It goes on until `end` is called, some lines ahead of what was acknowledged; with a `count`
+    it then sends nothing more, but does not end by itself either.
     """
 
     def __init__(self, service: services.Service, seed: int, count: int | None = None) -> None:
@@ -109,7 +109,7 @@ class Feed:
             self.acks[result["id"]] = result
 
     def wait_acknowledged(self, lines: int = 150) -> None:
-        waiting.until(lambda: self.lines >= lines, said=lambda: f"{self.lines}, {self.error}")
+        waiting.until(lambda: self.lines >= lines, details=lambda: f"{self.lines}, {self.error}")
 
     def go_on(self) -> None:
         """Wait until a line sent after this call is acknowledged; then end the stream."""
@@ -181,7 +181,7 @@ def test_stopped_during_a_stream(home: Path, serve: Serve):
     assert feed.error is not None
     assert feed.error["type"] == "/problems/stopping"
     assert services.postgres_processes(home) == []
-    assert "Traceback" not in service.said()
+    assert "Traceback" not in service.output()
     again = serve(home)
     with again.client() as client, services.connected(home) as sql:
         check(client, sql, feed.sent, feed.acks)

@@ -39,8 +39,8 @@ def shared_moving(model_cache: Path, static_model: Path, roots: Path) -> Iterato
         services.serving(data_dir, model_cache, model=static_model, model_roots=roots) as service,
     ):
         yield service
-        assert "task_died" not in service.said()
-        assert "request_failed" not in service.said()
+        assert "task_died" not in service.output()
+        assert "request_failed" not in service.output()
 
 
 @pytest.fixture
@@ -74,11 +74,11 @@ def start(http: httpx.Client, path: str, **options: object) -> dict[str, Any]:
 def reach(http: httpx.Client, path: str, id_: str, *states: str) -> dict[str, Any]:
     last: dict[str, Any] = {}
 
-    def there() -> bool:
+    def arrived() -> bool:
         last.update(http.get(f"{path}/{id_}").raise_for_status().json())
         return last["state"] in states
 
-    waiting.until(there, 120, said=lambda: f"{last.get('state')}: {last.get('error')}")
+    waiting.until(arrived, 120, details=lambda: f"{last.get('state')}: {last.get('error')}")
     return last
 
 

@@ -56,7 +56,7 @@ def check_missing(client: httpx.Client, lost: str) -> None:
 
 def check_healed(service: services.Service, client: httpx.Client, lost: str) -> None:
     waiting.until(
-        lambda: client.get("/v1/collections/default").json()["pending"] == 0, said=service.said
+        lambda: client.get("/v1/collections/default").json()["pending"] == 0, details=service.output
     )
     answer = client.get("/v1/search", params={"q": "bridge over the river", "exact": True})
     assert answer.json()["space"]["id"] == lost

@@ -7,11 +7,11 @@ import psycopg
 import pytest
 
 from tests.acceptance import truths
-from tests.acceptance.test_documents import one, write
+from tests.acceptance.test_documents import document_path, write
 
 
-def search(client: httpx.Client, collection: str, **wish: Any) -> dict[str, Any]:
-    answer = client.post(f"/v1/collections/{collection}/search", json={"q": "a boat", **wish})
+def search(client: httpx.Client, collection: str, **options: Any) -> dict[str, Any]:
+    answer = client.post(f"/v1/collections/{collection}/search", json={"q": "a boat", **options})
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
@@ -82,7 +82,7 @@ def test_stale_vectors_are_never_found(
         assert ids(answer)[0] == "boat"
         assert {hit["chunk"]["no"] for hit in answer["results"]} == {0}
         assert answer["results"][1]["score"] < 0.99
-    similar = client.get(one(collection, "boat") + "/similar").json()
+    similar = client.get(document_path(collection, "boat") + "/similar").json()
     assert len(ids(similar)) == 4
     assert "boat" not in ids(similar)
 

@@ -51,7 +51,7 @@ def test_a_missing_column_is_found(database_url: str) -> None:
         schema.check(database_url)
 
 
-def test_a_newer_schema_is_told_from_an_older_one(database_url: str) -> None:
+def test_a_newer_schema_is_distinguished_from_an_older_one(database_url: str) -> None:
     engine = create_engine(database_url, poolclass=NullPool)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))

@@ -34,7 +34,7 @@ def test_each_test_has_a_database_of_its_own(database_server):
         databases.execute(other, "CREATE TABLE t (n int)")
 
 
-def test_an_unresponsive_engine_is_no_error(monkeypatch, tmp_path):
+def test_an_unresponsive_engine_is_not_an_error(monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
     assert databases.look_for_docker() == NO_ENGINE
 

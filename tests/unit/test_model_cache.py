@@ -24,23 +24,23 @@ def fill(folder: Path, *, size: int, used: float) -> Path:
 
 
 def test_the_next_run_finds_what_this_one_left(tmp_path, home):
-    with model_cache.kept(tmp_path) as first, model_cache.kept(tmp_path) as beside:
+    with model_cache.open_folder(tmp_path) as first, model_cache.open_folder(tmp_path) as beside:
         assert first == beside
         (first / "entry").touch()
-    with model_cache.kept(tmp_path) as second:
+    with model_cache.open_folder(tmp_path) as second:
         assert (second / "entry").exists()
     assert home.stat().st_mode & 0o777 == 0o700
 
 
 def test_other_code_or_libraries_get_another_folder(tmp_path, monkeypatch):
-    with model_cache.kept(tmp_path) as first:
+    with model_cache.open_folder(tmp_path) as first:
         pass
     monkeypatch.setattr(model_cache, "CODE", model_cache.CODE[1:])
-    with model_cache.kept(tmp_path) as other_code:
+    with model_cache.open_folder(tmp_path) as other_code:
         assert other_code != first
     monkeypatch.undo()
     monkeypatch.setattr(convert, "library_versions", lambda libraries: {"torch": "0"})
-    with model_cache.kept(tmp_path) as other_library:
+    with model_cache.open_folder(tmp_path) as other_library:
         assert other_library not in (first, other_code)
 
 
@@ -84,7 +84,7 @@ def test_a_name_that_is_taken_is_left_alone(tmp_path, home, taken):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     home.touch() if taken == "file" else home.symlink_to(elsewhere)
-    with model_cache.kept(tmp_path) as folder:
+    with model_cache.open_folder(tmp_path) as folder:
         assert home not in folder.parents
     assert not folder.exists()
     assert list(elsewhere.iterdir()) == []

@@ -24,7 +24,7 @@ class Findings:
 
 
 def judge(findings: Findings, options: Options) -> Verdict:
-    """Coverage and recall always, the others if they were asked for."""
+    """Judge coverage and recall always, the other gates if they are set."""
     gates = list(_gates(findings, options))
     return Verdict(passed=all(gate.passed for gate in gates), gates=gates)
 

@@ -34,7 +34,7 @@ def test_a_model_is_checked(vecmark, tmp_path, model_cache):
     )
 
 
-def test_a_model_that_makes_other_vectors_than_it_did_is_told(vecmark, tmp_path, model_cache):
+def test_a_model_whose_vectors_changed_is_reported(vecmark, tmp_path, model_cache):
     bundled = description.describe("bundled", models.minilm_directory())
     prefix = bundled.space.fingerprint.removeprefix("fp1:")[:32]
     [entry] = (path for path in model_cache.glob(f"{prefix}-*-cpu") if path.is_dir())

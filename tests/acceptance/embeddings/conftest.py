@@ -56,7 +56,7 @@ def shared(shared_url: str, model_cache: Path, roots: Path) -> Iterator[services
     ):
         yield service
         # Whatever clients did caused no unexpected error and logged no text.
-        log = service.said()
+        log = service.output()
         for unforeseen in ("request_failed", "task_died", "Traceback", "a boat", POISON):
             assert unforeseen not in log, log
 

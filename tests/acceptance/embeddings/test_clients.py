@@ -80,8 +80,8 @@ def test_openai_raises_the_right_exceptions(openai_client, sdk):
 def test_langchain(shared: services.Service, sdk, expected):
     from langchain_openai import OpenAIEmbeddings
 
-    given: dict[str, Any] = {"base_url": f"{shared.url}/v1", "api_key": "none", "max_retries": 0}
-    embeddings = OpenAIEmbeddings(model="bundled", check_embedding_ctx_length=False, **given)
+    options: dict[str, Any] = {"base_url": f"{shared.url}/v1", "api_key": "none", "max_retries": 0}
+    embeddings = OpenAIEmbeddings(model="bundled", check_embedding_ctx_length=False, **options)
     assert np.array(embeddings.embed_documents(TEXTS)) == pytest.approx(expected, abs=1e-3)
     assert embeddings.embed_query(TEXTS[0]) == pytest.approx(expected[0], abs=1e-3)
     # With the check on it sends ids of OpenAI's tokenizer.
@@ -92,13 +92,13 @@ def test_langchain(shared: services.Service, sdk, expected):
 def test_llama_index(shared: services.Service, expected):
     from llama_index.embeddings.openai import OpenAIEmbedding
 
-    given: dict[str, Any] = {"api_base": f"{shared.url}/v1", "api_key": "none", "max_retries": 0}
-    embedding = OpenAIEmbedding(model_name="bundled", **given)
+    options: dict[str, Any] = {"api_base": f"{shared.url}/v1", "api_key": "none", "max_retries": 0}
+    embedding = OpenAIEmbedding(model_name="bundled", **options)
     vectors = embedding.get_text_embedding_batch(TEXTS)
     assert np.array(vectors) == pytest.approx(expected, abs=1e-3)
     assert embedding.get_query_embedding(TEXTS[0]) == pytest.approx(expected[0], abs=1e-3)
-    queries = OpenAIEmbedding(model_name="prompted:query", **given)
-    documents = OpenAIEmbedding(model_name="prompted:document", **given)
+    queries = OpenAIEmbedding(model_name="prompted:query", **options)
+    documents = OpenAIEmbedding(model_name="prompted:document", **options)
     apart = np.dot(queries.get_query_embedding("boat"), documents.get_text_embedding("boat"))
     assert apart < 0.99
 

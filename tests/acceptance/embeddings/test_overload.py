@@ -70,14 +70,14 @@ def test_bodies_beyond_the_total_limit_get_429_until_some_clients_go(client, sen
     content = json.dumps({"texts": ["a boat"], "more": "x" * 800_000}).encode()
     part = b" " * (MAX_BODY - 1000)
     chunk = f"{len(part):x}\r\n".encode() + part + b"\r\n"
-    begun: list[socket.socket] = []
+    sockets: list[socket.socket] = []
 
     def answer(path: str) -> httpx.Response:
         return client.post(path, content=content)
 
     def is_full() -> bool:
         # Eight of these nearly fill the limit; more are refused too.
-        begun.append(send("Transfer-Encoding: chunked", chunk))
+        sockets.append(send("Transfer-Encoding: chunked", chunk))
         return answer("/embed").status_code == 429
 
     waiting.until(is_full)
@@ -88,6 +88,6 @@ def test_bodies_beyond_the_total_limit_get_429_until_some_clients_go(client, sen
     openai_error(answer("/v1/embeddings"), 429, "rate_limit_exceeded", None)
     # Queries are small and still get through.
     assert client.post("/embed", json={"text": "a boat"}).is_success
-    for sock in begun:
+    for sock in sockets:
         sock.close()
     waiting.until(lambda: truths.is_problem(answer("/embed"))["status"] == 422)

@@ -283,7 +283,7 @@ CHUNKING = indexes.IndexChunking("none", None, 0, chunker_version=1)
 
 
 @contextlib.asynccontextmanager
-async def begun(url, space_id, *, long_ago=True):
+async def staged_collection(url, space_id, *, long_ago=True):
     """A half-made collection as a process that is still alive holds it."""
     opened = engine.create_engine(url, pool_size=2)
     try:
@@ -309,7 +309,7 @@ async def space_id(source, adopt, embed, stored):
 
 
 async def test_two_adoptions_of_one_name_do_not_meet(adopt, database_url, space_id, stored):
-    async with begun(database_url, space_id) as (opened, _):
+    async with staged_collection(database_url, space_id) as (opened, _):
         with pytest.raises(errors.AdoptionRefused, match="another `vecmark adopt`"):
             await adopt(claimed=("original",))
         await Sweeper(opened).sweep()
@@ -321,7 +321,7 @@ async def test_two_adoptions_of_one_name_do_not_meet(adopt, database_url, space_
 
 
 async def test_what_a_dead_process_left_is_swept(database_url, space_id, stored):
-    async with begun(database_url, space_id, long_ago=False):
+    async with staged_collection(database_url, space_id, long_ago=False):
         pass
     opened = engine.create_engine(database_url, pool_size=2)
     await Sweeper(opened).sweep()

@@ -42,7 +42,7 @@ async def test_the_unknown_model_is_found_among_several(source, adopt, embed, ki
     assert found["collection"] is None
 
 
-async def test_a_prompt_that_the_model_has_is_told_apart_from_none(source, adopt, embed):
+async def test_the_prompt_of_the_model_is_distinguished_from_none(source, adopt, embed):
     source.table(rows(embed(TEXTS, prompt=PASSAGE)))
     report = await adopt(dry_run=True)
     assert report.as_json()["model"]["name"] == "prompted"
@@ -77,7 +77,7 @@ async def test_a_shorter_limit_is_named(source, adopt, embed):
         await adopt(claimed=("original",))
 
 
-async def test_a_longer_limit_is_told_from_texts_that_match(source, adopt, embed, roots):
+async def test_a_longer_limit_is_recognised_by_the_texts_that_match(source, adopt, embed, roots):
     mixed = [*some_texts(150), *some_texts(150, words=150)]
     source.table(rows(embed(mixed), mixed))
     flags = {"model": str(roots / "original"), "max_tokens": 32}
@@ -86,7 +86,7 @@ async def test_a_longer_limit_is_told_from_texts_that_match(source, adopt, embed
     assert "texts of up to 32 tokens match (100.0% of" in str(refused.value)
 
 
-async def test_many_changed_texts_are_told_from_another_model(source, adopt, embed):
+async def test_many_changed_texts_are_distinguished_from_another_model(source, adopt, embed):
     vectors = embed(TEXTS)
     vectors[::10] = embed(some_texts(30, seed=2))
     source.table(rows(vectors))

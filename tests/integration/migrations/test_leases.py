@@ -214,16 +214,16 @@ async def test_a_restarted_worker_finds_its_migration(idle: Service, migration: 
 
 async def leads(service: Service, migration: Migration) -> asyncio.Task[None]:
     """A worker that leads the migration and is busy for a minute."""
-    begun = asyncio.Event()
+    started = asyncio.Event()
 
     async def lead() -> None:
         async with leadership.lead(service.engine, migration, "busy") as epoch:
             assert epoch is not None
-            begun.set()
+            started.set()
             await asyncio.sleep(60)
 
     task = asyncio.create_task(lead())
-    await begun.wait()
+    await started.wait()
     return task
 
 

@@ -1,4 +1,4 @@
-"""A connection to the server is told an ef_search once, and again only for another value."""
+"""A connection to the server gets an ef_search once, and again only for another value."""
 
 from collections.abc import AsyncIterator
 
@@ -35,7 +35,7 @@ async def scan(conn: AsyncConnection, index: IndexRow, ef_search: int) -> str:
 
 
 async def change_unnoticed(conn: AsyncConnection) -> None:
-    """So that the server shows whether it is told again."""
+    """So that the server shows whether it is set again."""
     await conn.execute(text("SELECT set_config('hnsw.ef_search', '77', false)"))
 
 
@@ -55,7 +55,7 @@ async def test_it_is_remembered_in_the_pool(one_connection: AsyncEngine, index: 
         assert await scan(conn, index, 200) == "77"
 
 
-async def test_a_new_connection_to_the_server_is_told_again(
+async def test_a_new_connection_to_the_server_gets_it_again(
     one_connection: AsyncEngine, index: IndexRow
 ):
     async with one_connection.connect() as conn:
@@ -66,7 +66,7 @@ async def test_a_new_connection_to_the_server_is_told_again(
         assert await scan(conn, index, 200) == "200"
 
 
-async def test_a_connection_that_the_server_ended_is_told_again(
+async def test_a_connection_that_the_server_ended_gets_it_again(
     one_connection: AsyncEngine, index: IndexRow, service: Service
 ):
     async with one_connection.connect() as conn:

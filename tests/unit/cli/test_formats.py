@@ -104,7 +104,7 @@ def test_a_text_file_is_one_document_named_by_its_path(tmp_path):
     assert record.document == {"id": "a.md", "text": "# Title\n\nText"}
 
 
-def test_a_file_that_is_no_text_is_reported(tmp_path):
+def test_a_file_that_is_not_text_is_reported(tmp_path):
     [record] = records(write(tmp_path, "a.txt", b"\xff\xfe\x00"))
     assert "not UTF-8" in record.error
 

@@ -53,7 +53,7 @@ def test_an_empty_collection_is_drawn_as_done():
     assert "0 of 0 documents (100 %)" in draw(migrations.migration(progress={"documents": 0}))[1]
 
 
-def test_without_a_terminal_each_state_from_now_on_is_told_once(capsys):
+def test_without_a_terminal_each_new_state_is_printed_once(capsys):
     view = live.LineView()
     view.show(migrations.migration())
     view.show(migrations.migration())
@@ -69,7 +69,7 @@ def test_without_a_terminal_each_state_from_now_on_is_told_once(capsys):
     assert printed[-1].endswith("(all is built)")
 
 
-def test_without_a_terminal_it_is_told_again_after_a_while(capsys, monkeypatch):
+def test_without_a_terminal_progress_is_printed_every_few_seconds(capsys, monkeypatch):
     monkeypatch.setattr("api.cli.progress.LINE_EVERY_S", 0.0)
     view = live.LineView()
     view.show(migrations.migration("backfilling", history=migrations.history("backfilling")))
@@ -77,7 +77,7 @@ def test_without_a_terminal_it_is_told_again_after_a_while(capsys, monkeypatch):
     assert capsys.readouterr().err.count("420 of 1,000") == 2
 
 
-def test_silence_is_told_once_and_so_is_its_end(capsys):
+def test_silence_and_its_end_are_each_printed_once(capsys):
     view = live.LineView()
     view.show(migrations.migration())
     for _ in range(3):

@@ -31,7 +31,7 @@ def run(*arguments: str):
         (("status", "--all", "--watch"), "can't be combined with --all"),
     ],
 )
-def test_wrong_usage_is_said_before_anything_is_opened(arguments, message):
+def test_wrong_usage_is_reported_before_anything_is_opened(arguments, message):
     done = run(*arguments)
     assert done.exit_code == 2
     assert message in done.output
@@ -43,7 +43,7 @@ def test_the_exit_codes_are_in_the_help():
         assert f"\n    {code}" in printed
 
 
-def test_only_what_was_given_is_asked_for():
+def test_only_given_options_are_sent():
     assert start.request_body(model="m") == {"model": "m"}
     assert start.request_body(model="m", chunk_size=100) == {
         "model": "m",
@@ -51,7 +51,7 @@ def test_only_what_was_given_is_asked_for():
     }
 
 
-def test_all_that_was_given_is_asked_for(tmp_path):
+def test_all_given_options_are_sent(tmp_path):
     file = tmp_path / "golden.jsonl"
     file.write_text('{"q": "fish", "relevant": ["a"]}\n')
     assert start.request_body(

@@ -9,7 +9,7 @@ RUNNING = ("planned", "backfilling", "building", "verifying", "cutting", "paused
 
 
 @pytest.mark.parametrize("state", [*RUNNING, "soaking", "done"])
-def test_what_runs_or_went_through_is_no_failure(state):
+def test_running_and_successful_migrations_exit_with_0(state):
     assert outcome.exit_code(migrations.migration(state)) == 0
 
 
@@ -40,7 +40,7 @@ def test_one_that_waits_for_its_owner_is_over_when_ready():
     assert not outcome.is_over(migration, "end")
 
 
-def test_a_cut_over_that_was_asked_for_while_blocked_is_not_over_yet():
+def test_a_cutover_requested_while_blocked_is_not_over_yet():
     requested = migrations.migration("blocked")
     is_over = outcome.CutoverOver(len(requested.history))
     assert not is_over(requested)
@@ -56,7 +56,7 @@ def test_a_rollback_that_did_not_come_about_is_a_failure():
     assert outcome.rollback_exit_code(migrations.migration("done")) == 1
 
 
-def test_a_cut_over_is_told_with_what_it_took():
+def test_a_cutover_is_reported_with_its_duration():
     passed = migrations.history("planned", "backfilling", "ready", "cutting", "soaking")
     migration = migrations.migration("soaking", next="Roll back until tomorrow.", history=passed)
     assert list(outcome.describe(migration)) == [
@@ -66,13 +66,13 @@ def test_a_cut_over_is_told_with_what_it_took():
     ]
 
 
-def test_an_error_is_told_where_it_is_not_in_the_gates():
+def test_an_error_is_shown_if_the_gates_do_not_show_it():
     migration = migrations.migration("failed", error="the disk is full.")
     first, *_ = outcome.describe(migration)
     assert first == "default: failed; searches still use bundled: the disk is full."
 
 
-def test_what_blocks_is_told_with_its_gates_and_texts():
+def test_a_blocked_migration_shows_its_gates_and_texts():
     gate = {"name": "recall", "limit": 0.98, "value": 0.95, "passed": False, "detail": "exact"}
     migration = migrations.migration(
         "blocked",

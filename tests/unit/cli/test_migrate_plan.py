@@ -31,11 +31,11 @@ def test_a_plan_says_what_it_takes():
     assert labels["memory"] == "400 MB with the new model (90 MB), of 4 GB for models"
 
 
-def test_what_was_looked_at_whole_is_no_estimate():
+def test_what_was_read_completely_is_not_called_an_estimate():
     assert rows(documents=300)["documents"] == "300"
 
 
-def test_too_little_room_is_said():
+def test_too_little_space_is_reported():
     fields = migrations.plan_fields()
     disk, memory = fields["disk"] | {"fits": False}, fields["memory"] | {"fits": False}
     labels = rows(disk=disk, memory=memory)
@@ -43,7 +43,7 @@ def test_too_little_room_is_said():
     assert str(labels["memory"]).endswith("4 GB for models: NOT ENOUGH")
 
 
-def test_a_disk_that_is_not_seen_is_said():
+def test_an_unknown_disk_is_reported():
     disk = migrations.plan_fields()["disk"] | {"free_bytes": None, "fits": None}
     assert str(rows(disk=disk)["disk"]).endswith("free space unknown")
 

@@ -26,7 +26,7 @@ def test_hits_are_shortened_to_a_line(capsys):
     assert excerpt.endswith("word…")
 
 
-def test_no_hit_is_said(capsys):
+def test_a_search_without_hits_says_so(capsys):
     search.show_results(response([]))
     assert capsys.readouterr().out == "Nothing found.\n"
 
@@ -49,19 +49,19 @@ def test_seconds(value, expected):
     assert output.seconds(value) == expected
 
 
-def test_a_problem_is_told_with_its_fields():
+def test_a_problem_is_shown_with_its_fields():
     problem = {"detail": "the body is wrong", "errors": [{"field": "text", "detail": "is empty"}]}
     failure = errors.from_problem(422, json.dumps(problem).encode())
     assert failure.message == "the body is wrong\n  text: is empty"
 
 
-def test_an_answer_that_is_no_problem_is_told_by_its_status():
+def test_an_answer_that_is_not_a_problem_is_shown_by_its_status():
     assert "502" in errors.from_problem(502, b"<html>").message
     assert "404" in errors.from_problem(404, b"[]").message
 
 
 @pytest.mark.parametrize("status", [500, 503])
-def test_a_service_that_fails_may_be_asked_again(status):
+def test_a_failing_service_may_be_tried_again(status):
     assert isinstance(errors.from_problem(status, b'{"detail": "stopping"}'), errors.Unavailable)
     assert not isinstance(errors.from_problem(409, b"{}"), errors.Unavailable)
 

@@ -57,26 +57,26 @@ def broken(error: Exception, after: int) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("after", [0, 20_000])
 @pytest.mark.parametrize("answer", [b"", HEAD], ids=["no answer yet", "an answer begun"])
-async def test_an_input_that_can_not_be_read_ends_the_request_and_is_told(answer, after):
+async def test_an_unreadable_input_ends_the_request_and_is_reported(answer, after):
     async with service(answer) as connected:
         with pytest.raises(errors.Failure, match="row 7 is broken"):
             await post(connected, broken(errors.Failure("row 7 is broken"), after))
 
 
-async def test_a_file_that_is_gone_is_told_by_its_name(tmp_path: Path):
+async def test_a_file_that_is_gone_is_named(tmp_path: Path):
     records = formats.read(tmp_path / "gone.jsonl", "gone.jsonl", formats.Fields())
     async with service(HEAD) as connected:
         with pytest.raises(errors.Failure, match=r"gone\.jsonl: No such file"):
             await post(connected, (b"{}" for _ in records))
 
 
-async def test_a_service_that_goes_away_is_told_as_such():
+async def test_a_service_that_goes_away_is_reported():
     async with service(HEAD, close=True) as connected:
         with pytest.raises(errors.Failure, match="went away"):
             await post(connected, (b'{"text": "one"}' for _ in range(500_000)))
 
 
-async def test_a_refusal_is_told_though_the_input_would_go_on():
+async def test_a_refusal_is_reported_even_if_the_input_goes_on():
     body = b'{"detail": "no such collection"}'
     answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     async with service(answer) as connected:

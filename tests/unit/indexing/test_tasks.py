@@ -170,7 +170,7 @@ class Killed(BaseException):
     pass
 
 
-async def test_what_is_no_ordinary_error_ends_the_task():
+async def test_anything_but_an_ordinary_error_ends_the_task():
     async with running(0.001, Ticks(Killed())) as task:
         await asyncio.wait([task], timeout=PATIENCE_S)
         assert isinstance(task.exception(), Killed)

@@ -34,7 +34,7 @@ def test_queries_without_a_common_document_have_no_shift():
     assert overlap.rank_shift == 1
 
 
-def test_where_nothing_is_found_there_is_no_overlap():
+def test_without_results_there_is_no_overlap():
     assert comparison.mean_overlap([compared("", "")]) is None
     assert comparison.mean_overlap([]) is None
     overlap = comparison.mean_overlap([compared("", ""), compared("ab", "ax")])

@@ -35,14 +35,14 @@ def recalled(value: float, **changed: Any) -> report.Gate:
     return judged(recall=report.Recall(value=value, **fields))["recall"]
 
 
-def test_a_good_target_passes_all_that_was_asked_for():
+def test_a_good_target_passes_all_gates():
     results = judged()
     assert list(results) == ["coverage", "recall", "ndcg_drop", "overlap"]
     assert all(gate.passed and gate.detail for gate in results.values())
     assert gates.judge(GOOD, ALL).passed
 
 
-def test_only_coverage_and_recall_are_asked_for_by_default():
+def test_only_coverage_and_recall_are_judged_by_default():
     assert list(judged(Options())) == ["coverage", "recall"]
 
 

@@ -48,19 +48,19 @@ async def test_the_role_selects_the_prompt(prompted):
 
 
 async def test_a_long_text_is_refused_or_cut_as_requested(minilm):
-    with pytest.raises(errors.TextTooLong) as told:
+    with pytest.raises(errors.TextTooLong) as caught:
         await minilm.encode_texts(["short", TEXT * 40])
     whole = await minilm.tokenize([TEXT * 40])
-    assert (told.value.index, told.value.limit) == (1, 256)
-    assert told.value.tokens == len(whole[0].ids)
+    assert (caught.value.index, caught.value.limit) == (1, 256)
+    assert caught.value.tokens == len(whole[0].ids)
     encoded = await minilm.encode_texts(["short", TEXT * 40], truncate=True)
     assert (encoded.cut, encoded.tokens[1]) == ((False, True), 256)
 
 
 async def test_a_text_without_content_is_named_by_position(minilm):
-    with pytest.raises(errors.NoTokens) as told:
+    with pytest.raises(errors.NoTokens) as caught:
         await minilm.encode_texts(["a boat", " \n "])
-    assert told.value.index == 1
+    assert caught.value.index == 1
 
 
 async def test_token_ids_yield_the_vector_of_their_text(minilm):
@@ -75,9 +75,9 @@ async def test_token_ids_yield_the_vector_of_their_text(minilm):
 
 @pytest.mark.parametrize(("row", "reason"), [([101, 102], "content"), ([101, 10**9, 102], "30521")])
 async def test_token_ids_of_another_tokenizer_are_refused(minilm, row, reason):
-    with pytest.raises(errors.TokenIdsInvalid, match=reason) as told:
+    with pytest.raises(errors.TokenIdsInvalid, match=reason) as caught:
         await minilm.encode_ids([[101, 2054, 102], row])
-    assert told.value.index == 1
+    assert caught.value.index == 1
 
 
 async def test_work_beyond_the_queue_limit_is_refused_and_room_freed_when_done(minilm):
@@ -87,9 +87,9 @@ async def test_work_beyond_the_queue_limit_is_refused_and_room_freed_when_done(m
         await minilm.encode_texts(texts, truncate=True)
     busy = asyncio.create_task(minilm.encode_texts(texts[:-2], truncate=True))
     await until(lambda: minilm.status().waiting_tokens > capacity * 0.9)
-    with pytest.raises(errors.Overloaded) as told:
+    with pytest.raises(errors.Overloaded) as caught:
         await minilm.encode_texts(texts[:8], truncate=True)
-    assert told.value.retry_after_s >= 1
+    assert caught.value.retry_after_s >= 1
     # Queries are short and go first: one that fits is answered while the rest waits.
     query = await minilm.encode_query("boats")
     assert query.vectors.shape == (1, 384)

@@ -33,7 +33,7 @@ def routes() -> list[tuple[str, str, HTTPRouteHandler]]:
 
 
 @pytest.mark.parametrize(("method", "path", "handler"), routes())
-async def test_what_is_no_query_parameter_is_refused_as_one(
+async def test_other_parameters_are_refused_in_the_query(
     method: str, path: str, handler: HTTPRouteHandler
 ):
     filled = re.sub(r"\{\w+\}", "x", path)

@@ -11,12 +11,12 @@ class Client:
 
     def __init__(self) -> None:
         self.goes = asyncio.Event()
-        self.told = 0
+        self.received = 0
         self.listened = asyncio.Event()
 
     async def receive(self):
-        self.told += 1
-        if self.told == 1:  # as uvicorn does after a body that ended with an empty chunk
+        self.received += 1
+        if self.received == 1:  # as uvicorn does after a body that ended with an empty chunk
             return {"type": "http.request", "body": b"", "more_body": False}
         self.listened.set()
         await self.goes.wait()

@@ -104,7 +104,7 @@ def resized(name: str, *shape: int) -> models.Tensors:
 
 
 @pytest.mark.parametrize(
-    ("changes", "tensors", "said"),
+    ("changes", "tensors", "message"),
     [
         ({"config.json": {"hidden_size": 64}}, None, "hidden_size 64"),
         ({"config.json": {"hidden_size": 0}}, None, "hidden_size"),
@@ -129,7 +129,7 @@ def test_what_contradicts_itself_is_refused_with_both_sides(
     tmp_path: Path,
     changes: dict[str, dict[str, object]],
     tensors: models.Tensors | None,
-    said: str,
+    message: str,
 ) -> None:
     for name, values in changes.items():
         content = json.loads((directory / name).read_text())
@@ -138,5 +138,5 @@ def test_what_contradicts_itself_is_refused_with_both_sides(
         models.save_tensors(directory, tensors)
     with pytest.raises(errors.ModelInvalid) as caught:
         add(directory, tmp_path / "models")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert str(directory) in str(caught.value)

@@ -225,8 +225,8 @@ def test_options_that_repeat_the_model_keep_the_fingerprint() -> None:
 
 
 def test_a_space_gives_back_its_options() -> None:
-    asked = description.ModelOptions(max_tokens=99, document_prompt="d: ", dimensions=64)
-    space = description.describe("m", models.minilm_directory(), options=asked).space
+    options = description.ModelOptions(max_tokens=99, document_prompt="d: ", dimensions=64)
+    space = description.describe("m", models.minilm_directory(), options=options).space
     again = description.describe(
         "m", models.minilm_directory(), options=description.options_of(space)
     )

@@ -16,9 +16,9 @@ def describe(directory: Path, **options: Any) -> description.ModelDescription:
 
 
 def texts(directory: Path, **options: Any) -> tuple[str, str]:
-    found = describe(directory, **options)
-    assert found.space.document_prompt == found.document_prompt.text
-    return found.query_prompt.text, found.document_prompt.text
+    model = describe(directory, **options)
+    assert model.space.document_prompt == model.document_prompt.text
+    return model.query_prompt.text, model.document_prompt.text
 
 
 def configured(folder: Path, **content: Any) -> Path:
@@ -32,9 +32,9 @@ def with_readme(folder: Path, readme: str) -> Path:
 
 
 def test_a_model_without_prompts_has_none() -> None:
-    found = describe(models.minilm_directory())
-    assert found.query_prompt == prompts.Prompt("", "none")
-    assert found.document_prompt == prompts.Prompt("", "none")
+    model = describe(models.minilm_directory())
+    assert model.query_prompt == prompts.Prompt("", "none")
+    assert model.document_prompt == prompts.Prompt("", "none")
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_a_prompts_name_is_replaced_by_its_text_before_hashing(tmp_path: Path) -
 
 def test_an_unknown_prompt_name_warns(tmp_path: Path) -> None:
     directory = configured(tmp_path / "m", prompts={"query": "q: "})
-    found = describe(directory, document_prompt="passage")
-    assert found.document_prompt.text == "passage"
-    assert any("'passage'" in text and "query" in text for text in found.warnings)
+    model = describe(directory, document_prompt="passage")
+    assert model.document_prompt.text == "passage"
+    assert any("'passage'" in text and "query" in text for text in model.warnings)
     assert describe(directory, document_prompt="passage: ").warnings == ()
 
 
@@ -92,11 +92,11 @@ def test_known_weights_are_recognised_in_a_folder_with_any_name(tmp_path: Path) 
         digest = hashlib.file_digest(handle, "sha256").hexdigest()
     e5 = prompts.Published("intfloat/e5-tiny", file.stat().st_size, "query: ", "passage: ")
     table = {digest: e5}
-    found = prompts.resolve(directory, directory, query=None, document=None, published=table)
+    model = prompts.resolve(directory, directory, query=None, document=None, published=table)
     source = "known weights (intfloat/e5-tiny)"
-    assert found.query == prompts.Prompt("query: ", source)
-    assert found.document == prompts.Prompt("passage: ", source)
-    assert found.warnings == ()
+    assert model.query == prompts.Prompt("query: ", source)
+    assert model.document == prompts.Prompt("passage: ", source)
+    assert model.warnings == ()
     other = {"0" * 64: e5}
     unknown = prompts.resolve(directory, directory, query=None, document=None, published=other)
     assert unknown.query.text == ""
@@ -104,16 +104,16 @@ def test_known_weights_are_recognised_in_a_folder_with_any_name(tmp_path: Path) 
 
 def test_prompt_names_of_known_weights_can_be_used(tmp_path: Path) -> None:
     directory = with_readme(tmp_path / "model_files", "# e5-base-v2\n")
-    found = describe(directory, query_prompt="passage", document_prompt="query")
-    assert (found.query_prompt.text, found.document_prompt.text) == ("passage: ", "query: ")
+    model = describe(directory, query_prompt="passage", document_prompt="query")
+    assert (model.query_prompt.text, model.document_prompt.text) == ("passage: ", "query: ")
 
 
 def test_the_models_configuration_takes_precedence_over_known_weights(tmp_path: Path) -> None:
     directory = configured(tmp_path / "m", prompts={"query": "q: "})
     size = (directory / "model.safetensors").stat().st_size
     known = {"0" * 64: prompts.Published("x/y", size, "query: ")}
-    found = prompts.resolve(directory, directory, query=None, document=None, published=known)
-    assert found.query.text == "q: "
+    model = prompts.resolve(directory, directory, query=None, document=None, published=known)
+    assert model.query.text == "q: "
 
 
 def test_published_digests_are_complete() -> None:
@@ -156,11 +156,11 @@ def test_families_are_recognised_by_their_model_card(
     tmp_path: Path, readme: str, expected: tuple[str, str]
 ) -> None:
     directory = with_readme(tmp_path / "model_files", readme)
-    found = describe(directory)
-    assert (found.query_prompt.text, found.document_prompt.text) == expected
-    assert bool(found.warnings) == any(expected)
+    model = describe(directory)
+    assert (model.query_prompt.text, model.document_prompt.text) == expected
+    assert bool(model.warnings) == any(expected)
     if any(expected):
-        assert "README.md" in found.query_prompt.source
+        assert "README.md" in model.query_prompt.source
 
 
 def test_instruct_models_differ_from_their_family(tmp_path: Path) -> None:
@@ -173,9 +173,9 @@ def test_instruct_models_differ_from_their_family(tmp_path: Path) -> None:
 
 def test_a_family_is_recognised_by_the_configurations_name(tmp_path: Path) -> None:
     name = {"config.json": {"_name_or_path": "intfloat/multilingual-e5-base"}}
-    found = describe(models.variant(tmp_path / "m", configs=name))
-    assert found.document_prompt.text == "passage: "
-    assert "config.json" in found.document_prompt.source
+    model = describe(models.variant(tmp_path / "m", configs=name))
+    assert model.document_prompt.text == "passage: "
+    assert "config.json" in model.document_prompt.source
 
 
 def test_empty_prompts_written_by_the_library_are_ignored(tmp_path: Path) -> None:
@@ -185,8 +185,8 @@ def test_empty_prompts_written_by_the_library_are_ignored(tmp_path: Path) -> Non
 
 
 def test_the_users_name_for_a_model_changes_nothing() -> None:
-    found = description.describe("intfloat/e5-base-v2", models.minilm_directory())
-    assert found.document_prompt.text == ""
+    model = description.describe("intfloat/e5-base-v2", models.minilm_directory())
+    assert model.document_prompt.text == ""
 
 
 @pytest.mark.parametrize("own", [["query: "], {"query": 3}, "query: "])

@@ -188,14 +188,14 @@ def test_int8_needs_texts_or_a_graph_that_came_along(directory: Path, models_dir
     with pytest.raises(errors.ModelInvalid, match=r"int8/quantization\.json: missing"):
         add(models_dir, directory, precision="int8")
     static = models.wordllama_directory(directory.parent / "static")
-    wish = added.AddModel(
+    request = added.AddModel(
         source=str(static),
         name="static8",
         options=description.ModelOptions(precision="int8"),
         calibration=["a text"],
     )
     with pytest.raises(errors.ModelRefused, match="no layers to quantise"):
-        added.add(wish, models_dir)
+        added.add(request, models_dir)
     assert not list(models_dir.iterdir())
 
 

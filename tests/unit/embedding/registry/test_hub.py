@@ -125,20 +125,20 @@ def test_a_model_is_downloaded_whole_and_without_what_is_not_read(
     assert described == description.describe("x", models.minilm_directory()).space
 
 
-def test_a_download_that_is_no_model_leaves_nothing(tmp_path: Path, endpoint: str) -> None:
+def test_a_download_that_is_not_a_model_leaves_nothing(tmp_path: Path, endpoint: str) -> None:
     (Hub.repository / "model.safetensors").unlink()
     done = download(tmp_path, "org/name", None, HF_ENDPOINT=endpoint, HF_HUB_OFFLINE="0")
     assert done.stdout.startswith("ModelInvalid: ")
     assert not os.listdir(tmp_path / "models")
 
 
-def test_an_unknown_model_is_said_to_be(tmp_path: Path, endpoint: str) -> None:
+def test_an_unknown_model_is_called_unknown(tmp_path: Path, endpoint: str) -> None:
     done = download(tmp_path, "org/gone", None, HF_ENDPOINT=endpoint, HF_HUB_OFFLINE="0")
     assert done.stdout.startswith("ModelNotFound: the hub has no model org/gone")
 
 
 @pytest.mark.parametrize("revision", [None, "main", COMMIT])
-def test_without_a_network_the_way_out_is_said(tmp_path: Path, revision: str | None) -> None:
+def test_without_a_network_the_error_says_what_to_do(tmp_path: Path, revision: str | None) -> None:
     done = download(tmp_path, "intfloat/e5-base-v2", revision, HF_HUB_OFFLINE="1")
     assert done.stdout.startswith("ModelUnavailable: intfloat/e5-base-v2")
     assert "use its path" in done.stdout
@@ -146,7 +146,7 @@ def test_without_a_network_the_way_out_is_said(tmp_path: Path, revision: str | N
 
 
 @pytest.mark.parametrize("name", ["e5-base-v2", "a/b/c", "", "org/name@main", "/etc/passwd"])
-def test_only_a_hub_id_is_asked_for(tmp_path: Path, name: str) -> None:
+def test_only_a_hub_id_is_requested(tmp_path: Path, name: str) -> None:
     with pytest.raises(errors.ModelNotFound, match="not a hub id"):
         hub.download(name, None, tmp_path)
 
@@ -159,7 +159,7 @@ def test_only_a_hub_id_is_asked_for(tmp_path: Path, name: str) -> None:
         (hub_errors.RevisionNotFoundError, errors.ModelNotFound, "no revision v9"),
     ],
 )
-def test_what_the_hub_refuses_is_said_plainly(
+def test_errors_of_the_hub_are_explained(
     raised: type[hub_errors.HfHubHTTPError], expected: type[errors.EmbeddingError], text: str
 ) -> None:
     # Made without a response: how the client builds one differs from version to version.

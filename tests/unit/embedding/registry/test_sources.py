@@ -79,7 +79,7 @@ def test_a_link_out_of_a_root_is_not_followed(tmp_path: Path, root: Path, models
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\0b", "no such model", "a/b/c", "../absent", "name"])
-def test_what_names_no_model_is_said_to(name: str, root: Path, models_dir: Path) -> None:
+def test_a_name_of_no_model_is_called_unknown(name: str, root: Path, models_dir: Path) -> None:
     with pytest.raises(errors.ModelNotFound):
         sources.resolve(name, roots=[root], models_dir=models_dir)
 
@@ -111,7 +111,7 @@ def test_two_revisions_need_one_to_be_named(models_dir: Path) -> None:
     assert source.directory == folder
 
 
-def test_half_a_download_is_no_model(models_dir: Path) -> None:
+def test_half_a_download_is_not_a_model(models_dir: Path) -> None:
     folder = downloaded(models_dir, COMMIT)
     for content in ("", "{", "[]", '{"id": "org/name"}', '{"id": "org/name", "revision": "main"}'):
         (folder / sources.RECORD).write_text(content)

@@ -6,7 +6,7 @@ from embedding import errors
 from embedding.scheduling import executor
 
 
-def test_what_can_never_fit_is_told_apart_from_what_does_not_fit_now():
+def test_too_much_is_distinguished_from_too_much_now():
     room = executor.Admission(100)
     room.admit(60)
     with pytest.raises(errors.TooMuch, match=r"101 tokens together; .* at most 100"):

@@ -141,7 +141,7 @@ def test_strategy_none_keeps_the_beginning_and_says_so(minilm):
     assert not prepare("short", minilm, none).cut
 
 
-def test_strategy_none_takes_all_of_a_text_where_there_is_no_limit(wordllama):
+def test_strategy_none_takes_all_of_a_text_if_there_is_no_limit(wordllama):
     prepared = prepare(SENTENCES, wordllama, chunking.Chunking("none"))
     assert not prepared.cut
     assert prepared.chunks[0].token_count == len(wordllama.encode(SENTENCES).ids)

@@ -60,7 +60,7 @@ def test_unknown_tokens_are_counted(minilm):
 
 
 @pytest.mark.parametrize("text", ["", " \n\t ", "\u200b", "\u0000"])
-def test_what_the_normalizer_drops_is_no_content(minilm, text):
+def test_what_the_normalizer_drops_is_not_content(minilm, text):
     assert minilm.encode(text).content == 0
 
 
