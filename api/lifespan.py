@@ -66,7 +66,7 @@ async def open_service(
             # First: a conversion of the model would delay the refusal.
             await _require_schema(database.psycopg_url(settings.database_url))
         announce(f"loading the model {settings.model}")
-        # Beside the start of the database: each takes a second of its own.
+        # In parallel with the start of the database: each takes a second.
         loading = loading or model_loading.begin_loading(model_settings.from_settings(settings))
         stack.push_async_callback(finish_load, asyncio.wrap_future(loading))
         dead_tasks: dict[str, str] = {}
@@ -181,7 +181,7 @@ async def _load_models(models: ModelPool, default: Awaitable[LoadedModel]) -> No
 async def _run_tasks(
     coroutines: list[Coroutine[Any, Any, None]], dead_tasks: dict[str, str]
 ) -> AsyncIterator[None]:
-    """Run them in the block; those that end early are reported in the log and in `dead_tasks`."""
+    """Run tasks during the block; those that end early are logged and shown in `dead_tasks`."""
     tasks = [
         asyncio.create_task(coroutine, name=getattr(coroutine, "__qualname__", None))
         for coroutine in coroutines

@@ -81,7 +81,7 @@ class Service:
                 self.models.keep(loaded)
 
     def using(self, name: str | None) -> contextlib.AbstractAsyncContextManager[Loaded]:
-        """The default model, or the one that `name` names: loaded on demand, kept in the block.
+        """The default model, or the named one: loaded on demand, kept loaded during the block.
 
         A name is a hub id, the name of an added model or of a directory under MODEL_ROOTS,
         `bundled`, or the fingerprint of a space. Raises EmbeddingError, ModelUnknown, ModelMissing,

@@ -4,7 +4,7 @@ IndexingError
 ├── ModelMissing         the model files of a space that is needed are not on this machine
 ├── SpaceMismatch        the caller expected another space
 ├── ModelUnknown         a request named a model that this service may not load
-├── LoadRefused          a model's canaries moved: it may neither write nor serve
+├── LoadRefused          a model's canaries moved: it is not used to write or to search
 ├── NoMemory             the model does not fit next to those that must stay loaded
 ├── LinkRefused          two fingerprints were not shown to be the same space
 ├── AdoptionRefused      a table cannot become a collection as it is

@@ -20,7 +20,7 @@ _MAX_TIMES = 2000
 # Sampled texts of each collection between two calls of `store`, each search equally likely.
 _SAMPLE_SIZE = 20
 _MAX_COLLECTIONS = 1000
-# Longer texts are documents whose like somebody looks for.
+# Longer texts are usually whole documents, to which somebody seeks similar ones.
 _MAX_CHARS = 2000
 
 

@@ -17,7 +17,7 @@ from storage import replicas
 
 _EVERY_S = 1.0
 _TTL_S = 10.0
-# It stops serving this long before others take it for gone: clocks drift a little.
+# It stops serving this long before others consider it gone: clocks drift a little.
 _MARGIN_S = 2.0
 # How long a search waits for the row of its process to be renewed.
 _PATIENCE_S = 4.0

@@ -123,7 +123,9 @@ def _check_database(settings: Settings) -> list[Finding]:
         with connection.open_database(settings) as url:
             return _check_connected(url, embedded=settings.database_url is None)
     except (errors.Failure, storage_errors.StorageError) as error:
-        advice = "check the server, and the address, user and password in VECMARK_DATABASE_URL"
+        advice = (
+            "check that the server runs, and the address, user and password in VECMARK_DATABASE_URL"
+        )
         return [Finding("fail", "database", str(error), advice if settings.database_url else "")]
 
 

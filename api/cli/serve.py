@@ -30,7 +30,7 @@ async def _serve(settings: Settings, listening: socket.socket, *, sample: bool) 
     announce = output.start_clock()
     loading = None
     if settings.database_url is None:
-        # Begun first: most of it runs outside Python while the rest of the program is imported.
+        # Started first: most of it runs outside Python while the rest of the program is imported.
         # Not with a server's database, which may refuse the start within milliseconds: native
         # threads that are still loading then abort the process (exit code 134 in 2 of 6 runs).
         loading = model_loading.begin_loading(model_settings.from_settings(settings))

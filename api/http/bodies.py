@@ -126,7 +126,7 @@ class BodyBudget:
 
 
 class BodyShare:
-    """What one request holds of the budget."""
+    """One request's share of the budget."""
 
     def __init__(self, budget: BodyBudget) -> None:
         self._budget = budget

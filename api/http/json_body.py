@@ -22,7 +22,7 @@ class BoundedRequest(Request[None, None, State]):
     """A request whose body is JSON, bounded in bytes, and counted until the request is answered."""
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """Litestar's `body()` reads by it. Raises BodyInvalid, BodyTooLarge, BodiesFull."""
+        """Litestar's `body()` reads through this. Raises BodyInvalid, BodyTooLarge, BodiesFull."""
         media_type = self.headers.get("content-type", MEDIA_TYPE).partition(";")[0].strip().lower()
         if media_type not in _ACCEPTED:
             raise bodies.BodyInvalid(

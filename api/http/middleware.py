@@ -46,7 +46,7 @@ async def refuse_unknown_parameters(request: Request[Any, Any, Any]) -> None:
 
 @functools.cache
 def _query_parameters(handler: BaseRouteHandler) -> frozenset[str]:
-    """Those that the handler declares; its path parameters and dependencies are none of them."""
+    """The query parameters that the handler declares, without path parameters and dependencies."""
     return frozenset(
         name
         for name, field in handler.parsed_fn_signature.parameters.items()

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
-# What nginx logs for a client that went away; nobody reads it.
+# nginx's status for a client that disconnected; nobody receives it.
 CLIENT_GONE = 499
 
 
@@ -172,7 +172,7 @@ def _of_http(error: HTTPException) -> Problem:
     return build(status, phrase.lower().replace(" ", "-"), detail, *fields)
 
 
-# The handlers' argument for a body; bodies that are there are judged by `bodies.decode`.
+# The handlers' argument for a body; bodies that are present are checked by `bodies.decode`.
 _BODY = "data"
 _NO_BODY = "is missing; send JSON"
 _MISSING = re.compile(r"Missing required \w+ parameter '(?P<name>[^']+)'")

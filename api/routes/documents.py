@@ -80,7 +80,7 @@ async def remove_matching(
     data: JSONBody[document_schemas.Removal],
     collection: FromPath[str] = DEFAULT_COLLECTION,
 ) -> document_schemas.Removed:
-    """Delete every document whose metadata match the filter of the body."""
+    """Delete every document whose metadata match the filter in the body."""
     return await document_services.remove_matching(service, collection, data.filter)
 
 

@@ -46,7 +46,7 @@ async def get_one(
 async def link(
     service: NamedDependency[Service], data: JSONBody[model_schemas.NewLink]
 ) -> model_schemas.SpaceLink:
-    """Only if all canaries agree to 0.99999; then nothing is embedded again."""
+    """Requires a cosine of 0.99999 for every test text; then nothing is embedded again."""
     return await model_services.link(service, data)
 
 

@@ -65,7 +65,7 @@ async def search_filtered(
 @get(
     SIMILAR,
     operation_id=openapi.operation("similar_documents"),
-    summary="Find documents similar to one",
+    summary="Find documents similar to a document",
     responses=problems.documented(404, 409, 422, 503),
 )
 async def similar(

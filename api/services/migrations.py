@@ -29,7 +29,7 @@ from storage.errors import IndexChanged
 
 T = TypeVar("T")
 
-# A migration moves on, or a collection is cut over, between looking and doing.
+# Meanwhile the migration may have moved on, or the collection may have been cut over.
 ATTEMPTS = 5
 _LOOK_EVERY_S = 0.5
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -214,7 +214,7 @@ class Batch:
         )
 
     def _status(self, document: NewDocumentRow, version: int | None) -> results.Status:
-        """By what was stored before all attempts: a COMMIT can succeed, its answer be lost."""
+        """By what was stored before all attempts: a COMMIT can succeed and its answer be lost."""
         before = (self._before or {}).get(document.doc_key)
         if before is not None and before.version == version:
             return "unchanged"

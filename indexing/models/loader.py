@@ -66,7 +66,7 @@ class ModelLoader:
     async def by_row(
         self, row: spaces.SpaceRow, links: Mapping[str, int], *, on_demand: bool
     ) -> Loaded:
-        """The model of a stored space; `on_demand`: within the budget, else whatever it takes.
+        """The model of a stored space; `on_demand`: only within the budget.
 
         Raises ModelMissing, and as `by_source` does.
         """
@@ -124,7 +124,7 @@ class ModelLoader:
         *,
         on_demand: bool,
     ) -> Loaded:
-        """One at a time: what each takes is measured, and leaves the next so much less room."""
+        """One at a time: the memory that each takes is measured before the next is loaded."""
         fingerprint = described.space.fingerprint
         async with self._loading:
             existing = self._loaded.by_fingerprint(fingerprint)
@@ -149,7 +149,7 @@ class ModelLoader:
         if on_demand:
             await self._budget.reserve(described.name, needs)
         else:
-            # A live index gets its model whatever it takes; what can be unloaded for it is.
+            # A live index always gets its model; other models are unloaded if possible.
             with contextlib.suppress(errors.NoMemory, errors.Busy):
                 await self._budget.reserve(described.name, needs, patience_s=0)
         await asyncio.to_thread(memory.trim)

@@ -77,7 +77,7 @@ class MemoryBudget:
         self._announced: set[int] = set()
 
     def keep(self, space_id: int) -> None:
-        """A live index of the space was made; call this while its model is still pinned."""
+        """A live index of the space was created; call this while its model is still pinned."""
         self._announced.add(space_id)
 
     async def reserve(self, name: str, needs: int, *, patience_s: float = _PATIENCE_S) -> None:

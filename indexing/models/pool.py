@@ -209,7 +209,7 @@ class ModelPool:
                 self._loader.refuse(loaded, reason)
 
     def move(self, loaded: Loaded, row: spaces.SpaceRow) -> None:
-        """Serve another space, which the model was shown to equal."""
+        """Serve another space that the model was shown to be equal to."""
         changed = self._loaded.replace(loaded, space_id=row.id, fingerprint=row.fingerprint)
         self.problems.pop(row.fingerprint, None)
         if changed is not None and not self._loaded.holds(changed):  # its own model serves it

@@ -93,7 +93,7 @@ class ModelResolver:
         return loaded or await self._shared(name, self._by_name)
 
     async def describe(self, name: str) -> description.ModelDescription:
-        """What the name stands for now, by its files. Raises as `resolve` does."""
+        """The model that the name stands for now, by its files. Raises as `resolve` does."""
         if name.startswith(_PREFIX):
             return (await self._shared(name, self._by_fingerprint)).model.description
         files = await self.find_files(name)
@@ -102,7 +102,7 @@ class ModelResolver:
     def _shared(
         self, name: str, load: Callable[[str], Coroutine[Any, Any, Loaded]]
     ) -> Awaitable[Loaded]:
-        """One load for all who wait for the name; it goes on when they have left."""
+        """One load for all who wait for the name; it continues if they are cancelled."""
         task = self._loads.get(name)
         if task is None:
             task = asyncio.create_task(load(name), name=f"model {name}")

@@ -56,9 +56,9 @@ async def verify_canaries(
     report = await opened.check_canaries(which, reference=row.canaries)
     if report.level == "refuse":
         raise errors.LoadRefused(
-            f"{opened.description.name} gives other vectors than those stored for its space: "
-            f"{report.describe()}. It may neither write nor serve: go back to the earlier library "
-            "versions or hardware"
+            f"{opened.description.name} produces other vectors than those stored for its space: "
+            f"{report.describe()}. It is not used: go back to the earlier library versions or "
+            "hardware"
         )
     if report.level == "warn":
         log.warning("canaries_moved", model=opened.description.name, report=report.describe())

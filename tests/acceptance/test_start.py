@@ -62,7 +62,7 @@ def test_port_in_use(home: Path):
     assert not home.exists()
 
 
-def test_server_database_that_is_behind_is_refused(
+def test_a_server_database_with_an_old_schema_is_refused(
     home: Path, model_cache: Path, empty_database_url: str
 ):
     services.prepare(home, model_cache)

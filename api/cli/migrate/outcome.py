@@ -12,7 +12,7 @@ from storage import migration_states
 Until = Literal["cutover", "end"]
 
 EXIT_CODES = {"blocked": 3, "failed": 4, "cancelled": 5, "rolled_back": 5}
-# It continues only if somebody does something.
+# It continues only if somebody acts.
 HALTED = frozenset({"blocked", "failed"})
 
 

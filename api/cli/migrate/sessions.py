@@ -1,4 +1,4 @@
-"""Which collections a command is about, and running its work for each of them."""
+"""Chooses the collections of a command, and runs its work for each of them."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass

@@ -180,7 +180,7 @@ def shorten(reason: str) -> str:
 
 
 def summary(migration: Migration) -> str:
-    """How far it is, in one line."""
+    """The progress in one line."""
     chunks = output.count(migration.progress.chunks_done, "chunk")
     parts = [documents(migration), *shortfalls(migration), chunks, *speed(migration)]
     if build := build_progress(migration):

@@ -121,7 +121,7 @@ async def test_what_was_not_sampled_is_bounded(source, adopt, embed):
     assert evidence["share"] == 1
 
 
-async def test_each_row_that_is_not_taken_as_it_is_is_reported(source, adopt, embed, stored):
+async def test_each_row_that_is_changed_or_left_out_is_reported(source, adopt, embed, stored):
     good = embed(TEXTS)
     zero = np.zeros(256, np.float32)
     taken = [
@@ -347,7 +347,7 @@ def assert_nothing_left(stored):
     assert fetch(stored, pending) == (0,)
 
 
-async def test_a_collection_made_meanwhile_stays(source, adopt, embed, stored, database_url):
+async def test_a_collection_created_meanwhile_stays(source, adopt, embed, stored, database_url):
     """The import fails at its end and leaves nothing."""
     source.table([("0", TEXTS[0], embed(TEXTS[:1])[0])], columns=COLUMNS)
     await adopt(claimed=("original",), collection="first")

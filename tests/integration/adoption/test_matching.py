@@ -56,7 +56,7 @@ async def test_another_prompt_is_refused_and_named(source, adopt, embed):
     assert re.search(r"--document-prompt 'passage: '`, then adopt", str(refused.value))
 
 
-async def test_a_prompt_that_nobody_thinks_of_is_refused_too(source, adopt, embed):
+async def test_an_unusual_prompt_is_refused_too(source, adopt, embed):
     source.table(rows(embed(TEXTS, prompt="about: ")))
     with pytest.raises(errors.AdoptionRefused, match="what may differ: the prompt"):
         await adopt(claimed=("original",))
@@ -156,7 +156,7 @@ async def test_a_table_without_vectors_is_refused(source, adopt):
         await adopt()
 
 
-async def test_a_database_that_is_not_there_is_named_without_its_password(adopt):
+async def test_a_missing_database_is_named_without_its_password(adopt):
     url = "postgresql://someone:secret@127.0.0.1:1/nothing"
     with pytest.raises(SourceUnusable) as refused:
         await adopt(source=url)

@@ -22,7 +22,7 @@ async def terminate_waiting(service: Service) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_metadata_are_patched_though_the_connection_was_lost(service: Service):
+async def test_metadata_are_patched_even_if_the_connection_was_lost(service: Service):
     await write(service, {"newt": "a newt in a pond"})
     async with service.engine.begin() as conn:
         await conn.execute(text("SELECT FROM documents WHERE id = 'newt' FOR UPDATE"))

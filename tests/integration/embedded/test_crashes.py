@@ -88,7 +88,7 @@ def test_pid_that_now_belongs_to_another_process(embedded, place, stranger):
     assert stranger.poll() is None
 
 
-def test_lost_socket_is_made_again(embedded, place):
+def test_a_lost_socket_is_created_again(embedded, place):
     """As if temporary files were cleaned up: the server lives but nobody can reach it."""
     server = embedded()
     ask(server.start(), "CREATE TABLE t AS SELECT 7 AS n")

@@ -93,7 +93,7 @@ def test_killed_user_leaves_it_to_the_next(embedded, user, place):
     assert server_pid(place) is None
 
 
-def test_unfinished_first_start_is_made_again(embedded, place):
+def test_an_unfinished_first_start_is_repeated(embedded, place):
     place.unfinished.mkdir(parents=True)
     (place.unfinished / "PG_VERSION").write_text("18\n")
     assert ask(embedded().start(), "SELECT 1") == 1

@@ -87,7 +87,7 @@ async def small(opened: Open, roots: Path) -> AsyncIterator[Service]:
         yield service
 
 
-async def test_hnsw_is_built_before_the_cut_over(small: Service):
+async def test_hnsw_is_built_before_the_cutover(small: Service):
     await write(small, texts(150))
     migration = await reach(small, await start(small, OTHER), "soaking")
     assert migration.target_index.hnsw == "ready"

@@ -267,7 +267,9 @@ async def test_the_status_says_when_no_worker_runs(idle: Service, migration: Mig
     assert "No worker" not in status_text
 
 
-async def test_a_range_on_which_workers_die_is_taken_apart(idle: Service, migration: Migration):
+async def test_a_range_on_which_workers_die_is_split_into_texts(
+    idle: Service, migration: Migration
+):
     """Its texts become pending, and those are leased one by one in the end."""
     for _ in range(2):
         await claim(idle, migration, "dead", lease_s=-1)
@@ -278,7 +280,9 @@ async def test_a_range_on_which_workers_die_is_taken_apart(idle: Service, migrat
     assert await lacking(idle, done.target_index.id) == []
 
 
-async def test_a_range_that_made_progress_is_not_taken_apart(idle: Service, migration: Migration):
+async def test_a_range_that_made_progress_is_not_split_into_texts(
+    idle: Service, migration: Migration
+):
     for _ in range(2):
         claimed = await claim(idle, migration, "dead", lease_s=-1)
     embedded = await encode(

@@ -95,7 +95,7 @@ async def test_a_rollback_gives_up_if_a_process_lacks_the_old_model(service: Ser
     assert (await look(service, migration.id)).state == "rolled_back"
 
 
-async def test_a_demanded_space_is_refused_after_the_cut_over(service: Service):
+async def test_a_demanded_space_is_refused_after_the_cutover(service: Service):
     await write(service, texts(20))
     old, _ = await space(service)
     await reach(service, await start(service, OTHER), "soaking")
@@ -242,7 +242,7 @@ async def test_paused_does_nothing_until_it_is_resumed(idle: Service):
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_manual_cut_over_waits(service: Service):
+async def test_a_manual_cutover_waits(service: Service):
     await write(service, texts(20))
     old = await space(service)
     migration = await reach(service, await start(service, OTHER, manual=True), "ready")

@@ -111,7 +111,7 @@ async def test_a_move_to_another_space(engine: AsyncEngine, static_model: Path, 
     assert again.write_cost.insert_ms_per_document > 2 * plan.write_cost.insert_ms_per_document
 
 
-async def test_where_the_disk_is_elsewhere_it_is_not_judged(
+async def test_a_disk_on_another_machine_is_not_judged(
     engine: AsyncEngine, static_model: Path, model_cache: Path
 ):
     async with open_world(engine, static_model, model_cache, TEXTS) as world:

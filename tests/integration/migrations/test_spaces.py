@@ -67,7 +67,7 @@ async def test_other_dimensions_in_both_directions(service: Service):
     assert await space(service) == (up.target_index.fingerprint, up.target_index.id)
 
 
-async def test_int8_is_not_the_model_that_it_was_made_of(service: Service, tmp_path: Path):
+async def test_int8_is_another_space_than_the_model_in_float(service: Service, tmp_path: Path):
     whole = tiny.directory(tmp_path / "whole")
     plain = add(service, whole, "plain", max_tokens=64)
     await service.catalog.delete(NAME)

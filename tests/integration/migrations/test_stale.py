@@ -80,7 +80,9 @@ async def test_documents_like_one_that_only_the_new_index_holds(service: Service
             await searcher.similar(NAME, "nowhere", SearchQuery())
 
 
-async def test_a_document_is_shown_though_the_former_index_is_gone(service: Service, slow: Catalog):
+async def test_a_document_is_shown_even_if_the_former_index_is_gone(
+    service: Service, slow: Catalog
+):
     async with moved(service, slow) as searcher:
         former = (await slow.find(NAME)).active
         late = dataclasses.replace(service, catalog=slow)

@@ -17,7 +17,7 @@ async def test_writers_do_not_wait_for_each_other(service: Service):
         assert len(await fence.enter(second, collection.id)) == 1
 
 
-async def test_closing_gives_up_while_a_write_is_under_way(service: Service):
+async def test_closing_gives_up_while_a_write_is_in_progress(service: Service):
     collection = (await service.collection("default")).row
     async with service.engine.begin() as writer:
         await fence.enter(writer, collection.id)

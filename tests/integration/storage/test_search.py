@@ -51,9 +51,7 @@ def any_query(index: IndexRow) -> search.Query:
 
 
 @pytest.mark.parametrize("dropped", [False, True])
-async def test_an_index_that_is_not_active_any_more_is_not_searched(
-    service: Service, dropped: bool
-):
+async def test_an_index_that_is_no_longer_active_is_not_searched(service: Service, dropped: bool):
     await write(service, {"a": "a boat", "b": "a bridge"})
     old = (await service.collection("default")).active
     await another_index(service)
@@ -70,7 +68,7 @@ async def test_an_index_that_is_not_active_any_more_is_not_searched(
 
 
 @pytest.mark.parametrize("dropped", [False, True])
-async def test_a_search_under_way_is_made_again_in_the_new_index(service: Service, dropped: bool):
+async def test_a_search_in_progress_is_repeated_in_the_new_index(service: Service, dropped: bool):
     """The process still uses the old index when it encodes the query."""
     await write(service, {"a": "a boat", "b": "a bridge"})
     first = await service.searcher.by_text("default", "a boat", SearchQuery(limit=1))

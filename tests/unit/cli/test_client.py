@@ -61,7 +61,7 @@ async def test_a_data_directory_alone_finds_its_service_whatever_database_that_h
     assert await client.find_running(settings_for(tmp_path)) == url
 
 
-async def test_an_announcement_that_was_left_behind_finds_nothing(tmp_path, url):
+async def test_a_stale_announcement_finds_nothing(tmp_path, url):
     announce(tmp_path, url, instance="two")
     assert await client.find_running(settings_for(tmp_path)) is None
 

@@ -15,7 +15,7 @@ def draw(migration, **more) -> list[str]:
     return [line.rstrip() for line in captured.get().splitlines()]
 
 
-def test_a_frame_shows_how_far_it_is():
+def test_a_frame_shows_progress():
     head, bar, *details = draw(migrations.migration())
     assert head == "default: bundled → wordllama  backfilling"
     assert bar.endswith("420 of 1,000 documents (42 %)")
@@ -26,7 +26,7 @@ def test_a_frame_shows_how_far_it_is():
     ]
 
 
-def test_a_frame_shows_all_that_is_to_be_known():
+def test_a_frame_shows_everything():
     migration = migrations.migration(
         "building",
         lag={"pending": 2, "failed": 0},

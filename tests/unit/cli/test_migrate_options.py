@@ -108,7 +108,7 @@ def test_golden_questions_name_documents_with_or_without_a_gain(tmp_path):
         ('{"q": "x", "relevant": {"a": -1}}', "the gain of a must be a number"),
     ],
 )
-def test_a_golden_line_that_is_none_is_named(tmp_path, line, message):
+def test_an_invalid_golden_line_is_named(tmp_path, line, message):
     file = tmp_path / "golden.jsonl"
     file.write_text('{"q": "x", "relevant": ["a"]}\n' + line)
     with pytest.raises(errors.Failure) as caught:

@@ -28,7 +28,7 @@ def test_what_runs_is_watched_on(state):
     assert not outcome.is_over(migrations.migration(state))
 
 
-def test_it_is_watched_to_the_cut_over_or_to_its_end():
+def test_it_is_watched_to_the_cutover_or_to_its_end():
     migration = migrations.migration("soaking")
     assert outcome.is_over(migration)
     assert not outcome.is_over(migration, "end")

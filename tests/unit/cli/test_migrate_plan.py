@@ -78,6 +78,6 @@ def test_a_span_of_time(low, likely, high, expected):
     assert output.span(low, likely, high) == expected
 
 
-def test_all_is_only_done_when_it_is():
+def test_100_percent_means_all_is_done():
     assert output.share(9_999, 10_000) == "99 %"
     assert output.share(10_000, 10_000) == "100 %"

@@ -103,7 +103,7 @@ async def test_what_is_left_by_an_interruption_says_how_to_look_again(capsys):
     assert "migrate watch -c notes`" in printed
 
 
-async def test_the_open_one_is_meant_else_the_one_named():
+async def test_the_open_migration_is_chosen_unless_one_is_named():
     ended, running = migrations.migration("done", id="1"), migrations.migration(id="2")
     answers = Answers((200, {"items": [ended, running], "next_cursor": None}))
     async with session(answers) as opened:

@@ -36,7 +36,7 @@ def test_values_stand_in_one_column():
     assert labels == ["a:      1", "longer: 2"]
 
 
-def test_what_rests_says_where_it_goes_on_and_no_speed():
+def test_a_stopped_migration_shows_its_resume_state_and_no_speed():
     migration = migrations.migration("paused", resume_state="building")
     labels = lines(migration)
     assert labels["state"] == "paused (resumes with building)"

@@ -102,7 +102,7 @@ def test_a_command_on_the_path_is_named_alone(installed, tmp_path, monkeypatch):
     assert output.command() == "vecmark"
 
 
-def test_another_installation_on_the_path_is_not_meant(installed, tmp_path, monkeypatch):
+def test_another_installation_on_the_path_is_not_suggested(installed, tmp_path, monkeypatch):
     other = tmp_path / "other" / "vecmark"
     other.parent.mkdir()
     other.touch(mode=0o755)

@@ -18,7 +18,7 @@ def taken():
         yield sock.getsockname()[1]
 
 
-def test_a_taken_port_says_which_and_what_to_do(taken):
+def test_a_port_in_use_is_named_with_what_to_do(taken):
     with pytest.raises(errors.Failure) as caught:
         ports.claim("127.0.0.1", taken)
     assert f"port {taken} on 127.0.0.1 is in use" in caught.value.message

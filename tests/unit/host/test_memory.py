@@ -28,7 +28,7 @@ def available(root: Path, membership: str, limits: Mapping[str, object]) -> int:
     return memory.available(file, root)
 
 
-def test_the_lowest_limit_on_the_way_up_counts(root: Path) -> None:
+def test_the_lowest_limit_of_all_parent_cgroups_counts(root: Path) -> None:
     limits = {"a/b/memory.max": "max", "a/memory.max": 2000, "memory.max": 3000}
     assert available(root, "0::/a/b", limits) == 2000
 
@@ -68,11 +68,11 @@ def test_other_controllers_have_no_say(root: Path) -> None:
         ("9:memory:/a", "memory/a/memory.limit_in_bytes", V1_UNLIMITED),
     ],
 )
-def test_without_a_limit_it_is_the_machines(
+def test_without_a_limit_it_is_the_memory_of_the_machine(
     root: Path, membership: str, path: str, limit: int | str
 ) -> None:
     assert available(root, membership, {path: limit}) == MACHINE
 
 
-def test_without_cgroups_it_is_the_machines(root: Path) -> None:
+def test_without_cgroups_it_is_the_memory_of_the_machine(root: Path) -> None:
     assert memory.available(root / "missing", root) == MACHINE

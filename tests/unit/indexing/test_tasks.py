@@ -119,7 +119,7 @@ async def test_there_is_no_pause_while_there_is_more_to_do():
         errors.Busy("the database cannot be reached"),
     ],
 )
-async def test_what_passes_by_itself_is_dropped(error: Exception):
+async def test_errors_that_pass_by_themselves_are_dropped(error: Exception):
     tick = Ticks(error)
     with capture_logs() as logged:
         async with running(0.001, tick) as task:
@@ -138,7 +138,7 @@ async def test_a_task_can_drop_errors_of_its_own():
 
 
 @pytest.mark.parametrize("error", [ValueError("a fault"), psycopg.errors.DiskFull("53100")])
-async def test_any_other_error_is_logged_and_the_loop_goes_on(error: Exception):
+async def test_any_other_error_is_logged_and_the_loop_continues(error: Exception):
     tick = Ticks(error)
     with capture_logs() as logged:
         async with running(0.001, tick) as task:

@@ -28,7 +28,7 @@ def test_buckets_are_powers_of_two_from_32(tokens: int, bucket: int):
     assert estimates.bucket(tokens) == bucket
 
 
-def test_a_text_that_was_read_whole_is_counted_as_it_is():
+def test_a_text_that_was_read_completely_is_counted_exactly():
     estimate = estimates.estimate_document(prepared(100, 100, 20), "x" * 1200, 1200, SENTENCE)
     assert estimate.by_bucket == {128: 2, 32: 1}
     assert (estimate.chunks, estimate.tokens) == (3, 220)
@@ -44,7 +44,7 @@ def test_a_text_without_tokens_has_no_chunk():
     assert (estimate.chunks, estimate.tokens, estimate.by_bucket) == (0, 0, {})
 
 
-def test_the_rest_of_a_long_text_goes_on_like_its_beginning():
+def test_the_rest_of_a_long_text_is_assumed_to_be_like_its_beginning():
     """3 chunks in 1,200 characters make 300 in 120,000; the last, cut off, is not like them."""
     estimate = estimates.estimate_document(
         prepared(100, 100, 100, 20), "x" * 1300, 120_000, SENTENCE

@@ -22,7 +22,7 @@ def test_hnsw_packs_whole_elements_into_pages(dimensions: int, a_page: float):
     assert size.hnsw_bytes == round(1000 * 8192 / a_page)
 
 
-def test_a_vector_that_fits_into_no_page_is_laid_beside_the_table():
+def test_a_vector_larger_than_a_page_is_stored_out_of_line():
     inside = footprint.estimate(1000, 3900, with_hnsw=False).table_bytes
     outside = footprint.estimate(1000, 4096, with_hnsw=False).table_bytes
     assert inside == pytest.approx(1000 * (8192 + 60))

@@ -13,12 +13,12 @@ def picked(text: str) -> set[str | None]:
     return {questions.pick_sentence(RNG, text) for _ in range(100)}
 
 
-def test_a_sentence_is_taken_whole_and_none_that_is_too_short():
+def test_a_sentence_is_picked_whole_unless_too_short():
     sentences = picked("The boat lies on the lake. Yes. It was built\nin Oslo!  Who knows?")
     assert sentences == {"The boat lies on the lake.", "It was built in Oslo!"}
 
 
-def test_a_long_sentence_is_not_taken_beside_a_fitting_one():
+def test_a_long_sentence_is_not_picked_if_another_fits():
     long = " ".join(f"w{no}" for no in range(40)) + "."
     assert picked(f"{long} Three short words.") == {"Three short words."}
 

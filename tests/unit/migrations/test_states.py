@@ -20,7 +20,7 @@ def test_nothing_follows_an_end(state: State):
 
 
 @pytest.mark.parametrize("state", states.WORKER_STATES)
-def test_whatever_is_worked_on_can_be_paused_and_goes_on_where_it_was(state: State):
+def test_every_working_state_can_be_paused_and_resumed(state: State):
     states.check(state, "paused")
     states.check("paused", state, state)
     others = {other for other in states.WORKER_STATES if other != state} - {"done"}
@@ -29,14 +29,14 @@ def test_whatever_is_worked_on_can_be_paused_and_goes_on_where_it_was(state: Sta
             states.check("paused", other, state)
 
 
-def test_only_before_the_cut_over_can_it_be_cancelled():
+def test_only_before_the_cutover_can_it_be_cancelled():
     for state in states.WORKER_STATES:
         assert states.can_cancel(state) is (state != "soaking")
         assert states.can_cancel("paused", state) is (state != "soaking")
         assert states.can_cancel("failed", state) is (state != "soaking")
 
 
-def test_only_after_the_cut_over_can_it_be_rolled_back_or_retired():
+def test_only_after_the_cutover_can_it_be_rolled_back_or_retired():
     for state, to in itertools.product(ALL, ("rolled_back", "done")):
         resumes: State | None = "soaking" if state in states.STOPPED else None
         may = state == "soaking" or resumes == "soaking"

@@ -19,7 +19,7 @@ def test_it_never_stops_for_good():
     assert settle(Pace(), 10_000, 100) > 0
 
 
-def test_within_the_band_it_stays_as_it_is():
+def test_within_the_band_the_pace_does_not_change():
     pace = Pace()
     share = settle(pace, 300, 100, seconds=2)
     assert settle(pace, 85, 100) == share

@@ -54,7 +54,7 @@ def test_thresholds_go_from_the_5_to_the_95_percent_quantile_of_what_was_found()
     assert translated.points[-1].old == pytest.approx(np.quantile(high, 0.95))
 
 
-def test_as_many_pairs_pass_the_new_threshold_even_where_scores_have_nothing_in_common():
+def test_as_many_pairs_pass_the_new_threshold_even_for_unrelated_scores():
     rng = np.random.default_rng(3)
     scores = pairs(lambda old: rng.uniform(0.3, 0.9, len(old)))
     translated = translate(scores)
@@ -102,7 +102,7 @@ def test_the_error_is_as_large_as_translations_of_other_queries_differ():
     assert np.mean(estimated, axis=0) == pytest.approx(np.std(observed, axis=0), rel=0.35)
 
 
-def test_disagreement_is_of_queries_that_the_link_was_not_made_from():
+def test_disagreement_is_measured_on_held_out_queries():
     """Each query with an offset of its own: fitted on itself it would look better than it is."""
     scores = pairs(lambda old: old, queries=10, wander=0.3)
     mapping = translation.map_scores(scores.old, scores.new)

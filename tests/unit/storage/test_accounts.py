@@ -30,6 +30,6 @@ def test_one_useradd_at_a_time(tmp_path: Path, monkeypatch):
     assert not (tmp_path / "faults").exists()
 
 
-def test_a_user_that_is_there_is_kept(tmp_path: Path, monkeypatch):
+def test_an_existing_user_is_kept(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))  # has no useradd, so calling it would raise
     assert accounts.make_system_user("root") == ""

@@ -62,7 +62,7 @@ async def test_the_int8_encoder_serves_with_its_own_vectors_as_reference(added, 
     assert not (tmp_path / "cache").exists(), "the graph is part of the model, not of the cache"
 
 
-def test_how_near_it_is_to_fp32_is_recorded(added):
+def test_its_distance_to_fp32_is_recorded(added):
     assert added.int8 is not None
     assert 0 < added.int8.worst_edge <= added.int8.mean < 1
     assert added.int8.texts == len(TEXTS)

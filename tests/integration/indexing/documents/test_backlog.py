@@ -27,7 +27,7 @@ async def lose_vectors(service: Service) -> None:
         await conn.execute(text(f"DELETE FROM vectors_{await active_id(service)}"))
 
 
-async def test_lost_vectors_are_found_and_made_after_a_start(opened: Open):
+async def test_lost_vectors_are_found_and_embedded_after_a_start(opened: Open):
     async with opened() as service:
         await write(service, {f"d{no}": f"boat number {no}" for no in range(150)})
         await lose_vectors(service)

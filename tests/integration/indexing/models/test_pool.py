@@ -151,7 +151,7 @@ async def test_moved_canaries_refuse_the_model(
         )
     async with running(database, original, model_cache) as after:
         assert after.default is None
-        assert "gives other vectors" in after.problems[str(original)]
+        assert "produces other vectors" in after.problems[str(original)]
 
 
 async def test_row_of_another_space_cannot_be_stored(

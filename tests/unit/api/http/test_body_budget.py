@@ -20,7 +20,7 @@ def shares(limit: int, count: int) -> tuple[BodyBudget, list[BodyShare]]:
     return budget, [BodyShare(budget) for _ in range(count)]
 
 
-def test_what_is_held_never_exceeds_the_limit():
+def test_the_bytes_held_never_exceed_the_limit():
     budget, (one, other) = shares(1000, 2)
     one.take(FREE_BYTES)
     one.take(600)

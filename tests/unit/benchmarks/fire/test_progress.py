@@ -44,7 +44,7 @@ def test_only_a_new_maximum_is_progress():
     assert progress.reached([]) < progress.reached(seen)
 
 
-def test_the_longest_wait_ends_with_the_cut_over():
+def test_the_longest_wait_ends_with_the_cutover():
     seen = observe((0, "backfilling", 5), (3, "backfilling", 5), (4, "verifying", 5))
     assert progress.longest_wait(seen) == (4, seen[-1])
     assert progress.longest_wait([*seen, *observe((9, "soaking", 5), (99, "soaking", 5))])[0] == 4

@@ -71,12 +71,12 @@ def test_spaces_and_indexes_belong_together():
     assert kinds(wrong, search(150, 151, side=OLD, index=9)) == ["mixed-space"] * 2
 
 
-def test_after_the_cut_over_was_seen_only_the_new_space_answers():
+def test_after_the_cutover_was_seen_only_the_new_space_answers():
     assert kinds(search(199, 201, side=OLD), search(201, 202, side=NEW)) == []
     assert kinds(search(201, 202, side=OLD)) == ["mixed-space"]
 
 
-def test_before_the_cut_over_only_the_old_space_answers():
+def test_before_the_cutover_only_the_old_space_answers():
     assert kinds(search(98, 99, side=OLD), search(99, 101, side=NEW)) == []
     assert kinds(search(98, 99, side=NEW)) == ["mixed-space"]
 
@@ -88,7 +88,7 @@ def test_expect_space_is_refused_only_if_another_space_could_answer():
     assert kinds(search(150, 151, side=OLD, expects=NEW.space)) == ["mixed-space"]
 
 
-def test_the_cut_over_time_is_derived_from_observations():
+def test_the_cutover_time_is_derived_from_observations():
     observations = [
         Observation(invoked=at, answered=at + 1, state=state)
         for at, state in [(1, "backfilling"), (3, "ready"), (5, "cutting"), (7, "soaking")]

@@ -68,7 +68,7 @@ def test_the_bounds_depend_on_the_kind_of_text(reference, no, cosine, level):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0])
-def test_a_vector_that_is_none_is_refused(reference, bad):
+def test_an_invalid_vector_is_refused(reference, bad):
     vectors = reference.copy()
     vectors[EDGE] = bad
     report = check.compare(reference, vectors)

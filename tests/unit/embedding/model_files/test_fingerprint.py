@@ -254,7 +254,7 @@ def test_an_unknown_precision_is_refused() -> None:
         fingerprint(models.minilm_directory(), precision="int4")
 
 
-def test_cut_dimensions_warn_where_the_model_was_not_trained_for_it() -> None:
+def test_cut_dimensions_warn_if_the_model_was_not_trained_for_it() -> None:
     model = description.describe(
         "m", models.minilm_directory(), options=description.ModelOptions(dimensions=64)
     )

@@ -205,7 +205,7 @@ def test_a_dense_modules_activation_is_part_of_the_space(tmp_path: Path) -> None
     assert tanh.space.fingerprint == unset.space.fingerprint != other.space.fingerprint
 
 
-def test_a_model_made_for_dot_product_is_taken_with_a_warning(tmp_path: Path) -> None:
+def test_a_model_made_for_dot_product_is_accepted_with_a_warning(tmp_path: Path) -> None:
     made = models.variant(
         tmp_path / "m",
         configs={"config_sentence_transformers.json": {"similarity_fn_name": "dot"}},

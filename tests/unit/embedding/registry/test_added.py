@@ -108,7 +108,7 @@ def test_names_that_could_mean_something_else_are_refused(
         assert not models_dir.exists()
 
 
-def test_the_bundled_model_gets_a_name_where_it_gets_options(models_dir: Path) -> None:
+def test_the_bundled_model_gets_a_name_if_it_gets_options(models_dir: Path) -> None:
     with pytest.raises(errors.ModelRefused, match="--name"):
         add(models_dir, "bundled", max_tokens=64)
     added = add(models_dir, "bundled", "short", max_tokens=64).model

@@ -102,7 +102,7 @@ def test_a_downloaded_model_is_found_by_id_branch_and_commit(models_dir: Path) -
             sources.resolve(f"org/name{revision}", roots=[], models_dir=models_dir)
 
 
-def test_two_revisions_need_one_to_be_named(models_dir: Path) -> None:
+def test_a_model_with_two_revisions_must_be_named_with_one(models_dir: Path) -> None:
     downloaded(models_dir, COMMIT, "main")
     folder = downloaded(models_dir, OTHER)
     with pytest.raises(errors.ModelNotFound, match=f"{OTHER}, {COMMIT}"):
@@ -157,9 +157,7 @@ def test_a_broken_neighbour_hides_no_model(root: Path, models_dir: Path) -> None
     assert found.directory == models.minilm_directory()
 
 
-def test_a_space_without_files_says_where_they_were_looked_for(
-    root: Path, models_dir: Path
-) -> None:
+def test_a_space_without_files_names_the_searched_directories(root: Path, models_dir: Path) -> None:
     with pytest.raises(errors.ModelNotFound, match=r"fp1:00.*root.*models"):
         sources.find_space("fp1:00", roots=[root], models_dir=models_dir)
 
@@ -175,7 +173,7 @@ def test_options_of_the_space_lead_to_its_files(root: Path, models_dir: Path) ->
     assert model.space == wanted
 
 
-def test_a_model_swapped_behind_its_path_is_another_space(tmp_path: Path) -> None:
+def test_files_replaced_at_a_path_make_another_space(tmp_path: Path) -> None:
     directory = models.variant(tmp_path / "model_files")
     source = sources.ModelSource("./model_files", directory)
     kept = sources.Descriptions()

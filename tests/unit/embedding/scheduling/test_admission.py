@@ -30,7 +30,7 @@ def test_when_to_come_again_follows_from_the_measured_rate():
     assert room.retry_after_s(10_000_000) == 60
 
 
-def test_an_estimate_that_was_too_low_is_made_good():
+def test_an_estimate_that_was_too_low_is_corrected():
     room = executor.Admission(100)
     room.admit(10)
     room.correct(10, 90)

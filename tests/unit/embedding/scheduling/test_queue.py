@@ -56,7 +56,7 @@ def test_every_row_is_taken_once_within_the_budget(wanted):
     assert not waiting
 
 
-def test_rows_of_like_lengths_go_together_whichever_request_they_are_of():
+def test_rows_of_similar_lengths_are_batched_across_requests():
     waiting = queue()
     first, second = job(10, 200), job(9, 198)
     waiting.add(first)
@@ -117,7 +117,7 @@ def test_what_is_dropped_is_never_taken():
     assert [{one for one, _ in batch} for batch in taken(waiting)] == [{stays}]
 
 
-def test_batches_are_smaller_beside_queries_that_share_the_encoder():
+def test_batches_are_smaller_while_queries_share_the_encoder():
     clock = Clock()
     waiting = queue(clock, max_rows=8, shared=True)
     waiting.add(job(*[5] * 10))

@@ -97,7 +97,7 @@ def test_rows_are_encoded_in_batches(start, count):
     assert threads.problem is None
 
 
-def test_an_encoder_that_fails_at_a_batch_goes_on(start):
+def test_an_encoder_that_fails_at_a_batch_continues(start):
     threads = start(1)
     job = encoded(threads, FAIL, FAIL, FAIL)
     assert str(job.error) == "RuntimeError: no memory"
@@ -123,7 +123,7 @@ def test_the_only_thread_ends_and_is_started_again(start, encoder):
     assert encoded(threads, *[SOUND] * 8).error is None
 
 
-def test_one_thread_of_two_ends_and_the_other_goes_on(start, encoder):
+def test_one_thread_of_two_ends_and_the_other_continues(start, encoder):
     threads = start(2)
     held = Waited(HOLD)
     threads.submit(held.job)

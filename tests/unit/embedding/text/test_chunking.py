@@ -159,7 +159,7 @@ def test_one_text_without_tokens_fails_alone(minilm):
     assert [isinstance(one, chunking.Prepared) for one in found] == [True, False, True]
 
 
-def test_white_space_belongs_to_the_chunk_beside_it(minilm):
+def test_white_space_belongs_to_the_neighbouring_chunk(minilm):
     text = " " * 40_000 + "a few words" + "\n" * 40_000
     prepared = prepare(text, minilm, SMALL)
     check(text, minilm, prepared, 32)
@@ -187,7 +187,7 @@ def test_chunking_goes_to_json_and_back():
         ({"length": 3}, "length"),
     ],
 )
-def test_a_chunking_that_is_none_is_refused_by_name(content, word):
+def test_an_invalid_chunking_is_refused_by_name(content, word):
     with pytest.raises(chunking.ChunkingInvalid, match=word):
         chunking.Chunking.from_dict(content)
 

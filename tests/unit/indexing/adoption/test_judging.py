@@ -57,7 +57,7 @@ def test_a_text_without_a_vector_is_not_compared():
     assert not match([np.nan]).matches
 
 
-def test_near_is_near_beside_other_texts():
+def test_near_is_relative_to_other_texts():
     assert match([0.9] * 10, unrelated=0.2).is_near
     assert not match([0.9] * 10, unrelated=0.88).is_near
     assert not match([1.0] * 10).is_near
