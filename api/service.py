@@ -116,7 +116,7 @@ def build(
         replica=replica,
         sweeper=sweeper,
         backlog=backlog,
-        starter=Starter(engine, models, catalog),
+        starter=Starter(engine, models),
         commands=MigrationCommands(engine, models, backlog, sweeper.wake),
         dead_tasks=dead_tasks,
         is_worker=is_worker,

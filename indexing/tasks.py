@@ -28,9 +28,9 @@ async def every(
 
     An error never ends the loop: a heartbeat that stopped after one odd error would take its
     process out of service. Errors that pass by themselves (`passes`, and `ignore` for this task)
-    are dropped, all others are logged as `<name>_failed`; then the tick is tried again after the
-    pause. Only a cancellation, or what is not an `Exception`, ends the task; /readyz shows a task
-    that died.
+    are dropped, with a warning `<name>_delayed` if others hold up the work; all others are logged
+    as `<name>_failed`. Then the tick is tried again after the pause. Only a cancellation, or what
+    is not an `Exception`, ends the task; /readyz shows a task that died.
     """
     woken = asyncio.Event() if wake is None else wake
     if pause_first:
@@ -43,6 +43,9 @@ async def every(
         except Exception as error:
             if not passes(error, ignore):
                 log.exception(f"{name}_failed")
+            elif isinstance(error, errors.Busy) or database.is_conflict(error):
+                # Every tick again means that somebody holds a lock for long: it must show.
+                log.warning(f"{name}_delayed", reason=str(error).partition("\n")[0])
         if not has_more:
             await _pause(seconds, woken)
 

@@ -16,7 +16,7 @@ class Failure(ClickException):
 
 
 class Unavailable(Failure):
-    """The service doesn't answer, or with a 5xx or without JSON: it may be restarting."""
+    """The service doesn't answer, or with a 5xx, or something else does: it may be restarting."""
 
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
@@ -43,7 +43,8 @@ def from_problem(status: int, content: bytes) -> Failure:
         problem = msgspec.json.decode(content, type=_Problem)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         message = f"the service answered {status} without saying why"
-        return Unavailable(message, message) if status >= 500 else Failure(message)
+        # Not an answer of the service's: a proxy gives 404 or 403 while the service restarts.
+        return Unavailable(message, message)
     lines = [problem.detail or problem.title or f"HTTP status {status}"]
     for error in problem.errors or ():
         line = f"{error.field}: {error.detail}"

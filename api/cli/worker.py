@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from api import lifespan, logs
 from api.cli import flags, output, signals
 from api.settings import Settings
 
@@ -29,6 +28,9 @@ def worker(**flag_values: Any) -> None:
 
 async def _work(settings: Settings) -> None:
     announce = output.start_clock()
+    # Only here, where a signal ends the start cleanly and wrong flags have been refused: 2 s.
+    from api import lifespan, logs  # noqa: PLC0415
+
     logs.configure(settings.log_level)
     async with lifespan.open_service(settings, announce, loading=None, serves=False) as service:
         # Only now: a PostgreSQL started here serves everybody. None of a worker's work is urgent.

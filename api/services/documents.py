@@ -75,9 +75,7 @@ def _parse_cursor(cursor: str | None) -> UUID | None:
     try:
         return None if after is None else UUID(after)
     except ValueError as error:
-        raise bodies.BodyInvalid(
-            "invalid; send the `next_cursor` of the previous page", field="cursor"
-        ) from error
+        raise bodies.BodyInvalid(pagination.INVALID, field="cursor") from error
 
 
 async def get(service: Service, name: str, document_id: str) -> document_schemas.Document:

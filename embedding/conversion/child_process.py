@@ -71,5 +71,4 @@ def _error(module: str, child: "subprocess.CompletedProcess[str]") -> errors.Emb
         return errors.ModelInvalid(Path(report["file"]), report["reason"])
     if kind in REBUILT:
         return REBUILT[kind](message)
-    name = module.rpartition(".")[2]
-    return errors.EncoderFailed(f"the {name} ended with status {child.returncode}: {message}")
+    return errors.EncoderFailed(f"{module} ended with status {child.returncode}: {message}")

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from embedding.text.chunking import CHUNKER_VERSION, Chunking
-from indexing.catalog import Catalog, Collection, chunking_of, index_chunking
+from indexing.catalog import Collection, chunking_of, index_chunking
 from indexing.models.loaded import Loaded
 from indexing.models.pool import ModelPool
 from migrations.reembed import cutover, errors
@@ -31,16 +31,20 @@ class Difference:
     chunking: Chunking
     query_prompt: str
 
-    @property
-    def needed(self) -> bool:
-        return self.change in {"chunking", "space"}
-
 
 def target_chunking(active: Chunking, chunking: Chunking | None, *, same_space: bool) -> Chunking:
     """`chunking` if given, else the active strategy, with default sizes for another model."""
     if chunking is not None:
         return chunking
     return active if same_space else Chunking(active.strategy)
+
+
+def find_change(source: IndexRow, target: Loaded, chunking: Chunking) -> Change:
+    """What would change, except for the query prompt, which belongs to the space."""
+    if target.space_id != source.space_id:
+        return "space"
+    same = chunking_of(source) == chunking
+    return "none" if same and source.chunker_version == CHUNKER_VERSION else "chunking"
 
 
 def _difference(
@@ -52,14 +56,15 @@ def _difference(
     resolved = target.resolve(loaded.model.tokenizer, loaded.model.space.document_prompt)
     prompt = loaded.model.description.query_prompt.text
     name = collection.row.name
-    if not same_space:
+    change = find_change(active, loaded, resolved)
+    if change == "space":
         detail = f"{name!r} moves from {active.model_id} to {model}: another space"
-        return Difference("space", detail, resolved, prompt)
-    if resolved != chunking_of(active) or active.chunker_version != CHUNKER_VERSION:
+        return Difference(change, detail, resolved, prompt)
+    if change == "chunking":
         detail = f"{name!r} stays in the space of {active.model_id} with other chunks"
-        return Difference("chunking", detail, resolved, prompt)
+        return Difference(change, detail, resolved, prompt)
     return Difference(
-        "none",
+        change,
         f"{name!r} already uses the space of {model} with this chunking: nothing to embed",
         resolved,
         prompt,
@@ -69,10 +74,9 @@ def _difference(
 class Starter:
     """Compares a collection with what it may migrate to, and starts migrations."""
 
-    def __init__(self, engine: AsyncEngine, models: ModelPool, catalog: Catalog) -> None:
+    def __init__(self, engine: AsyncEngine, models: ModelPool) -> None:
         self._engine = engine
         self._models = models
-        self._catalog = catalog
 
     async def find_difference(
         self, collection: Collection, loaded: Loaded, chunking: Chunking | None, model: str

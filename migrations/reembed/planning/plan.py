@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from embedding.text.chunking import CHUNKER_VERSION, Chunking
+from embedding.text.chunking import Chunking
 from indexing import catalog, figures
 from indexing.models.loaded import Loaded
 from indexing.models.pool import ModelPool
+from migrations.reembed import start
 from migrations.reembed.planning import footprint, measurement, model_warnings
 from migrations.reembed.planning.estimates import ChunkRate
 from migrations.reembed.planning.measurement import Measurement
@@ -128,20 +129,12 @@ class PlanSubject:
     hnsw_min_rows: int = 10_000
 
 
-def find_change(source: IndexRow, target: Loaded, chunking: Chunking) -> Change:
-    """What would change, except for the query prompt, which the caller compares."""
-    if target.space_id != source.space_id:
-        return "space"
-    same = catalog.chunking_of(source) == chunking
-    return "none" if same and source.chunker_version == CHUNKER_VERSION else "chunking"
-
-
 async def make_plan(subject: PlanSubject) -> Plan:
     """Takes about ten seconds, with the target's model busy for eight; stores nothing.
 
     Raises EncoderFailed, EncoderDied.
     """
-    kind = find_change(subject.source, subject.target, subject.chunking)
+    kind = start.find_change(subject.source, subject.target, subject.chunking)
     engine, collection_id = subject.engine, subject.collection.id
     if kind == "none":
         measured = await measurement.count_only(engine, collection_id)

@@ -13,6 +13,7 @@ from embedding.scheduling.queue import Urgency
 from embedding.text.chunking import Chunking, Prepared
 from indexing import catalog
 from indexing.models.loaded import Loaded
+from migrations.reembed import start
 from migrations.reembed.planning import plan as planning
 from migrations.reembed.planning.plan import Plan, PlanSubject
 from storage import engine as database
@@ -128,7 +129,7 @@ async def test_other_chunks_of_the_same_space(
         same = await static_plan(world, Chunking())
         older = dataclasses.replace(world.source.active, chunker_version=0)
         assert world.models.default is not None
-        recut = planning.find_change(older, world.models.default, catalog.chunking_of(older))
+        recut = start.find_change(older, world.models.default, catalog.chunking_of(older))
     assert (plan.needed, plan.change) == (True, "chunking")
     assert plan.chunks > 80
     assert recut == "chunking"

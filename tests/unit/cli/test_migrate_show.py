@@ -60,7 +60,8 @@ def ok(state: str, **changed: Any) -> tuple[int, object]:
 
 async def test_it_is_watched_through_a_restart_of_the_service(capsys):
     stopping = (503, {"type": "about:blank", "detail": "the service is stopping"})
-    answers = Answers(ok("backfilling"), stopping, GONE, GONE, ok("building"), ok("soaking"))
+    proxy = (404, "<html>no such host</html>")
+    answers = Answers(ok("backfilling"), stopping, GONE, proxy, ok("building"), ok("soaking"))
     async with session(answers) as opened:
         migration = migrations.migration("planned", history=migrations.history("planned"))
         done = await show.follow(opened, migrations.answer(migration), outcome.is_over)

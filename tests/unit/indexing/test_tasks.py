@@ -114,18 +114,32 @@ async def test_there_is_no_pause_while_there_is_more_to_do():
         psycopg.OperationalError("server closed the connection unexpectedly"),
         psycopg.errors.AdminShutdown("57P01"),
         ConnectionRefusedError(),
-        psycopg.errors.DeadlockDetected("40P01"),
-        psycopg.errors.LockNotAvailable("55P03"),
-        errors.Busy("the database cannot be reached"),
     ],
 )
-async def test_errors_that_pass_by_themselves_are_dropped(error: Exception):
+async def test_a_database_that_is_unavailable_is_waited_for_in_silence(error: Exception):
     tick = Ticks(error)
     with capture_logs() as logged:
         async with running(0.001, tick) as task:
             await tick.reach(2)
             assert not task.done()
     assert logged == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        psycopg.errors.DeadlockDetected("40P01"),
+        psycopg.errors.LockNotAvailable("55P03"),
+        errors.Busy("other clients kept changing the same documents"),
+    ],
+)
+async def test_work_that_others_hold_up_is_a_warning_with_the_reason(error: Exception):
+    tick = Ticks(error)
+    with capture_logs() as logged:
+        async with running(0.001, tick) as task:
+            await tick.reach(2)
+            assert not task.done()
+    assert logged == [{"event": "probe_delayed", "log_level": "warning", "reason": str(error)}]
 
 
 async def test_a_task_can_drop_errors_of_its_own():
