@@ -49,7 +49,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "bundled"
     max_tokens: Annotated[
         Annotated[int, Meta(ge=3)] | None,
-        Meta(description="Maximum tokens per text for `model`, with prompt and special tokens."),
+        Meta(
+            description="Maximum tokens per text for `model`, including prompt and special tokens."
+        ),
     ] = None
     query_prompt: Annotated[
         str | None,

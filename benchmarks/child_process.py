@@ -1,4 +1,4 @@
-"""Runs a measurement in a process of its own: a module that reads its job from stdin."""
+"""Runs a measurement in a separate process: a module that reads its job from stdin."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Clients of `POST /v1/embeddings` in a process of their own.
+"""Clients of `POST /v1/embeddings` in a separate process.
 
 `python -m benchmarks.load_generator` reads a `Job` as JSON from stdin; the last line of stdout is
 the answer, see `Answers`. Bodies are built before and answers decoded after the timed section.

@@ -1,4 +1,4 @@
-"""Starts and stops a real service as a child process with a data directory of its own."""
+"""Starts and stops a real service as a child process with its own data directory."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""The baseline `SentenceTransformer.encode`, torch fp32 on the CPU, in a process of its own.
+"""The baseline `SentenceTransformer.encode`, torch fp32 on the CPU, in a separate process.
 
 `python -m benchmarks.torch_reference` reads {"texts", "directory", "max_tokens", "file"} as JSON
 from stdin; the last line of stdout is the rate.

@@ -108,7 +108,7 @@ def begin_loading(
 def on_thread(
     load: Callable[[], model_runtime.LoadedModel],
 ) -> concurrent.futures.Future[model_runtime.LoadedModel]:
-    """Load a model on a thread of its own."""
+    """Load a model on its own thread."""
     future: concurrent.futures.Future[model_runtime.LoadedModel] = concurrent.futures.Future()
 
     def work() -> None:

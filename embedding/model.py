@@ -26,7 +26,7 @@ T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
 MAX_QUEUED_TOKENS = 300_000
-# Queries have an encoder of their own. Only short work goes there, so that no query waits long for
+# Queries have their own encoder. Only short work goes there, so that no query waits long for
 # somebody else's texts.
 _FEW_ROWS = 4
 _QUERY_TOKENS = 1024

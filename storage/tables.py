@@ -141,7 +141,7 @@ class migration_columns(TypedColumns):
     report: Named[dict[str, object] | None] = Column(type_json)
     error: Named[str | None] = Column(Text)
     waiting: Named[str | None] = Column(Text)
-    # Who leads it, one worker at a time; ranges have leases of their own.
+    # Who leads it, one worker at a time; ranges have their own leases.
     lease_owner: Named[str | None] = Column(Text)
     lease_epoch: Named[int] = Column(BigInteger, server_default=text("0"))
     lease_until: Named[datetime | None] = Column(DateTime(timezone=True))

@@ -1,4 +1,4 @@
-"""What every test stands on: a clean environment, and a migrated database of its own."""
+"""Fixtures for every test: a clean environment, and its own migrated database."""
 
 import contextlib
 import os

@@ -1,6 +1,6 @@
 """Save models with the installed sentence-transformers: run as `python tests/resaving.py FOLDER`.
 
-A process of its own, because the libraries take seconds to import and warn while they do. Writes
+A separate process, because the libraries take seconds to import and warn while they do. Writes
 FOLDER/minilm, and for each of TINY a model as an older version would have written it
 (FOLDER/old/<type>) and the same saved again now (FOLDER/new/<type>). FOLDER/ids.json holds what its
 tokenizer makes of tests/tokenizer_variants.py.

@@ -15,7 +15,9 @@ from storage.names import DEFAULT_COLLECTION
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="FILE|DIR|-...")
 @flags.collection_option("Collection name.")
-@click.option("--text-field", multiple=True, help="Field that holds the text. Repeatable.")
+@click.option(
+    "--text-field", multiple=True, help="Field that holds the text; repeat it to join several."
+)
 @click.option("--id-field", help="Field that holds the id.  [default: id, else _id]")
 @click.option(
     "--root",

@@ -114,7 +114,7 @@ SEND_BYTES = 65_536
 async def post(
     service: client.ServiceClient, path: str, lines: Iterable[bytes]
 ) -> AsyncIterator[document_schemas.DocumentResult]:
-    """The result of each document as it arrives, over a connection of its own.
+    """The result of each document as it arrives, over a separate connection.
 
     httpx can't read an answer while it sends. Raises Failure if the request is refused or breaks
     off.

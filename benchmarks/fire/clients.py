@@ -1,4 +1,4 @@
-"""Starts a run's clients, each in a thread of its own."""
+"""Starts a run's clients, each in its own thread."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence

@@ -39,7 +39,7 @@ class RunContext:
         return f"/v1/collections/{self.collection}"
 
     def new_phase(self) -> "RunContext":
-        """The same context with an `ended` event of its own."""
+        """The same context with its own `ended` event."""
         return dataclasses.replace(self, ended=threading.Event())
 
     def random_for(self, name: str) -> random.Random:

@@ -26,7 +26,7 @@ class NotRestarted(RuntimeError):
 
 @dataclass
 class Member:
-    """A process of the deployment; each start gets a log of its own."""
+    """A process of the deployment; each start gets its own log."""
 
     name: str
     arguments: Sequence[str]
@@ -139,7 +139,7 @@ class Deployment:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
         for name, process in running.items():
-            # A second signal would cut short a clean exit that is under way.
+            # A second signal would cut short a clean exit in progress.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(service.STOP_S)
             service.stop(process)

@@ -1,4 +1,4 @@
-"""A client that inserts, updates, deletes, recreates and patches documents of its own."""
+"""A client that inserts, updates, deletes, recreates and patches its own documents."""
 
 import contextlib
 import itertools

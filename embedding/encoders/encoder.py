@@ -22,8 +22,8 @@ class Encoder(Protocol):
 
     backend: str
     dtype: str
-    separate_query: bool  # `query` has an instance of its own, which `bulk` doesn't slow down
-    parallel_batches: int  # how many `bulk` calls run at once, each on a thread of its own
+    separate_query: bool  # `query` has its own instance, which `bulk` doesn't slow down
+    parallel_batches: int  # how many `bulk` calls run at once, each on its own thread
     batch_tokens: int  # rows x padded length of a batch of the best size
     batch_rows: int
 
@@ -72,7 +72,7 @@ LENGTH_STEP = 16
 def plan_batches(lengths: Sequence[int], *, batch_tokens: int, max_rows: int) -> list[list[int]]:
     """Indexes of rows in batches of similar lengths, the longest first.
 
-    Rows x padded length stays within `batch_tokens`; a longer row is a batch of its own.
+    Rows x padded length stays within `batch_tokens`; a longer row is a batch by itself.
     """
     batches: list[list[int]] = []
     budget = 0

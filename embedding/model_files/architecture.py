@@ -64,7 +64,7 @@ class Architecture:
 
 
 def read(folder: Path) -> Architecture:
-    """Read a transformer's config.json; ModelRefused if the model needs code of its own."""
+    """Read a transformer's config.json; ModelRefused if the model needs its own code."""
     file = folder / FILE
     config = json_files.read_object(file)
     _check_supported(file, config)
@@ -111,7 +111,7 @@ def _modern_name(name: str) -> str:
 def _check_supported(file: Path, config: Mapping[str, Any]) -> None:
     if config.get("auto_map"):
         raise errors.ModelRefused(
-            f"{file}: the model comes with code of its own (auto_map), which is never run; choose a"
+            f"{file}: the model comes with its own code (auto_map), which is never run; choose a"
             " model whose architecture is part of the transformers library"
         )
     if config.get("quantization_config"):

@@ -172,7 +172,7 @@ class EncoderThreads:
                 self._probe()
             except Exception as error:  # tried until it works; /readyz shows it meanwhile
                 with self._condition:
-                    self._died[number] = f"the {self._name} encoder gives no vector: {error}"
+                    self._died[number] = f"the {self._name} encoder returns no vector: {error}"
                     self._condition.wait(_RESTART_EVERY_S)
                 continue
             with self._condition:

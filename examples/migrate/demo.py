@@ -1,7 +1,7 @@
 """Demonstrates a re-embed migration and its rollback: `make demo-migrate`.
 
 The sample documents move from the bundled model to WordLlama and back, with the commands that are
-printed. Everything is kept in a data directory of its own.
+printed. Everything is kept in its own data directory.
 """
 
 import contextlib

@@ -17,7 +17,7 @@ MIN_COSINE = 0.99999
 async def link(
     engine: AsyncEngine, models: ModelPool, loaded: Loaded, fingerprint: str
 ) -> tuple[SpaceRow, float]:
-    """Record that `loaded` gives the vectors of the space `fingerprint`; returns the worst cosine.
+    """Record that `loaded` makes the vectors of the space `fingerprint`; returns the worst cosine.
 
     Both references are torch's in fp32. Raises LinkRefused.
     """
@@ -36,7 +36,7 @@ async def link(
     worst = _worst(row, loaded)
     if worst < MIN_COSINE:
         raise errors.LinkRefused(
-            f"{loaded.name} does not give the vectors of {row.model_id}: the worst "
+            f"{loaded.name} does not make the vectors of {row.model_id}: the worst "
             f"cosine over {len(check.TEXTS)} texts is {worst:.6f}, {MIN_COSINE} is needed"
         )
     async with engine.begin() as conn:

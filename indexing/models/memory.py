@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 # How long a load waits for requests that use the models it needs unloaded.
 _PATIENCE_S = 30.0
-# Half: PostgreSQL, its builds of HNSW and requests under way need the rest.
+# Half: PostgreSQL, its builds of HNSW and requests in progress need the rest.
 SHARE = 0.5
 _MEGABYTE = 10**6
 # A graph and the two instances compiled from it; MiniLM (91 MB of fp32 weights) takes 284 MB.

@@ -216,6 +216,6 @@ class ModelPool:
             self._loader.close_when_unused(changed)
 
     async def close(self) -> None:
-        """Loads under way are cancelled; no request may be running."""
+        """Loads in progress are cancelled; no request may be running."""
         await self._resolver.close()
         await self._loader.close()

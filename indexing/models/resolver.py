@@ -205,7 +205,7 @@ class ModelResolver:
         self._failures[name] = _Failure(files, error, now + _FAILED_S)
 
     async def close(self) -> None:
-        """Cancel the loads under way."""
+        """Cancel the loads in progress."""
         loads = list(self._loads.values())
         for load in loads:
             load.cancel()

@@ -17,7 +17,7 @@ def spawn_server(
     """Start a server that outlives this process and writes to `log`."""
     with log.open("ab") as file:
         log.chmod(0o600)
-        # A session of its own: Ctrl-C at the terminal reaches only Vecmark, which then stops it.
+        # A separate session: Ctrl-C at the terminal reaches only Vecmark, which then stops it.
         server = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

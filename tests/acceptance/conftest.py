@@ -1,4 +1,4 @@
-"""Services that the tests talk to: a shared one, and ones of their own."""
+"""Services that the tests talk to: a shared one, and separate ones."""
 
 import functools
 import secrets

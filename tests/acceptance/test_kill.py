@@ -55,7 +55,7 @@ def check(
 
 
 class Feed:
-    """A stream under way: what was sent, and what was acknowledged so far.
+    """A stream in progress: what was sent, and what was acknowledged so far.
 
     It goes on until `end` is called, some lines ahead of what was acknowledged; with a `count`
     it then sends nothing more, but does not end by itself either.

@@ -15,7 +15,7 @@ HEALTH = "/healthz"
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A small static model in a directory of its own."""
+    """A small static model in its own directory."""
     return models.wordllama_directory(tmp_path / "model_files")
 
 

@@ -18,7 +18,7 @@ SETTINGS = (*flags.MODELS, "device")
 @click.option("--table", required=True, help="Table or view, optionally with its schema.")
 @click.option("--id-column", required=True, help="Column that holds the ids.")
 @click.option("--text-column", required=True, help="Column that holds the texts.")
-@click.option("--embedding-column", required=True, help="Column of vector or halfvec.")
+@click.option("--embedding-column", required=True, help="Column of type vector or halfvec.")
 @click.option(
     "--metadata-column",
     "metadata_columns",

@@ -19,7 +19,10 @@ COMMANDS = {
         "Resume a paused, blocked or failed migration.",
     ),
     "cancel": ("api.cli.migrate.control:cancel", "Cancel a migration and drop its index."),
-    "retire": ("api.cli.migrate.control:retire", "Drop the old index; ends the retention period."),
+    "retire": (
+        "api.cli.migrate.control:retire",
+        "Drop the old index and end the retention period.",
+    ),
     "set": ("api.cli.migrate.control:set_", "Change how fast a migration may run."),
 }
 

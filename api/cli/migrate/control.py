@@ -11,7 +11,7 @@ from api.settings import Settings
 
 
 def _command(name: str, about: str) -> click.Command:
-    """A command that is sent to a migration as it is, without options of its own."""
+    """A command that is sent to a migration unchanged; it has no options of its own."""
 
     @click.command(name, help=about)
     @click.argument("migration", required=False, metavar="[ID]")
@@ -42,7 +42,7 @@ cancel = _command(
 )
 retire = _command(
     "retire",
-    "Drop the old index; ends the retention period.\n\nAfter that, there is no rollback.",
+    "Drop the old index and end the retention period.\n\nAfter that, there is no rollback.",
 )
 
 

@@ -20,7 +20,7 @@ CALIBRATION_TEXTS = 300
     "--precision",
     type=click.Choice(["float", "int8"]),
     default="float",
-    help="Precision of the weights; each is a space of its own.",
+    help="Precision of the weights; each is a separate space.",
 )
 @click.option(
     "--calibrate",

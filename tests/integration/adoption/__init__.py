@@ -1,1 +1,1 @@
-"""Tables of another program, adopted from a database of their own."""
+"""Tables of another program, adopted from a separate database."""

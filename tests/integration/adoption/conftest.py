@@ -1,4 +1,4 @@
-"""Tables filled by another program, in a database of their own, and models it may have used."""
+"""Tables filled by another program, in a separate database, and models it may have used."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""An embedded PostgreSQL in a data directory of its own, with users in this and other processes."""
+"""An embedded PostgreSQL in its own data directory, with users in this and other processes."""
 
 import os
 import subprocess

@@ -1,6 +1,6 @@
 """What sentence-transformers, and our own encoder on torch, make of TEXTS, in fp32.
 
-Both need torch, so this module is also the program that computes them, in a process of its own:
+Both need torch, so this module is also the program that computes them, in a separate process:
 
     python -m tests.integration.embedding.reference OUTPUT [KIND NAME DIRECTORY PROMPT]...
 """

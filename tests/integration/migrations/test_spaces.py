@@ -28,7 +28,7 @@ def add(
     calibration: tuple[str, ...] | None = None,
     **options: Any,
 ) -> str:
-    """The same weights under a name of their own, with other options."""
+    """The same weights under another name, with other options."""
     request = added.AddModel(
         source=str(source),
         name=name,

@@ -103,7 +103,7 @@ def test_the_error_is_as_large_as_translations_of_other_queries_differ():
 
 
 def test_disagreement_is_measured_on_held_out_queries():
-    """Each query with an offset of its own: fitted on itself it would look better than it is."""
+    """Each query with its own offset: fitted on itself it would look better than it is."""
     scores = pairs(lambda old: old, queries=10, wander=0.3)
     mapping = translation.map_scores(scores.old, scores.new)
     thresholds = np.quantile(scores.old, np.linspace(0.05, 0.95, 9))

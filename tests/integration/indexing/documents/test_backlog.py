@@ -149,7 +149,7 @@ async def test_what_never_comes_to_a_result_is_set_aside_with_its_reason(
 
 
 async def test_a_restart_does_not_retry_what_crashes_it(service: Service, lacking: int):
-    """It would crash the worker each time; what nobody noted is found all the same."""
+    """It would crash the worker each time; it is found although nobody recorded it."""
     await cut_off(service, pending.MAX_ATTEMPTS)
     async with service.engine.begin() as conn:
         await conn.execute(

@@ -88,7 +88,7 @@ def endpoint(tmp_path: Path) -> Iterator[str]:
 def download(
     folder: Path, model_id: str, revision: str | None, **settings: str
 ) -> subprocess.CompletedProcess[str]:
-    """In a process of its own: the hub's client reads its settings when it is imported."""
+    """In a separate process: the hub's client reads its settings when it is imported."""
     code = (
         "import sys; from pathlib import Path\n"
         "from embedding import errors; from embedding.registry import hub\n"
