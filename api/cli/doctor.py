@@ -88,7 +88,7 @@ async def _check_readiness(url: str) -> list[Finding]:
 
 
 def _check_data_dir(data_dir: Path) -> Finding:
-    existing = _existing(data_dir)
+    existing = _nearest_existing(data_dir)
     try:
         with tempfile.NamedTemporaryFile(dir=existing, prefix=".vecmark-doctor-"):
             pass
@@ -100,7 +100,7 @@ def _check_data_dir(data_dir: Path) -> Finding:
 
 
 def _check_disk(data_dir: Path) -> Finding:
-    free = shutil.disk_usage(_existing(data_dir)).free
+    free = shutil.disk_usage(_nearest_existing(data_dir)).free
     message = f"{figures.format_bytes(free)} free for {data_dir}"
     if free >= LOW_DISK_BYTES:
         return Finding("ok", "disk", message)
@@ -108,7 +108,7 @@ def _check_disk(data_dir: Path) -> Finding:
     return Finding("fail" if free < FULL_DISK_BYTES else "warn", "disk", message, advice)
 
 
-def _existing(data_dir: Path) -> Path:
+def _nearest_existing(data_dir: Path) -> Path:
     """The data directory, or the nearest directory above it that exists."""
     return next(path for path in (data_dir, *data_dir.parents) if path.exists())
 

@@ -15,14 +15,14 @@ def show(
         for row in rows:
             click.echo("\t".join(" ".join(str(cell).split()) for cell in row))
         return
-    drawn = table.Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    grid = table.Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
         ratio = 1 if column == wide else None
-        drawn.add_column(column, ratio=ratio, overflow="fold" if column == wide else "ellipsis")
+        grid.add_column(column, ratio=ratio, overflow="fold" if column == wide else "ellipsis")
     for row in rows:
         # Text, not str: square brackets in a document are not markup.
-        drawn.add_row(*(text.Text(str(cell)) for cell in row))
-    screen.print(drawn)
+        grid.add_row(*(text.Text(str(cell)) for cell in row))
+    screen.print(grid)
 
 
 def aligned(rows: Iterable[tuple[str, object]]) -> list[str]:

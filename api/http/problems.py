@@ -124,12 +124,12 @@ def describe(error: Exception) -> Problem:
         case storage.FilterInvalid():
             return build(422, "validation", str(error), FieldError(error.field, error.reason))
         case HTTPException():
-            return _of_http(error)
+            return _from_http_error(error)
     entry = next(((status, slug) for kind, status, slug in _TABLE if isinstance(error, kind)), None)
-    return _of_database(error) if entry is None else build(*entry, str(error))
+    return _from_database_error(error) if entry is None else build(*entry, str(error))
 
 
-def _of_database(error: Exception) -> Problem:
+def _from_database_error(error: Exception) -> Problem:
     if engine.is_out_of_space(error):
         return build(507, "no-space", "the disk of the database is full; nothing was stored")
     if engine.is_unavailable(error):
@@ -145,7 +145,7 @@ def _fields(field: str | None, reason: str) -> tuple[FieldError, ...]:
     return () if field is None else (FieldError(field, reason),)
 
 
-def _of_http(error: HTTPException) -> Problem:
+def _from_http_error(error: HTTPException) -> Problem:
     status = error.status_code
     extra = error.extra if isinstance(error.extra, list) else []
     if any(isinstance(part, Mapping) and part.get("key") == _BODY for part in extra):

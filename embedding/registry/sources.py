@@ -71,12 +71,12 @@ def resolve(name: str, *, roots: Sequence[Path], models_dir: Path) -> ModelSourc
     added = find_added(name, models_dir)
     if added is not None:
         return added
-    rooted = _find_under_roots(name, roots)
-    if rooted is not None:
-        return ModelSource(name, rooted)
+    folder = _find_under_roots(name, roots)
+    if folder is not None:
+        return ModelSource(name, folder)
     match = HUB_ID.fullmatch(name)
     if match:
-        return _downloaded(match["id"], match["revision"], roots, models_dir)
+        return _find_download(match["id"], match["revision"], roots, models_dir)
     raise errors.ModelNotFound(
         f"unknown model {name!r}: it is not a path (these begin with / or ./), was not added"
         f" (looked in {models_dir}), is not a directory under VECMARK_MODEL_ROOTS"
@@ -210,7 +210,7 @@ def _find_under_roots(name: str, roots: Sequence[Path]) -> Path | None:
     return None
 
 
-def _downloaded(
+def _find_download(
     model_id: str, revision: str | None, roots: Sequence[Path], models_dir: Path
 ) -> ModelSource:
     name = model_id if revision is None else f"{model_id}@{revision}"

@@ -30,7 +30,7 @@ class Candidate:
 
 def claimed(settings: ModelSettings, names: Sequence[str]) -> list[Candidate]:
     """Models by the names that `vecmark models` takes. Raises ModelNotFound."""
-    return _merged(_source(settings, name) for name in names)
+    return _merge_spaces(_source(settings, name) for name in names)
 
 
 def available(settings: ModelSettings) -> list[Candidate]:
@@ -38,7 +38,7 @@ def available(settings: ModelSettings) -> list[Candidate]:
     default = None
     with contextlib.suppress(EmbeddingError):  # it is missing; another one may match
         default = _source(settings, settings.default)
-    return _merged(sources.candidates(settings.roots, settings.models_dir, default))
+    return _merge_spaces(sources.candidates(settings.roots, settings.models_dir, default))
 
 
 def _source(settings: ModelSettings, name: str) -> ModelSource:
@@ -49,7 +49,7 @@ def _source(settings: ModelSettings, name: str) -> ModelSource:
     return dataclasses.replace(source, options=settings.options.with_defaults(source.options))
 
 
-def _merged(models: Iterable[ModelSource]) -> list[Candidate]:
+def _merge_spaces(models: Iterable[ModelSource]) -> list[Candidate]:
     """Each space once, under its first name."""
     by_space: dict[str, Candidate] = {}
     for source in models:

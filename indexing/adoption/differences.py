@@ -51,7 +51,9 @@ async def _limit(model: LoadedModel, sample: TableSample, match: Match) -> str |
         longer = match.differs & (match.tokens > size)
         if longer.sum() < 0.5 * match.differs.sum():
             return None  # what differs is not length
-        cosines = await _tried(model, sample, longer, chunking.Chunking("none", size), prompt)
+        cosines = await _try_chunking(
+            model, sample, longer, chunking.Chunking("none", size), prompt
+        )
         if _agree(match, cosines):
             return (
                 f"the texts that differ were cut at {size} tokens, this model reads"
@@ -70,7 +72,7 @@ async def _prompt(model: LoadedModel, sample: TableSample, match: Match) -> str 
         if prompt == own:
             continue
         rows = match.differs & ~match.cut
-        cosines = await _tried(model, sample, rows, chunking.Chunking("none"), prompt)
+        cosines = await _try_chunking(model, sample, rows, chunking.Chunking("none"), prompt)
         if _agree(match, cosines):
             option = f"--document-prompt {shlex.quote(prompt)}"
             return (
@@ -80,7 +82,7 @@ async def _prompt(model: LoadedModel, sample: TableSample, match: Match) -> str 
     return None
 
 
-async def _tried(
+async def _try_chunking(
     model: LoadedModel,
     sample: TableSample,
     rows: NDArray[np.bool_],

@@ -70,17 +70,17 @@ async def run(
     """
     prompt = model.description.document_prompt.text
     cutting = chunking.Chunking("none").resolve(model.tokenizer, prompt)
-    half = await _begin(engine, model, target, cutting)
+    staged = await _begin(engine, model, target, cutting)
     try:
         async with engine.connect() as holding:
-            if not await staging.hold(holding, half):
+            if not await staging.hold(holding, staged):
                 raise errors.AdoptionRefused(_LOST)
-            work = _Import(engine, model, half, target, cutting)
+            work = _Import(engine, model, staged, target, cutting)
             await work.fill(pages, progress)
-            await _finish(holding, half, target)
+            await _finish(holding, staged, target)
     except BaseException:
         # Its lock was released with the connection.
-        await _clear(engine, half.name)
+        await _clear(engine, staged.name)
         raise
     return work.tally
 
@@ -147,16 +147,16 @@ class _Import:
         self,
         engine: AsyncEngine,
         model: LoadedModel,
-        half: StagedCollection,
+        staged: StagedCollection,
         target: Target,
         cutting: chunking.Chunking,
     ) -> None:
         self._engine = engine
         self._model = model
-        self._half = half
+        self._staged = staged
         self._cutting = cutting
         self._rules = Rules(
-            collection_id=half.collection_id,
+            collection_id=staged.collection_id,
             space_id=target.space_id,
             dimensions=model.space.dimensions,
             limits=target.limits,
@@ -205,21 +205,21 @@ class _Import:
     async def _write(self, converted: Sequence[ImportedRow]) -> None:
         """In one transaction; a document that is stored already stays as it is."""
         first, repeated = rows.unique(converted)
-        half = self._half
+        staged = self._staged
         async with self._engine.begin() as conn:
-            live = await fence.enter(conn, half.collection_id)
-            if half.index_id not in {index.id for index in live}:
+            live = await fence.enter(conn, staged.collection_id)
+            if staged.index_id not in {index.id for index in live}:
                 raise errors.AdoptionRefused(_LOST)
-            new = await staging.add(conn, half.collection_id, [row.document for row in first])
+            new = await staging.add(conn, staged.collection_id, [row.document for row in first])
             added = [row for row in first if row.document.doc_key in new]
             await vectors.copy_in(
-                conn, half.index_id, [row.vector for row in added if row.vector is not None]
+                conn, staged.index_id, [row.vector for row in added if row.vector is not None]
             )
             lacking = {
                 row.document.doc_key: row.document.text_hash for row in added if row.vector is None
             }
             if lacking:
-                await pending.add(conn, half.index_id, lacking)
+                await pending.add(conn, staged.index_id, lacking)
         for row in added:
             self.tally.take(row)
         repeated += [row for row in first if row.document.doc_key not in new]

@@ -83,7 +83,7 @@ class Backlog:
             due = await indexes.with_due_texts(conn, *_FILLED)
         documents = 0
         for index in due:
-            if not self._models.has(index.space_id):
+            if not self._models.has_space(index.space_id):
                 continue
             try:
                 documents += (await self.embed_batch(index)).documents
@@ -103,11 +103,11 @@ class Backlog:
             )
         if not claims:
             return WorkDone(0, 0)
-        async with self._leased(index, claims):
+        async with self._hold_leases(index, claims):
             return WorkDone(len(claims), await self._work(index, claims, urgency))
 
     @contextlib.asynccontextmanager
-    async def _leased(self, index: IndexRow, claims: list[Claim]) -> AsyncIterator[None]:
+    async def _hold_leases(self, index: IndexRow, claims: list[Claim]) -> AsyncIterator[None]:
         """Renew the leases while in the block, then release them, however the block ends."""
         renewing = asyncio.create_task(self._renew(index, claims), name="pending leases")
         try:

@@ -86,7 +86,7 @@ class Batch:
         is complete. Its migration embeds what is noted as pending.
         """
         for index in plan.live:
-            if index.state == "building" or not self._models.has(index.space_id):
+            if index.state == "building" or not self._models.has_space(index.space_id):
                 continue
             new = [
                 document

@@ -70,7 +70,7 @@ class Indexer:
     async def require_room(self, name: str) -> None:
         """Raises Overloaded if the collection's encoder takes no more texts at the moment."""
         active = (await self._catalog.find(name)).active
-        if self._models.has(active.space_id):
+        if self._models.has_space(active.space_id):
             with self._models.for_index(active) as loaded:
                 loaded.model.require_room()
 

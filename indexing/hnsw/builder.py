@@ -84,7 +84,7 @@ class HnswBuilder:
         to 0.01. Fragments of one text lie next to it and are found too easily: they gave 0.988 at
         an ef_search where real questions had 0.958 (117,659 short texts).
         """
-        if not self._models.has(index.space_id):
+        if not self._models.has_space(index.space_id):
             return []
         async with self._engine.connect() as conn:
             texts = await vectors.sample_texts(conn, index, 2 * _CALIBRATION_QUERIES)

@@ -86,7 +86,7 @@ class ModelPool:
             "need are loaded anyway, others only if there is room"
         ]
 
-    def has(self, space_id: int) -> bool:
+    def has_space(self, space_id: int) -> bool:
         return self._loaded.get(space_id) is not None
 
     @contextlib.contextmanager
@@ -179,7 +179,9 @@ class ModelPool:
         async with self._engine.connect() as conn:
             needed = frozenset(await spaces.in_use(conn))
             lacking = [
-                space_id for space_id in sorted(needed - self._given_up) if not self.has(space_id)
+                space_id
+                for space_id in sorted(needed - self._given_up)
+                if not self.has_space(space_id)
             ]
             rows = [await spaces.by_id(conn, space_id) for space_id in lacking]
             return needed, rows, await spaces.links(conn)

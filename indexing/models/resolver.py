@@ -87,19 +87,19 @@ class ModelResolver:
         """
         if name.startswith(_PREFIX):
             loaded = self._loaded.by_fingerprint(name)
-            return loaded or await self._shared(name, self._by_fingerprint)
+            return loaded or await self._load_once(name, self._by_fingerprint)
         fingerprint = self.cached_fingerprint(name)
         loaded = None if fingerprint is None else self._loaded.by_fingerprint(fingerprint)
-        return loaded or await self._shared(name, self._by_name)
+        return loaded or await self._load_once(name, self._by_name)
 
     async def describe(self, name: str) -> description.ModelDescription:
         """The model that the name stands for now, by its files. Raises as `resolve` does."""
         if name.startswith(_PREFIX):
-            return (await self._shared(name, self._by_fingerprint)).model.description
+            return (await self._load_once(name, self._by_fingerprint)).model.description
         files = await self.find_files(name)
         return await self._loader.describe(files.source)
 
-    def _shared(
+    def _load_once(
         self, name: str, load: Callable[[str], Coroutine[Any, Any, Loaded]]
     ) -> Awaitable[Loaded]:
         """One load for all who wait for the name; it continues if they are cancelled."""

@@ -155,7 +155,7 @@ class MigrationCommands:
                 "only between the cutover and the end of the retention period"
             )
         source = migration.source_index
-        if not self._models.has(source.space_id):
+        if not self._models.has_space(source.space_id):
             raise errors.RollbackRefused(
                 f"the files of {source.model_id} (space {source.fingerprint}) are not on this "
                 f"machine, but searches need them; looked in {self._models.settings}. Put them "

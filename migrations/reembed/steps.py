@@ -91,7 +91,7 @@ class MigrationSteps:
     async def _is_target_loaded(self, migration: Migration) -> bool:
         """This process needs the target's model; until it is loaded, others work without it."""
         target = migration.target_index
-        if self._models.has(target.space_id):
+        if self._models.has_space(target.space_id):
             return True
         self._models.wake()
         why = self._models.problems.get(target.fingerprint, "it is being loaded")

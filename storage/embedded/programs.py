@@ -27,7 +27,7 @@ def packaged() -> Programs:
     return _programs(_site())
 
 
-def copied(home: Path) -> Programs:
+def ensure_copy(home: Path) -> Programs:
     """A copy of the programs under `home` that every user can run, made once for each build.
 
     The package itself can be where only root has access, and no directory is opened up for it.

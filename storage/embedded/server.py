@@ -50,9 +50,9 @@ def run(
 
     Returns its socket's directory. A recovery is waited for however long it takes.
     """
-    socket_dir = _running(place, report)
+    socket_dir = _find_running(place, report)
     if socket_dir is None:
-        tools = programs.copied(place.home) if account.switch else programs.packaged()
+        tools = programs.ensure_copy(place.home) if account.switch else programs.packaged()
         _initialise(place, tools, account)
         socket_dir = place.socket_dir
         layout.make_private(socket_dir, account)
@@ -83,7 +83,7 @@ def _sockets(place: layout.Layout) -> list[Path]:
     return [*folders, place.socket_dir]
 
 
-def _running(place: layout.Layout, report: Report) -> Path | None:
+def _find_running(place: layout.Layout, report: Report) -> Path | None:
     """Wait for a server that is starting or stopping; end a server whose socket is gone."""
     began = time.monotonic()
     last = 0.0

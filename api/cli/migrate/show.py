@@ -152,7 +152,7 @@ async def _poll_until(
                 answer = await requests.refresh(session.service, answer.value)
             except errors.Unavailable as error:
                 if session.is_private or time.monotonic() - answered_at > PATIENCE_S:
-                    raise _gone(session, answer.value, error.reason) from error
+                    raise _service_lost(session, answer.value, error.reason) from error
                 view.show_silence(error.reason)
             else:
                 answered_at = time.monotonic()
@@ -160,7 +160,7 @@ async def _poll_until(
     return answer
 
 
-def _gone(session: sessions.Session, migration: Migration, reason: str) -> errors.Failure:
+def _service_lost(session: sessions.Session, migration: Migration, reason: str) -> errors.Failure:
     return errors.Failure(
         f"the service at {session.service.url} doesn't answer any more ({reason}); the migration "
         f"continues when a service runs again: {_watch_command(migration.collection)}"

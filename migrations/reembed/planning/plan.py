@@ -227,12 +227,12 @@ def _disk(subject: PlanSubject, measured: Measurement) -> PlannedDisk:
 def _memory(subject: PlanSubject) -> PlannedMemory:
     """Counts the models that stay; others are unloaded when memory is needed."""
     models, target = subject.models, subject.target
-    staying = {id(model.use): model.memory_bytes for model in (*models.serving, target)}
+    needed = {id(model.use): model.memory_bytes for model in (*models.serving, target)}
     return PlannedMemory(
         models_bytes=models.memory_bytes,
         limit_bytes=models.memory_limit,
         target_bytes=target.memory_bytes,
-        fits=sum(staying.values()) <= models.memory_limit,
+        fits=sum(needed.values()) <= models.memory_limit,
     )
 
 

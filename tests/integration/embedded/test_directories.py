@@ -94,10 +94,10 @@ def test_programs_are_copied_for_the_system_user_whatever_the_umask(data_dir):
     data_dir.mkdir(mode=0o755)
     old = os.umask(0o077)
     try:
-        tools = programs.copied(data_dir)
+        tools = programs.ensure_copy(data_dir)
     finally:
         os.umask(old)
-    assert tools == programs.copied(data_dir)
+    assert tools == programs.ensure_copy(data_dir)
     for path in (tools.postgres, *tools.postgres.parents):
         assert path.stat().st_mode & stat.S_IXOTH, path
         if path == data_dir:

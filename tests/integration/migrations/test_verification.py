@@ -205,7 +205,7 @@ async def test_without_the_source_model_the_rest_is_measured(
     options = Options(gates=Gates(ndcg_drop=1.0, overlap=0.0))
     # A machine with only the bundled model.
     async with running(engine, BUNDLED, model_cache) as models:
-        assert not models.has(world.source.active.space_id)
+        assert not models.has_space(world.source.active.space_id)
         report = await verify(
             subject(world, index, models=models, options=options, golden=golden(judged))
         )
