@@ -98,12 +98,12 @@ def _errors(
     rng: np.random.Generator,
 ) -> Scores:
     """The standard deviation of each translation over queries resampled with replacement."""
-    resampled = np.empty((_RESAMPLES, len(thresholds)))
-    for row in resampled:
+    translations = np.empty((_RESAMPLES, len(thresholds)))
+    for row in translations:
         queries = rng.integers(len(positions), size=len(positions))
         resampled = np.concatenate([positions[no] for no in queries])
         row[:] = map_scores(pairs.old[resampled], pairs.new[resampled])(thresholds)
-    deviations: Scores = resampled.std(axis=0, ddof=1)
+    deviations: Scores = translations.std(axis=0, ddof=1)
     return deviations
 
 
