@@ -64,7 +64,8 @@ async def test_an_unusual_prompt_is_refused_too(source, adopt, embed):
 
 async def test_shuffled_vectors_are_refused(source, adopt, embed, stored):
     source.table(rows(np.roll(embed(TEXTS), 1, axis=0)))
-    with pytest.raises(errors.AdoptionRefused, match="made by none of these models: sentence-tr"):
+    refusal = "none of these models made the vectors of public.notes: sentence-tr"
+    with pytest.raises(errors.AdoptionRefused, match=refusal):
         await adopt()
     assert stored.execute("SELECT count(*) FROM collections").fetchone() == (0,)
     assert stored.execute("SELECT count(*) FROM spaces").fetchone() == (0,)
