@@ -34,6 +34,17 @@ def test_every_folder_of_the_packages_is_on_the_map():
     assert missing == []
 
 
+def test_every_package_and_module_has_a_docstring():
+    files = [file for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py"))]
+    assert len(files) > 200
+    undocumented = [
+        str(file.relative_to(ROOT))
+        for file in files
+        if not ast.get_docstring(ast.parse(file.read_text()))
+    ]
+    assert undocumented == []
+
+
 def test_no_two_public_classes_of_a_package_have_one_name():
     for package in PACKAGES:
         seen: dict[str, Path] = {}
