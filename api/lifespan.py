@@ -138,8 +138,8 @@ async def _require_schema(url: str) -> None:
         state = await asyncio.to_thread(schema.current, url)
     except OperationalError as error:
         raise StorageError(
-            f"the database cannot be used: {str(error.orig).strip()}. Is it running, and does "
-            "VECMARK_DATABASE_URL name it?"
+            f"the database cannot be used: {' '.join(str(error.orig).split()).rstrip('.?')}. Check "
+            "that it is running and that VECMARK_DATABASE_URL is right"
         ) from error
     if state.is_ahead:
         raise SchemaAhead(state.current, state.head)

@@ -205,6 +205,7 @@ def _convert(values: dict[str, object], origin: dict[str, str]) -> Settings:
         )
     except msgspec.ValidationError as error:
         path, reason = validation.split(str(error))
+        reason = reason.removesuffix(validation.NOT_TEXT)
         field = path.partition("[")[0]
         raise SettingsError(f"{origin.get(field, field)}: {reason}") from error
     return msgspec.structs.replace(settings, data_dir=settings.data_dir.absolute())

@@ -153,7 +153,7 @@ def _from_http_error(error: HTTPException) -> Problem:
     fields = tuple(
         FieldError(
             str(part.get("key", part.get("source", "request"))),
-            validation.explain(str(part.get("message", ""))),
+            validation.explain(str(part.get("message", ""))).removesuffix(validation.NOT_TEXT),
         )
         for part in extra
         if isinstance(part, Mapping)

@@ -16,6 +16,8 @@ _TYPES = {
     "object": "an object",
     "str": "text",
 }
+# Left out where every value is text: in variables, flags and query parameters.
+NOT_TEXT = ", not text"
 _BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 _LENGTHS = {"array": "items", "bytes": "bytes", "object": "keys", "str": "characters"}
 _PATTERNS = {

@@ -72,3 +72,16 @@ def test_default_memory_depends_on_the_machine() -> None:
 def test_an_invalid_value_is_named(variable: str, value: str) -> None:
     with pytest.raises(settings.SettingsError, match=variable):
         settings.load({variable: value})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("VECMARK_PORT", "many", "VECMARK_PORT: must be a whole number"),
+        ("VECMARK_WORKER", "maybe", "VECMARK_WORKER: must be true or false"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_explained(variable, value, message):
+    with pytest.raises(settings.SettingsError) as caught:
+        settings.load({variable: value})
+    assert str(caught.value) == message
