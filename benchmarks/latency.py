@@ -123,9 +123,10 @@ def _while(load: child_process.Child, queries: Sequence[bytes]) -> Iterator[byte
 
 
 def _rows(times: Times) -> list[table.Row]:
-    idle, loaded = metrics.median(times.idle), metrics.median(times.loaded)
-    load_ = f"{load_generator.CLIENTS} clients x {load_generator.TEXTS} texts"
-    queries = f"{len(times.loaded)} queries, {QUERIES_A_SECOND:g} per second"
+    return [*_idle_rows(times), *_loaded_rows(times)]
+
+
+def _idle_rows(times: Times) -> list[table.Row]:
     return [
         table.medians(
             PART,
@@ -144,10 +145,18 @@ def _rows(times: Times) -> list[table.Row]:
             beside="p99 of the same",
             other=metrics.percentile(times.bare, 99),
         ),
+    ]
+
+
+def _loaded_rows(times: Times) -> list[table.Row]:
+    idle = metrics.median(times.idle)
+    clients = f"{load_generator.CLIENTS} clients x {load_generator.TEXTS} texts"
+    queries = f"{len(times.loaded)} queries, {QUERIES_A_SECOND:g} per second"
+    return [
         table.Row(
             PART,
-            f"median during {load_}",
-            loaded,
+            f"median during {clients}",
+            metrics.median(times.loaded),
             unit="ms",
             beside="its median alone",
             other=idle,
@@ -155,7 +164,7 @@ def _rows(times: Times) -> list[table.Row]:
         ),
         table.Row(
             PART,
-            f"p99 during {load_}",
+            f"p99 during {clients}",
             metrics.percentile(times.loaded, 99),
             unit="ms",
             beside="its median alone",
@@ -165,7 +174,7 @@ def _rows(times: Times) -> list[table.Row]:
         ),
         table.Row(
             PART,
-            f"{load_} during queries",
+            f"{clients} during queries",
             metrics.median(times.bulk),
             unit="texts/s",
             beside="without queries",
