@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal, TypeGuard
 
 from embedding import errors
-from embedding.model_files import space
 from embedding.text import boundaries
 from embedding.text import tokenizer as text_tokenizer
 
@@ -30,9 +29,6 @@ class Chunking:
     strategy: Strategy = "sentence"
     size: int | None = None
     overlap: int | None = None
-
-    def to_dict(self) -> dict[str, space.Json]:
-        return {"strategy": self.strategy, "size": self.size, "overlap": self.overlap}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object]) -> "Chunking":
